@@ -1,0 +1,54 @@
+# Daily commands. Each brings what it needs: only Python 3.11 to 3.13, git and make are expected.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   ?= demo
+
+.PHONY: help demo test check kernels long bench lock clean
+
+help:  ## list these commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.base  ## a day of shared rides in Coquimbo; ends by naming the report's path
+	$(BIN)/noriai demo -o $(DEMO)
+
+test: $(VENV)/.dev  ## the tests (under 6 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not long"
+
+check: $(VENV)/.dev  ## style, types, import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+kernels: $(VENV)/.dev  ## kernel tests as plain Python with coverage, then compiled with bounds checks
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not long" tests/engine --cov --cov-report=term
+	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -m "not long" tests/engine
+
+long: $(VENV)/.dev  ## every test, the long ones too
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev  ## benchmarks: CPU seconds and ratios, with their instance
+	$(BIN)/python benchmarks/suites/days.py
+
+lock: $(VENV)/.dev  ## renew the hashed locks after a change of dependencies
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/base.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev pyproject.toml requirements/build.in -c requirements/base.lock -o requirements/dev.lock
+
+clean:  ## remove what the commands made
+	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "noriai needs Python 3.11 to 3.13, this is %d.%d: name another with make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.base: requirements/base.lock pyproject.toml | $(VENV)/.python
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/base.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock $(VENV)/.base
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	@touch $@

@@ -1,0 +1,414 @@
+"""The Dispatcher: answers requests with offers or reasons, turns offers into promises, and keeps all plans.
+
+It is the only writer of plans and of the event log. Simulator and service drive it through the same calls:
+`quote` and `commit` for riders; `depart`, `arrive`, `start_service`, `end_service` for what vehicles do.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from noriai_engine.dispatch.kernels.insertion import (
+    FEASIBLE,
+    NO_COST,
+    NO_ROOM,
+    NOT_ELIGIBLE,
+    PARTY_TOO_BIG,
+    RIDE_TOO_LONG,
+    TOO_FAR,
+    TOO_LATE,
+    Rows,
+    Wish,
+    best_per_vehicle,
+    schedule_insertion,
+)
+from noriai_engine.dispatch.params import DispatchParams
+from noriai_engine.dispatch.plan_store import PlanStore
+from noriai_engine.dispatch.terms import Area, Ends, wish_of
+from noriai_engine.model.clock import Clock, ServiceDay
+from noriai_engine.model.errors import StaleOfferError
+from noriai_engine.model.events import EventLog
+from noriai_engine.model.fleet import Vehicle
+from noriai_engine.model.ids import IdSource
+from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
+from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, TimeWindow
+from noriai_engine.model.resources import Resources
+from noriai_engine.model.service import Service
+from noriai_engine.model.units import BookingId, BoolArray, IntArray, LongArray, NodeIndex, UtcMs
+from noriai_engine.roads.travel_times import TravelTimes
+
+SIEVE_REASONS = {
+    NOT_ELIGIBLE: "fleet.none",
+    PARTY_TOO_BIG: "fleet.party_too_big",
+    TOO_FAR: "fleet.too_far",
+    NO_ROOM: "fleet.no_room",
+    TOO_LATE: "fleet.too_late",
+    RIDE_TOO_LONG: "fleet.ride_too_long",
+}
+"""Reason of a refusal by the furthest sieve that any vehicle reached."""
+
+TIME_REASONS = frozenset(
+    {"fleet.none", "fleet.too_far", "fleet.no_room", "fleet.too_late", "fleet.ride_too_long", "service.closed",
+     "booking.cutoff", "time.past", "time.window"}
+)  # fmt: skip
+"""Reasons that another time may cure: for these a refusal names the nearest feasible one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Outcome of one search over the fleet, (V,) each."""
+
+    cost: LongArray
+    after_pickup: IntArray
+    after_dropoff: IntArray
+    sieve: "np.ndarray[Any, np.dtype[np.int8]]"
+
+
+@dataclass(frozen=True, slots=True)
+class DriveOrder:
+    """What a vehicle is to drive now: nodes, arrival instants, length, and what it drives to."""
+
+    nodes: IntArray
+    arrivals: list[UtcMs]
+    distance_mm: int
+    purpose: ActivityKind
+
+
+class Dispatcher:
+    """One service, one fleet, one service day, one road network."""
+
+    def __init__(
+        self,
+        travel_times: TravelTimes,
+        service: Service,
+        vehicles: Sequence[Vehicle],
+        day: ServiceDay,
+        clock: Clock,
+        ids: IdSource,
+        params: DispatchParams | None = None,
+    ) -> None:
+        self.travel_times, self.service, self.day = travel_times, service, day
+        self.vehicles = tuple(vehicles)
+        self.params = params or DispatchParams()
+        self.events = EventLog()
+        self._clock, self._ids = clock, ids
+        self._area = Area(service, travel_times.network)
+        self._store = PlanStore(self.vehicles, travel_times, day)
+        self._operator = np.array([v.operator_id for v in self.vehicles], object)
+        self._shift_end = np.array([day.to_day_ms(v.shift.end) for v in self.vehicles], np.int64)
+        self._requests: list[Request] = []
+        self._ends: list[Ends] = []
+        self._row_of: dict[str, int] = {}
+        self._open: dict[str, tuple[Wish, Rows, int]] = {}
+
+    # --- riders ---------------------------------------------------------------------------------------------
+
+    def quote(self, request: Request) -> Quote:
+        """Offers for a request, or a refusal with its reason and the nearest feasible time.
+
+        Raises ValueError where the same request id is asked twice.
+        """
+        if request.id in self._row_of:
+            raise ValueError(f"request {request.id} has been answered already")
+        now = self._clock.now()
+        self._row_of[request.id] = len(self._requests)
+        self._requests.append(request)
+        self._advance()
+        self.events.append(now, "request_received", request_id=request.id)
+        ends = self._area.ends_of(request)
+        if isinstance(ends, str):
+            self._ends.append(Ends(NodeIndex(-1), NodeIndex(-1)))
+            return self._refuse(request, ends)
+        self._ends.append(ends)
+        rows = self._rows(ends)
+        direct_ms = int(rows.from_origin[ends.destination])
+        wish = wish_of(request, ends, self.service, self.day, direct_ms, now)
+        if isinstance(wish, str):
+            return self._refuse(request, wish, ends=ends, rows=rows)
+        eligible = self._eligible(request)
+        search = self._search(wish, rows, eligible)
+        if (search.cost == NO_COST).all():
+            return self._refuse(request, self._reason(search), search=search, ends=ends, rows=rows)
+        self._open[request.id] = (wish, rows, direct_ms)
+        return Quote(request.id, offers=self._offers(request, wish, rows, direct_ms, search))
+
+    def commit(self, offer: Offer) -> Booking:
+        """Turn an offer into a promise. Raises StaleOfferError if the vehicle's plan has moved since the quote."""
+        vehicle = self._vehicle_index(offer.vehicle_id)
+        if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
+            raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
+        wish, rows, _ = self._open.pop(offer.request_id)
+        to_day = self.day.to_day_ms
+        promised = wish._replace(
+            pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
+            dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
+        )  # fmt: skip
+        i, j = offer.after_pickup_row, offer.after_dropoff_row
+        start = self._free_from(vehicle)
+        self._store.insert(vehicle, self._row_of[offer.request_id], promised, rows, i, j, start)
+        booking = Booking(
+            BookingId(self._ids.new_id()), offer.request_id, offer.vehicle_id, offer.operator_id,
+            offer.pickup, offer.dropoff, offer.max_ride_ms,
+        )  # fmt: skip
+        self._log_booking(booking, offer, vehicle)
+        return booking
+
+    # --- vehicles -------------------------------------------------------------------------------------------
+
+    def next_departure(self, vehicle: int) -> UtcMs:
+        """When a standing vehicle leaves for its next activity: just in time for it, or as soon as it is free."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        wanted = int(plans.begin[base + 1]) - int(plans.leg[base + 1])
+        return self.day.to_utc(max(wanted, int(plans.begin[base])))
+
+    def drive_order(self, vehicle: int) -> DriveOrder:
+        """The path from the vehicle's position to its next activity, leaving when it is free there."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        nodes, elapsed, mm = self.travel_times.path(int(plans.node[base]), int(plans.node[base + 1]))
+        leaves = max(int(plans.begin[base]), self.day.to_day_ms(self._clock.now()))
+        arrivals = leaves + elapsed
+        self._store.set_path(vehicle, nodes, arrivals.astype(np.int32))
+        kind = ActivityKind(int(plans.kind[base + 1]))
+        return DriveOrder(nodes, [self.day.to_utc(int(t)) for t in arrivals], mm, kind)
+
+    def depart(self, vehicle: int) -> DriveOrder:
+        """The vehicle leaves its stop now for its next activity."""
+        order = self.drive_order(vehicle)
+        self._log("vehicle_departed", vehicle, node=int(order.nodes[0]), details={"to": int(order.nodes[-1])})
+        return order
+
+    def divert(self, vehicle: int) -> DriveOrder:
+        """A new plan has another next activity: turn at the node the vehicle reaches next."""
+        order = self.drive_order(vehicle)
+        at = {"to": int(order.nodes[-1]), "at": order.arrivals[0]}
+        self._log("vehicle_diverted", vehicle, node=int(order.nodes[0]), details=at)
+        return order
+
+    def arrive(self, vehicle: int) -> None:
+        """The vehicle stands at the stop of its next activity."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        node = NodeIndex(int(plans.node[base + 1]))
+        self._store.stop_at(vehicle, node, self.day.to_day_ms(self._clock.now()))
+        self._log("vehicle_arrived", vehicle, node=node)
+
+    def start_shift(self, vehicle: int) -> None:
+        self._log("shift_started", vehicle, node=self._store.depot[vehicle])
+
+    def start_service(self, vehicle: int) -> tuple[ActivityKind, str | None, UtcMs]:
+        """The next activity begins: what it is, whose, and when it ends."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        kind, request = ActivityKind(int(plans.kind[base + 1])), int(plans.request[base + 1])
+        node = int(plans.node[base + 1])
+        name = {
+            ActivityKind.PICKUP: "pickup_started",
+            ActivityKind.DROPOFF: "dropoff_started",
+            ActivityKind.BREAK: "break_started",
+            ActivityKind.END: "shift_ended",
+        }[kind]
+        rider = self._requests[request].id if request >= 0 else None
+        self._log(name, vehicle, node=node, request_id=rider)
+        self._store.start_next(vehicle)
+        return kind, rider, self.day.to_utc(int(self._store.plans.begin[base]))
+
+    def end_service(self, vehicle: int, kind: ActivityKind, rider: str | None) -> None:
+        name = {
+            ActivityKind.PICKUP: "picked_up",
+            ActivityKind.DROPOFF: "dropped_off",
+            ActivityKind.BREAK: "break_ended",
+        }[kind]
+        base = int(self._store.plans.first[vehicle])
+        self._log(name, vehicle, node=int(self._store.plans.node[base]), request_id=rider)
+
+    # --- views ----------------------------------------------------------------------------------------------
+
+    def plan(self, vehicle: int) -> Plan:
+        """The vehicle's plan as a value."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        activities = tuple(self._activity(base + k) for k in range(int(plans.count[vehicle])))
+        aboard = Resources(*(int(x) for x in plans.aboard[vehicle]))
+        return Plan(self.vehicles[vehicle].id, int(self._store.version[vehicle]), activities, aboard)
+
+    def version(self, vehicle: int) -> int:
+        return int(self._store.version[vehicle])
+
+    def next_stop_node(self, vehicle: int) -> int:
+        return int(self._store.plans.node[int(self._store.plans.first[vehicle]) + 1])
+
+    def position(self, vehicle: int) -> tuple[NodeIndex, UtcMs]:
+        """Where and when the vehicle is free next; under way: the next node it reaches."""
+        base = int(self._store.plans.first[vehicle])
+        begin = self.day.to_utc(int(self._store.plans.begin[base]))
+        return NodeIndex(int(self._store.plans.node[base])), begin
+
+    def is_on_duty(self, vehicle: int) -> bool:
+        return int(self._store.plans.count[vehicle]) > 1
+
+    def ends_of(self, request_id: str) -> Ends:
+        return self._ends[self._row_of[request_id]]
+
+    def _activity(self, row: int) -> Activity:
+        plans, request = self._store.plans, int(self._store.plans.request[row])
+        node = NodeIndex(int(plans.node[row]))
+        utc = self.day.to_utc
+        return Activity(
+            ActivityKind(int(plans.kind[row])), Stop(node, self.travel_times.network.place(node)),
+            self._requests[request].id if request >= 0 else None,
+            utc(int(plans.earliest[row])), utc(int(plans.latest[row])), utc(int(plans.begin[row])),
+            int(plans.service[row]), int(plans.leg[row]), bool(plans.locked[row]),
+        )  # fmt: skip
+
+    # --- the search -----------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        now = self.day.to_day_ms(self._clock.now())
+        self._store.advance(now, now + self.service.commit_horizon_ms)
+
+    def _rows(self, ends: Ends) -> Rows:
+        times = self.travel_times
+        return Rows(
+            times.to_node(ends.origin), times.from_node(ends.origin),
+            times.to_node(ends.destination), times.from_node(ends.destination),
+        )  # fmt: skip
+
+    def _eligible(self, request: Request) -> BoolArray:
+        mask: BoolArray = self._shift_end > self.day.to_day_ms(self._clock.now())
+        if request.operator_id is not None:
+            mask = mask & (self._operator == request.operator_id).astype(bool)
+        return mask & (self._store.plans.count > 1)
+
+    def _search(self, wish: Wish, rows: Rows, eligible: BoolArray) -> _Search:
+        n = len(self.vehicles)
+        out = _Search(np.zeros(n, np.int64), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int8))
+        if n:
+            best_per_vehicle(
+                self._store.plans, self._store.layouts, eligible.astype(np.int8), wish, rows,
+                self.day.to_day_ms(self._clock.now()), self._store.scratch,
+                out.cost, out.after_pickup, out.after_dropoff, out.sieve,
+            )  # fmt: skip
+        return out
+
+    def _free_from(self, vehicle: int) -> int:
+        """When the vehicle can set out from its position, day ms."""
+        plans = self._store.plans
+        return max(int(plans.begin[plans.first[vehicle]]), self.day.to_day_ms(self._clock.now()))
+
+    def _offers(
+        self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search
+    ) -> tuple[Offer, ...]:
+        """At most one offer per operator, by added driving time, then vehicle."""
+        ranked: dict[str, int] = {}
+        for vehicle in np.argsort(search.cost, kind="stable"):
+            if search.cost[vehicle] == NO_COST or len(ranked) == self.params.max_offers:
+                break
+            ranked.setdefault(str(self._operator[vehicle]), int(vehicle))
+        return tuple(self._offer(request, wish, rows, direct_ms, search, v) for v in ranked.values())
+
+    def _offer(
+        self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search, vehicle: int
+    ) -> Offer:
+        i, j = int(search.after_pickup[vehicle]), int(search.after_dropoff[vehicle])
+        store = self._store
+        start = self._free_from(vehicle)
+        if not schedule_insertion(store.plans, vehicle, wish, rows, i, j, start, store.scratch):
+            raise AssertionError("the best insertion has no schedule")
+        pickup, dropoff = int(store.scratch.begin[i + 1]), int(store.scratch.begin[j + 2])
+        utc = self.day.to_utc
+        earliest, latest = wish.pickup_earliest, wish.pickup_latest
+        if request.latest_arrival is not None:
+            earliest, latest = pickup, min(latest, pickup + self.service.max_wait_ms)
+        return Offer(
+            request.id, self.vehicles[vehicle].id, self.vehicles[vehicle].operator_id,
+            TimeWindow(utc(earliest), utc(latest)), TimeWindow(utc(wish.dropoff_earliest), utc(wish.dropoff_latest)),
+            utc(pickup), utc(dropoff), wish.max_ride, direct_ms, int(search.cost[vehicle]), i, j,
+            int(store.version[vehicle]),
+        )  # fmt: skip
+
+    def _reason(self, search: _Search) -> str:
+        return SIEVE_REASONS[int(search.sieve.max(initial=NOT_ELIGIBLE))]
+
+    def _refuse(
+        self,
+        request: Request,
+        reason: str,
+        *,
+        search: _Search | None = None,
+        ends: Ends | None = None,
+        rows: Rows | None = None,
+    ) -> Quote:
+        nearest = None
+        if reason in TIME_REASONS and ends is not None and rows is not None:
+            nearest = self._nearest_feasible(request, ends, rows)
+        fallen = Counter(SIEVE_REASONS[int(s)] for s in search.sieve if s != FEASIBLE) if search else Counter()
+        refusal = Refusal(request.id, reason, nearest, tuple(sorted(fallen.items())))
+        self.events.append(
+            self._clock.now(), "request_refused", request_id=request.id, reason=reason,
+            details={"nearest": nearest, "vehicles": dict(refusal.candidates)},
+        )  # fmt: skip
+        return Quote(request.id, refusal=refusal)
+
+    def _nearest_feasible(self, request: Request, ends: Ends, rows: Rows) -> UtcMs | None:
+        """The wished time nearest to the one asked for at which some vehicle could serve; later wins a tie."""
+        step, reach = self.params.nearest_step_ms, self.params.nearest_reach_ms
+        now = self._clock.now()
+        direct_ms = int(rows.from_origin[ends.destination])
+        eligible = self._eligible(request)
+        for distance in range(step, reach + 1, step):
+            for shift in (distance, -distance):
+                if request.wished + shift < now:
+                    continue
+                wish = wish_of(request, ends, self.service, self.day, direct_ms, now, shift)
+                if isinstance(wish, str):
+                    continue
+                if (self._search(wish, rows, eligible).cost < NO_COST).any():
+                    return UtcMs(request.wished + shift)
+        return None
+
+    # --- the log --------------------------------------------------------------------------------------------
+
+    def _vehicle_index(self, vehicle_id: str) -> int:
+        return next(k for k, v in enumerate(self.vehicles) if v.id == vehicle_id)
+
+    def _log(
+        self,
+        kind: str,
+        vehicle: int,
+        *,
+        node: int,
+        request_id: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        who = self.vehicles[vehicle]
+        self.events.append(
+            self._clock.now(), kind, request_id=request_id, vehicle_id=who.id, operator_id=who.operator_id,
+            node=node, details=details,
+        )  # fmt: skip
+
+    def _log_booking(self, booking: Booking, offer: Offer, vehicle: int) -> None:
+        now, ends = self._clock.now(), self.ends_of(booking.request_id)
+        self.events.append(
+            now, "booking_accepted", request_id=booking.request_id, vehicle_id=booking.vehicle_id,
+            operator_id=booking.operator_id,
+            details={
+                "booking": booking.id, "origin_node": ends.origin, "destination_node": ends.destination,
+                "pickup": [booking.pickup.earliest, booking.pickup.latest],
+                "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
+                "planned": [offer.planned_pickup, offer.planned_dropoff],
+                "max_ride_ms": booking.max_ride_ms, "direct_ms": offer.direct_ms, "added_drive_ms": offer.cost_ms,
+            },
+        )  # fmt: skip
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        todo = [
+            [
+                ActivityKind(int(plans.kind[row])).name.lower(),
+                self._requests[int(plans.request[row])].id if plans.request[row] >= 0 else None,
+                int(plans.node[row]), self.day.to_utc(int(plans.begin[row])),
+            ]
+            for row in range(base + 1, base + int(plans.count[vehicle]))
+        ]  # fmt: skip
+        self.events.append(
+            now, "plan_changed", vehicle_id=booking.vehicle_id, operator_id=booking.operator_id,
+            details={"activities": todo},
+        )  # fmt: skip

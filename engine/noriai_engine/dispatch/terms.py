@@ -1,0 +1,110 @@
+"""From a request and a service to hard limits: nodes, windows, ride limit; or the reason it cannot be carried."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from noriai_engine.dispatch.kernels.insertion import Wish
+from noriai_engine.model import Place, Request, Service, ServiceDay
+from noriai_engine.model.units import FOREVER_MS, NodeIndex, UtcMs
+from noriai_engine.roads.network import RoadNetwork, haversine_m
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where the ride begins and ends, and how long the rider walks there and from there (ms)."""
+
+    origin: NodeIndex
+    destination: NodeIndex
+    walk_to_ms: int = 0
+    walk_from_ms: int = 0
+
+
+class Area:
+    """Where a service picks up and sets down. Points on the border belong to it."""
+
+    def __init__(self, service: Service, network: RoadNetwork) -> None:
+        import shapely
+
+        self._service, self._network = service, network
+        polygons = [shapely.Polygon(ring) for ring in service.area]
+        self._shape = shapely.union_all(polygons) if polygons else None
+        if self._shape is not None:
+            shapely.prepare(self._shape)
+        self._stop_nodes = [network.snap(stop)[0] for stop in service.stops]
+        self._stop_lon = np.array([stop.lon for stop in service.stops])
+        self._stop_lat = np.array([stop.lat for stop in service.stops])
+
+    def ends_of(self, request: Request) -> Ends | str:
+        """Nodes and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
+        origin, destination = self._end(request.origin), self._end(request.destination)
+        if isinstance(origin, str):
+            return origin
+        if isinstance(destination, str):
+            return destination
+        return Ends(origin[0], destination[0], origin[1], destination[1])
+
+    def _end(self, place: Place) -> tuple[NodeIndex, int] | str:
+        import shapely
+
+        if self._shape is not None and not shapely.intersects_xy(self._shape, place.lon, place.lat):
+            return "area.outside"
+        if self._service.mode == "stops":
+            metres = haversine_m(np.array(place.lon), np.array(place.lat), self._stop_lon, self._stop_lat)
+            stop = int(np.argmin(metres))
+            if metres[stop] > self._service.max_walk_m:
+                return "stops.too_far"
+            walk_ms = int(np.ceil(metres[stop] * 1e6 / self._service.walking_speed_mm_s))
+            return self._stop_nodes[stop], walk_ms
+        node, metres_off = self._network.snap(place)
+        return (node, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
+
+
+def wish_of(
+    request: Request, ends: Ends, service: Service, day: ServiceDay, direct_ms: int, now: UtcMs, shift_ms: int = 0
+) -> Wish | str:
+    """Hard limits of a request whose wished time is moved by `shift_ms`, or the reason that rules it out.
+
+    A wished departure e: pickup begins within [e, e + max wait]. A wished arrival a: alighting begins within
+    [a - margin, a], and the pickup no earlier than the longest ride before that allows. The rider's own windows
+    and the opening hours cut these; nothing begins before `now`.
+    """
+    ride_limit = service.ride_limit_ms(direct_ms)
+    if direct_ms > ride_limit:
+        return "time.ride_limit"
+    chair = request.party.wheelchairs > 0
+    boarding = (service.wheelchair_boarding_ms if chair else service.boarding_ms) + request.needs.extra_boarding_ms
+    alighting = (
+        service.wheelchair_alighting_ms if chair else service.alighting_ms
+    ) + request.needs.extra_alighting_ms
+    soonest = day.to_day_ms(now)
+    wished = day.to_day_ms(UtcMs(request.wished + shift_ms))
+    if request.earliest_pickup is not None:
+        pickup = [wished + ends.walk_to_ms, wished + ends.walk_to_ms + service.max_wait_ms]
+        dropoff = [0, pickup[1] + boarding + ride_limit]
+        lead = wished - day.to_day_ms(request.placed_at)
+    else:
+        latest = wished - ends.walk_from_ms
+        dropoff = [latest - service.arrival_margin_ms, latest]
+        pickup = [dropoff[0] - ride_limit - boarding, latest - direct_ms - boarding]
+        lead = pickup[1] - day.to_day_ms(request.placed_at)
+    for window, own in ((pickup, request.pickup), (dropoff, request.dropoff)):
+        if own is not None:
+            window[0] = max(window[0], day.to_day_ms(own.earliest) + shift_ms)
+            window[1] = min(window[1], day.to_day_ms(own.latest) + shift_ms)
+    if pickup[1] < soonest:
+        return "time.past"
+    if lead < service.min_lead_ms:
+        return "booking.cutoff"
+    if lead > service.max_ahead_ms:
+        return "booking.too_early"
+    pickup[0], pickup[1] = max(pickup[0], service.opens), min(pickup[1], service.closes)
+    if pickup[1] < pickup[0]:
+        return "service.closed"
+    pickup[0] = max(pickup[0], soonest)
+    if pickup[1] < pickup[0] or dropoff[1] < max(dropoff[0], pickup[0] + boarding + direct_ms):
+        return "time.window"
+    return Wish(
+        ends.origin, ends.destination, pickup[0], pickup[1], dropoff[0], min(dropoff[1], FOREVER_MS),
+        boarding, alighting, ride_limit, np.array(request.party.as_tuple(), np.int16),
+    )  # fmt: skip

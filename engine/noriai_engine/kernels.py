@@ -1,0 +1,44 @@
+"""`@kernel`, the only door to numba: cached, releasing the GIL, and run as plain Python with NUMBA_DISABLE_JIT=1.
+
+numba's cache does not notice a change in another file that a kernel calls, so the cache folder is named after
+the content of all kernel files together with numba's and Python's versions.
+"""
+
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: the user's cache, or a private temporary folder where there is none."""
+    import numba
+
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
+    root = Path(__file__).parent
+    for file in sorted(root.glob("*/kernels/*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    name = f"kernels-{digest.hexdigest()[:16]}"
+    for base in (Path.home() / ".cache" / "noriai", Path(tempfile.gettempdir()) / "noriai-cache"):
+        folder = base / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        except OSError:
+            continue
+    return Path(tempfile.mkdtemp(prefix="noriai-"))
+
+
+def kernel(function: F) -> F:
+    """Compile `function` with numba. It must be a plain function over numbers, arrays and NamedTuples of them."""
+    import numba
+
+    if not numba.config.DISABLE_JIT and not numba.config.CACHE_DIR:
+        numba.config.CACHE_DIR = str(cache_folder())
+    return cast(F, numba.njit(cache=True, nogil=True)(function))

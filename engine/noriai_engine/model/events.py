@@ -1,0 +1,79 @@
+"""The event log: append-only, typed, versioned. Only events change state; KPIs are functions of events."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from noriai_engine.model.lifecycle import TRANSITIONS
+from noriai_engine.model.units import UtcMs
+
+EVENT_SCHEMA_VERSION = 1
+
+EVENT_KINDS: dict[str, str] = {
+    "request_received": "a wish reached us",
+    "request_refused": "nobody could serve it: reason, nearest feasible time, vehicles dropped by each sieve",
+    "booking_accepted": "an offer became a promise: windows, ride limit, added driving time, runner-up",
+    "plan_changed": "a vehicle's list of activities after a decision",
+    "shift_started": "the vehicle is on duty at its depot",
+    "shift_ended": "the vehicle is back at its depot",
+    "vehicle_departed": "the vehicle leaves a stop for the next",
+    "vehicle_diverted": "a new plan turned the vehicle at a node on its way",
+    "vehicle_arrived": "the vehicle stands at a stop",
+    "pickup_started": "boarding begins",
+    "picked_up": "boarding is over, the vehicle may leave",
+    "dropoff_started": "alighting begins: the end of the ride",
+    "dropped_off": "alighting is over",
+    "break_started": "the driver's break begins",
+    "break_ended": "the driver's break is over",
+}
+assert {event for _, event in TRANSITIONS} <= set(EVENT_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact. `sequence` counts from 0 within a run; `details` is canonical JSON (sorted keys, no blanks)."""
+
+    sequence: int
+    time: UtcMs
+    kind: str
+    request_id: str | None
+    vehicle_id: str | None
+    operator_id: str | None
+    node: int | None
+    reason: str | None
+    details: str | None
+
+
+class EventLog:
+    """Keeps events in order of `sequence`, times never falling."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def append(
+        self,
+        time: UtcMs,
+        kind: str,
+        *,
+        request_id: str | None = None,
+        vehicle_id: str | None = None,
+        operator_id: str | None = None,
+        node: int | None = None,
+        reason: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Event:
+        if kind not in EVENT_KINDS:
+            raise ValueError(f"{kind!r} is no event; the table EVENT_KINDS lists them")
+        if self._events and time < self._events[-1].time:
+            raise ValueError(f"{kind} at {time} ms comes before {self._events[-1].kind} at {self._events[-1].time} ms")
+        text = None if details is None else json.dumps(details, sort_keys=True, separators=(",", ":"))
+        event = Event(len(self._events), time, kind, request_id, vehicle_id, operator_id, node, reason, text)
+        self._events.append(event)
+        return event
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)

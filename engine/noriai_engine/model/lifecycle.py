@@ -1,0 +1,34 @@
+"""States of a request by a table: (from, event, to). Code, docs and checker tests ask the table."""
+
+from enum import StrEnum
+
+
+class BookingState(StrEnum):
+    """Where a request stands. It is in exactly one state at any time (dispatch invariant 2)."""
+
+    WAITING_FOR_ANSWER = "waiting_for_answer"
+    REFUSED = "refused"
+    ACCEPTED = "accepted"
+    BOARDING = "boarding"
+    ABOARD = "aboard"
+    ALIGHTING = "alighting"
+    DONE = "done"
+
+
+TRANSITIONS: dict[tuple[BookingState | None, str], BookingState] = {
+    (None, "request_received"): BookingState.WAITING_FOR_ANSWER,
+    (BookingState.WAITING_FOR_ANSWER, "request_refused"): BookingState.REFUSED,
+    (BookingState.WAITING_FOR_ANSWER, "booking_accepted"): BookingState.ACCEPTED,
+    (BookingState.ACCEPTED, "pickup_started"): BookingState.BOARDING,
+    (BookingState.BOARDING, "picked_up"): BookingState.ABOARD,
+    (BookingState.ABOARD, "dropoff_started"): BookingState.ALIGHTING,
+    (BookingState.ALIGHTING, "dropped_off"): BookingState.DONE,
+}
+
+
+def next_state(state: BookingState | None, event: str) -> BookingState:
+    """State after an event. Raises ValueError where the table has no such step."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ValueError(f"a request that is {state or 'unknown'} cannot take event {event}") from None

@@ -1,0 +1,1 @@
+"""Kernels of the road network: shortest paths and walks along them."""

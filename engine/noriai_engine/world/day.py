@@ -1,0 +1,136 @@
+"""A day in which vehicles carry out their plans exactly and requests arrive: the loop over one virtual clock."""
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+
+import numpy as np
+
+from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
+from noriai_engine.model.clock import VirtualClock
+from noriai_engine.model.plan import ActivityKind, Leg
+from noriai_engine.model.requests import Quote, Request
+from noriai_engine.model.resources import Resources
+from noriai_engine.model.units import NodeIndex, RequestId, UtcMs
+
+_START_SHIFT, _DEPART, _ARRIVE, _BEGIN, _END_SERVICE = range(5)
+
+
+class Day:
+    """Drives a Dispatcher through one service day. Riders accept the cheapest offer.
+
+    At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
+    order given: the same input gives the same events.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, clock: VirtualClock, requests: Sequence[Request]) -> None:
+        self.dispatcher, self._clock = dispatcher, clock
+        self._requests = sorted(requests, key=lambda r: r.placed_at)
+        self._party = {r.id: r.party for r in requests}
+        self.legs: list[Leg] = []
+        self._wakes: list[tuple[UtcMs, int, int, int]] = []  # instant, vehicle, ticket, what
+        self._ticket = [0] * len(dispatcher.vehicles)
+        self._driving: dict[int, DriveOrder] = {}
+        self._serving: dict[int, tuple[ActivityKind, str | None]] = {}
+        self._aboard: list[dict[RequestId, Resources]] = [{} for _ in dispatcher.vehicles]
+        for index, vehicle in enumerate(dispatcher.vehicles):
+            self._wake(index, vehicle.shift.start, _START_SHIFT)
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Run to the end of the last shift. `progress` hears (requests answered, requests in all)."""
+        for answered, _ in enumerate(self.steps(), start=1):
+            if progress is not None and (answered % 50 == 0 or answered == len(self._requests)):
+                progress(answered, len(self._requests))
+
+    def steps(self) -> Iterator[Quote]:
+        """Answer one request after another, the vehicles moving meanwhile; finishes the day after the last."""
+        for request in self._requests:
+            self._move_until(request.placed_at)
+            self._clock.advance_to(max(request.placed_at, self._clock.now()))
+            yield self._answer(request)
+        self._move_until(None)
+
+    def _answer(self, request: Request) -> Quote:
+        quote = self.dispatcher.quote(request)
+        if quote.offers:
+            offer = quote.offers[0]
+            self.dispatcher.commit(offer)
+            vehicle = next(k for k, v in enumerate(self.dispatcher.vehicles) if v.id == offer.vehicle_id)
+            self._plan_changed(vehicle)
+        return quote
+
+    def _plan_changed(self, vehicle: int) -> None:
+        """Turn a vehicle under way if its next stop is another one now; set the alarm of a standing one anew."""
+        order = self._driving.get(vehicle)
+        if order is None:
+            if vehicle not in self._serving and self._on_shift(vehicle):
+                self._wake(vehicle, self.dispatcher.next_departure(vehicle), _DEPART)
+        elif self.dispatcher.next_stop_node(vehicle) != int(order.nodes[-1]):
+            node, instant = self.dispatcher.position(vehicle)
+            self._end_leg(vehicle, order, node, instant)
+            self._drive(vehicle, self.dispatcher.divert(vehicle))
+
+    def _on_shift(self, vehicle: int) -> bool:
+        return self._clock.now() >= self.dispatcher.vehicles[vehicle].shift.start
+
+    def _wake(self, vehicle: int, instant: UtcMs, what: int) -> None:
+        self._ticket[vehicle] += 1
+        heappush(self._wakes, (instant, vehicle, self._ticket[vehicle], what))
+
+    def _move_until(self, limit: UtcMs | None) -> None:
+        while self._wakes and (limit is None or self._wakes[0][0] <= limit):
+            instant, vehicle, ticket, what = heappop(self._wakes)
+            if ticket != self._ticket[vehicle]:
+                continue
+            self._clock.advance_to(max(instant, self._clock.now()))
+            self._act(vehicle, what)
+
+    def _act(self, vehicle: int, what: int) -> None:
+        dispatcher = self.dispatcher
+        if what == _START_SHIFT:
+            dispatcher.start_shift(vehicle)
+        elif what == _DEPART and dispatcher.next_stop_node(vehicle) != dispatcher.position(vehicle)[0]:
+            self._drive(vehicle, dispatcher.depart(vehicle))
+            return
+        elif what == _DEPART or what == _BEGIN:
+            self._begin_service(vehicle)
+            return
+        elif what == _ARRIVE:
+            order = self._driving.pop(vehicle)
+            self._end_leg(vehicle, order, NodeIndex(int(order.nodes[-1])), order.arrivals[-1])
+            dispatcher.arrive(vehicle)
+        elif what == _END_SERVICE:
+            kind, rider = self._serving.pop(vehicle)
+            dispatcher.end_service(vehicle, kind, rider)
+            if kind == ActivityKind.DROPOFF and rider is not None:
+                del self._aboard[vehicle][RequestId(rider)]
+        self._wake(vehicle, max(dispatcher.next_departure(vehicle), self._clock.now()), _DEPART)
+
+    def _drive(self, vehicle: int, order: DriveOrder) -> None:
+        self._driving[vehicle] = order
+        self._wake(vehicle, order.arrivals[-1], _ARRIVE)
+
+    def _begin_service(self, vehicle: int) -> None:
+        kind, rider, ends = self.dispatcher.start_service(vehicle)
+        if kind == ActivityKind.END:
+            return
+        if kind == ActivityKind.PICKUP and rider is not None:
+            self._aboard[vehicle][RequestId(rider)] = self._party[RequestId(rider)]
+        self._serving[vehicle] = (kind, rider)
+        self._wake(vehicle, ends, _END_SERVICE)
+
+    def _end_leg(self, vehicle: int, order: DriveOrder, node: NodeIndex, instant: UtcMs) -> None:
+        """Log the drive up to `node`; nothing where the vehicle has not moved."""
+        last = int(np.searchsorted(np.array(order.arrivals), instant))
+        if last == 0:
+            return
+        whole = last == len(order.nodes) - 1
+        nodes = order.nodes[: last + 1]
+        who, riders = self.dispatcher.vehicles[vehicle], self._aboard[vehicle]
+        load = Resources(*(sum(x) for x in zip(*(p.as_tuple() for p in riders.values()), strict=True)))
+        self.legs.append(
+            Leg(
+                who.id, who.operator_id, order.arrivals[0], instant, tuple(NodeIndex(int(n)) for n in nodes),
+                order.distance_mm if whole else self.dispatcher.travel_times.path_mm(nodes),
+                order.purpose.name.lower(), load, tuple(riders), not whole,
+            )
+        )  # fmt: skip

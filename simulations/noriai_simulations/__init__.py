@@ -1,0 +1,1 @@
+"""Planners' tools: scenarios, synthetic demand, the simulated day, reports."""

@@ -1,0 +1,1 @@
+"""Build region bundles from open data: OSM extracts, GTFS feeds, population tables, and two pinned wheels."""

@@ -1,0 +1,221 @@
+"""`noriai region build`: roads, boundary, people and feeds into one bundle, with every step told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from noriai_engine.model.clock import ServiceDay
+from noriai_engine.model.errors import InputError
+from noriai_engine.regions import Feed, PlaceOfInterest, RegionDraft, Source, spread_population, write_region
+from noriai_engine.roads.assemble import RawArcs, assemble
+from noriai_engine.roads.bridges import from_graphml, from_tables
+from noriai_engine.roads.network import RoadNetwork
+from noriai_engine.roads.osm import read_osm, sha256_of
+from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES
+from noriai_gtfs import FeedSummary, summarise_feed
+
+from noriai_simulations.region_build.population import read_population
+from noriai_simulations.scenario import read_polygons
+
+OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0"
+STOP_FAR_M = 500.0
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build from. Exactly one of `osm`, `graphml` and `nodes` with `links`."""
+
+    out: Path
+    osm: Path | None = None
+    graphml: Path | None = None
+    nodes: Path | None = None
+    links: Path | None = None
+    gtfs: tuple[Path, ...] = ()
+    boundary: Path | None = None
+    population: Path | None = None
+    name: str = ""
+    title: str = ""
+    country: str = ""
+    timezone: str = ""
+    roads_source: str = ""
+    roads_licence: str = ""
+
+
+@dataclass
+class _Roads:
+    arcs: RawArcs
+    source: Source
+    notes: list[str] = field(default_factory=list)
+    places: list[PlaceOfInterest] = field(default_factory=list)
+
+
+def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
+    """Build and write the bundle. Raises InputError (what, where, remedy); then nothing is written."""
+    given = [options.osm is not None, options.graphml is not None, options.links is not None]
+    if sum(given) != 1 or (options.links is None) != (options.nodes is None):
+        raise InputError("roads from one source are needed", remedy="give --osm, or --graphml, or --nodes with --links")
+    boundary = None if options.boundary is None else read_polygons(options.boundary)
+    feeds = [(path, summarise_feed(path)) for path in options.gtfs]
+    for path, feed in feeds:
+        tell(f"feed {path.name}: {feed.trips:,} trips, {len(feed.stops):,} stops, valid {feed.valid_from} to {feed.valid_to}")  # noqa: E501
+
+    roads = _read_roads(options)
+    middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
+    timezone = options.timezone or _timezone(middle_lon, middle_lat, feeds)
+    country = options.country.upper() or _country_of(timezone)
+    if country and not options.country:
+        roads = _read_roads(options, country)
+    for note in roads.notes:
+        tell(note)
+    ServiceDay(date(2026, 1, 1), timezone)  # refuses an unknown zone
+
+    inside = None
+    if boundary is not None:
+        import shapely
+
+        inside = shapely.contains_xy(boundary, roads.arcs.node_lon, roads.arcs.node_lat)
+        if not inside.any():
+            raise InputError(
+                "no road of the extract lies inside the boundary", where=options.boundary,
+                remedy="check that boundary and extract are of the same place, in (lon, lat)",
+            )  # fmt: skip
+    network, dropped = assemble(roads.arcs, inside)
+    told = [f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs"]
+    told += dropped.sentences()
+    population = None
+    if options.population is not None:
+        population, notes = spread_population(network, read_population(options.population, boundary))
+        told += notes
+    places = [p for p in roads.places if _near(network, p.lon, p.lat)]
+    stops, stop_notes = stops_on_network(network, feeds, boundary)
+    told += stop_notes
+    for line in told:
+        tell(line)
+
+    name = options.name or _stem(next(p for p in (options.osm, options.graphml, options.links) if p is not None))
+    sources = [roads.source, *_feed_sources(feeds)]
+    if options.population is not None:
+        sources.append(
+            Source("population", options.population.name, "unknown", "see its publisher", "", sha256_of(options.population))
+        )
+    draft = RegionDraft(
+        name=name, title=options.title or name, country=country or "unknown", timezone=timezone,
+        driving_side="left" if country in LEFT_HAND_COUNTRIES else "right", network=network, sources=sources,
+        notes=[*roads.notes, *told], boundary=boundary, population=population, places=places,
+        feeds=[_feed_record(path, feed) for path, feed in feeds],
+        feed_files=[(path.name, path.read_bytes()) for path, _ in feeds], stops=stops,
+        licences=licences("ODbL-1.0.txt") if "OpenStreetMap" in roads.source.attribution else {},
+    )  # fmt: skip
+    write_region(draft, options.out)
+    return draft
+
+
+def licences(*names: str) -> dict[str, str]:
+    folder = files("noriai_simulations") / "shipped" / "licences"
+    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0]
+
+
+def _read_roads(options: BuildOptions, country: str | None = None) -> _Roads:
+    country = country or options.country.upper() or None
+    if options.osm is not None:
+        extract = read_osm(options.osm, country)
+        notes = [
+            f"{extract.drivable_ways:,} drivable ways read; {extract.closed_ways:,} closed to motor vehicles left out"
+        ]
+        if extract.missing_nodes:
+            notes.append(f"{extract.missing_nodes:,} way nodes lie outside the extract; their ways were cut there")
+        source = Source(
+            "roads", options.osm.name, extract.timestamp, "ODbL-1.0", OSM_ATTRIBUTION, extract.sha256,
+            "https://www.openstreetmap.org/copyright",
+        )  # fmt: skip
+        return _Roads(extract.arcs, source, notes, [PlaceOfInterest(*place) for place in extract.places])
+    path = options.graphml or options.links
+    assert path is not None
+    if options.graphml is not None:
+        arcs, licence, attribution = from_graphml(options.graphml, country), "ODbL-1.0", OSM_ATTRIBUTION
+    else:
+        assert options.nodes is not None and options.links is not None
+        arcs, licence, attribution = from_tables(options.nodes, options.links), "unknown", ""
+    source = Source(
+        "roads", path.name, "unknown", options.roads_licence or licence, options.roads_source or attribution,
+        sha256_of(path),
+    )  # fmt: skip
+    return _Roads(arcs, source, [f"{len(arcs.tail):,} links read from {path.name}"])
+
+
+def _timezone(lon: float, lat: float, feeds: list[tuple[Path, FeedSummary]]) -> str:
+    """The place's time zone, from a map of zones; a feed of another zone is a mix-up and refused."""
+    import tzfpy
+
+    zone = tzfpy.get_tz(lon, lat)
+    if not zone or zone.startswith("Etc/"):
+        zone = next((feed.timezone for _, feed in feeds if feed.timezone), "")
+    if not zone:
+        raise InputError(f"no time zone is known at ({lon:.3f}, {lat:.3f})", remedy="give --timezone, such as Asia/Tokyo")
+    for path, feed in feeds:
+        if feed.timezone and feed.timezone != zone and not _same_time(feed.timezone, zone):
+            raise InputError(
+                f"agency_timezone is {feed.timezone}, the roads lie in {zone}", where=path,
+                remedy="is it the feed of another place? otherwise give --timezone to settle it",
+            )  # fmt: skip
+    return zone
+
+
+def _same_time(a: str, b: str) -> bool:
+    days = [date(2026, month, 15) for month in range(1, 13)]
+    return all(ServiceDay(day, a).start == ServiceDay(day, b).start for day in days)
+
+
+def _country_of(timezone: str) -> str:
+    """ISO 3166 code of the country a time zone belongs to, by the IANA zone table; "" where it names none."""
+    table = files("tzdata") / "zoneinfo" / "zone.tab"
+    for line in table.read_text(encoding="utf-8").splitlines():
+        fields = line.split("\t")
+        if not line.startswith("#") and len(fields) > 2 and fields[2] == timezone:
+            return fields[0]
+    return ""
+
+
+def _near(network: RoadNetwork, lon: float, lat: float) -> bool:
+    _, metres = network.nearest_nodes(np.array([lon]), np.array([lat]))
+    return bool(metres[0] <= STOP_FAR_M)
+
+
+def stops_on_network(
+    network: RoadNetwork, feeds: list[tuple[Path, FeedSummary]], boundary: Any
+) -> tuple[list[tuple[str, str, str, float, float, int]], list[str]]:
+    """Stops of all feeds that a road passes within STOP_FAR_M, and what was left out."""
+    stops = [(path.name, *stop) for path, feed in feeds for stop in feed.stops]
+    if not stops:
+        return [], []
+    _, metres = network.nearest_nodes(np.array([s[3] for s in stops]), np.array([s[4] for s in stops]))
+    kept = [stop for stop, distance in zip(stops, metres, strict=True) if distance <= STOP_FAR_M]
+    notes = [f"{len(kept):,} of {len(stops):,} GTFS stops lie within {STOP_FAR_M:.0f} m of a road"]
+    if kept:
+        inside = metres[metres <= STOP_FAR_M]
+        notes[0] += f" (median {np.median(inside):.0f} m, farthest {inside.max():.0f} m)"
+    return kept, notes
+
+
+def _feed_record(path: Path, feed: FeedSummary) -> Feed:
+    return Feed(
+        path.name, sha256_of(path), feed.agencies, feed.valid_from, feed.valid_to, len(feed.stops), feed.routes,
+        feed.trips, feed.stop_times,
+    )  # fmt: skip
+
+
+def _feed_sources(feeds: list[tuple[Path, FeedSummary]]) -> list[Source]:
+    return [
+        Source("gtfs", path.name, f"{feed.valid_from}/{feed.valid_to}", "see its publisher",
+               f"timetable: {', '.join(feed.agencies)}", sha256_of(path))
+        for path, feed in feeds
+    ]  # fmt: skip

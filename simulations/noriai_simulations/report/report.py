@@ -1,0 +1,2 @@
+def write_report(result, path, language):
+    path.write_text("")

@@ -1,0 +1,2 @@
+def write_run_sheets(result, path, language):
+    path.write_text("")

@@ -1,0 +1,191 @@
+"""The run folder: one format for simulated and (later) real days. docs/run-folder.md describes every file."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import noriai_engine
+from noriai_engine.kpis import Kpi
+from noriai_engine.model import Leg, Request, Vehicle
+from noriai_engine.model.events import EVENT_SCHEMA_VERSION, Event
+from noriai_engine.roads.network import RoadNetwork
+from noriai_engine.tables import Column, write_csv, write_parquet
+from noriai_engine.texts import text
+
+from noriai_simulations.fleet import breaks_json, layouts_json
+from noriai_simulations.scenario import Scenario
+
+RUN_SCHEMA = "noriai-run/1"
+
+
+def write_tables(folder: Path, scenario: Scenario, events: Iterable[Event], legs: Sequence[Leg], *, csv: bool) -> None:
+    """requests, vehicles, events and legs as Parquet, and as CSV beside them if asked."""
+    tables = {
+        "requests": _requests(scenario.requests),
+        "vehicles": _vehicles(scenario.vehicles),
+        "events": _events(list(events)),
+        "legs": _legs(legs, scenario.region.network),
+    }
+    if scenario.service.stops:
+        stops = scenario.service.stops
+        tables["stops"] = [
+            Column("name", "string", [s.name for s in stops]),
+            Column("lon", "float64", [s.lon for s in stops]),
+            Column("lat", "float64", [s.lat for s in stops]),
+        ]
+    for name, columns in tables.items():
+        write_parquet(folder / f"{name}.parquet", columns)
+        if csv:
+            write_csv(folder / f"{name}.csv", columns)
+
+
+def write_run(folder: Path, scenario: Scenario) -> None:
+    """run.json: what the run was made of. No wall-clock time, so that equal runs are equal files."""
+    service = asdict(scenario.service)
+    service.pop("stops")
+    document = {
+        "schema": RUN_SCHEMA,
+        "event_schema": EVENT_SCHEMA_VERSION,
+        "noriai": noriai_engine.__version__,
+        "scenario": scenario.source.name,
+        "seed": scenario.source.seed,
+        "region": {
+            "name": scenario.region.name,
+            "reference": scenario.source.region,
+            "checksum": scenario.region.checksum,
+        },
+        "service_date": scenario.day.date.isoformat(),
+        "timezone": scenario.day.timezone,
+        "day_start_ms": scenario.day.start,
+        "service": service,
+        "operators": [asdict(operator) for operator in scenario.operators],
+    }
+    write_json(folder / "run.json", document)
+    (folder / "scenario.toml").write_text(scenario.text, encoding="utf-8")
+
+
+def write_kpis(folder: Path, kpis: Sequence[Kpi], refusals: dict[str, int], requests: int) -> None:
+    document = {
+        "schema": "noriai-kpis/1",
+        "kpis": {
+            kpi.key: {
+                "value": kpi.value,
+                "unit": kpi.unit,
+                "denominator": {"value": kpi.denominator, "unit": kpi.denominator_unit},
+                "definition": {lang: text(f"kpi.{kpi.key}_def", lang) for lang in ("en", "ja")},
+            }
+            for kpi in kpis
+        },
+        "refusals": {
+            "unit": "requests",
+            "denominator": {"value": requests, "unit": "requests"},
+            "definition": {"en": "Refused requests by reason.", "ja": "断った依頼の理由別の件数。"},
+            "value": dict(sorted(refusals.items())),
+        },
+    }
+    write_json(folder / "kpis.json", document)
+
+
+def write_plan_geojson(folder: Path, scenario: Scenario, legs: Sequence[Leg]) -> None:
+    """Each vehicle's drives as one MultiLineString, and each request's two ends as points."""
+    network = scenario.region.network
+    lines: dict[str, list[list[list[float]]]] = {vehicle.id: [] for vehicle in scenario.vehicles}
+    for leg in legs:
+        nodes = list(leg.nodes)
+        lon, lat = network.node_lon[nodes], network.node_lat[nodes]
+        lines[leg.vehicle_id].append([[round(float(x), 5), round(float(y), 5)] for x, y in zip(lon, lat, strict=True)])
+    features: list[dict[str, Any]] = [
+        {
+            "type": "Feature",
+            "properties": {"vehicle_id": v.id, "operator_id": v.operator_id, "kind": v.kind},
+            "geometry": {"type": "MultiLineString", "coordinates": lines[v.id]},
+        }
+        for v in scenario.vehicles
+    ]
+    document = {"type": "FeatureCollection", "attribution": scenario.region.attribution, "features": features}
+    write_json(folder / "plan.geojson", document)
+
+
+def write_json(path: Path, document: Any) -> None:
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _requests(requests: Sequence[Request]) -> list[Column]:
+    def column(name: str, kind: Any, values: Iterable[Any]) -> Column:
+        return Column(name, kind, list(values))
+
+    return [
+        column("request_id", "string", (r.id for r in requests)),
+        column("placed_at_ms", "int64", (r.placed_at for r in requests)),
+        column("earliest_pickup_ms", "int64", (r.earliest_pickup for r in requests)),
+        column("latest_arrival_ms", "int64", (r.latest_arrival for r in requests)),
+        column("origin_lon", "float64", (r.origin.lon for r in requests)),
+        column("origin_lat", "float64", (r.origin.lat for r in requests)),
+        column("destination_lon", "float64", (r.destination.lon for r in requests)),
+        column("destination_lat", "float64", (r.destination.lat for r in requests)),
+        column("seats", "int64", (r.party.seats for r in requests)),
+        column("wheelchairs", "int64", (r.party.wheelchairs for r in requests)),
+        column("luggage", "int64", (r.party.luggage for r in requests)),
+        column("extra_boarding_ms", "int64", (r.needs.extra_boarding_ms for r in requests)),
+        column("extra_alighting_ms", "int64", (r.needs.extra_alighting_ms for r in requests)),
+        column("pickup_from_ms", "int64", (r.pickup.earliest if r.pickup else None for r in requests)),
+        column("pickup_until_ms", "int64", (r.pickup.latest if r.pickup else None for r in requests)),
+        column("dropoff_from_ms", "int64", (r.dropoff.earliest if r.dropoff else None for r in requests)),
+        column("dropoff_until_ms", "int64", (r.dropoff.latest if r.dropoff else None for r in requests)),
+        column("operator_id", "string", (r.operator_id for r in requests)),
+    ]
+
+
+def _vehicles(vehicles: Sequence[Vehicle]) -> list[Column]:
+    return [
+        Column("vehicle_id", "string", [v.id for v in vehicles]),
+        Column("operator_id", "string", [v.operator_id for v in vehicles]),
+        Column("kind", "string", [v.kind for v in vehicles]),
+        Column("layouts", "string", [layouts_json(v) for v in vehicles]),
+        Column("shift_start_ms", "int64", [v.shift.start for v in vehicles]),
+        Column("shift_end_ms", "int64", [v.shift.end for v in vehicles]),
+        Column("depot_lon", "float64", [v.depot.lon for v in vehicles]),
+        Column("depot_lat", "float64", [v.depot.lat for v in vehicles]),
+        Column("breaks", "string", [breaks_json(v) for v in vehicles]),
+        Column("autonomous", "bool", [v.autonomous for v in vehicles]),
+    ]
+
+
+def _events(events: Sequence[Event]) -> list[Column]:
+    return [
+        Column("sequence", "int64", [e.sequence for e in events]),
+        Column("time_ms", "int64", [e.time for e in events]),
+        Column("kind", "string", [e.kind for e in events]),
+        Column("request_id", "string", [e.request_id for e in events]),
+        Column("vehicle_id", "string", [e.vehicle_id for e in events]),
+        Column("operator_id", "string", [e.operator_id for e in events]),
+        Column("node", "int64", [e.node for e in events]),
+        Column("reason", "string", [e.reason for e in events]),
+        Column("details", "string", [e.details for e in events]),
+    ]
+
+
+def _legs(legs: Sequence[Leg], network: RoadNetwork) -> list[Column]:
+    first, last = [leg.nodes[0] for leg in legs], [leg.nodes[-1] for leg in legs]
+    return [
+        Column("vehicle_id", "string", [leg.vehicle_id for leg in legs]),
+        Column("operator_id", "string", [leg.operator_id for leg in legs]),
+        Column("depart_ms", "int64", [leg.depart for leg in legs]),
+        Column("arrive_ms", "int64", [leg.arrive for leg in legs]),
+        Column("from_node", "int64", first),
+        Column("to_node", "int64", last),
+        Column("from_lon", "float64", [float(network.node_lon[n]) for n in first]),
+        Column("from_lat", "float64", [float(network.node_lat[n]) for n in first]),
+        Column("to_lon", "float64", [float(network.node_lon[n]) for n in last]),
+        Column("to_lat", "float64", [float(network.node_lat[n]) for n in last]),
+        Column("distance_mm", "int64", [leg.distance_mm for leg in legs]),
+        Column("purpose", "string", [leg.purpose for leg in legs]),
+        Column("diverted", "bool", [leg.diverted for leg in legs]),
+        Column("seats", "int64", [leg.aboard.seats for leg in legs]),
+        Column("wheelchairs", "int64", [leg.aboard.wheelchairs for leg in legs]),
+        Column("luggage", "int64", [leg.aboard.luggage for leg in legs]),
+        Column("requests", "string", [json.dumps(leg.request_ids, separators=(",", ":")) for leg in legs]),
+        Column("nodes", "string", [" ".join(map(str, leg.nodes)) for leg in legs]),
+    ]

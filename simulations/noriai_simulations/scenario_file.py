@@ -1,0 +1,177 @@
+"""scenario.toml as a typed model: every field checked, every error with its place. Minutes and clock times here,
+milliseconds in the engine."""
+
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from noriai_engine.model.clock import parse_time_of_day
+from noriai_engine.model.errors import InputError, MissingDataError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+def _service_time(text: str) -> str:
+    try:
+        parse_time_of_day(text)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+ServiceTime = Annotated[str, AfterValidator(_service_time)]
+Minutes = Annotated[float, Field(ge=0, le=24 * 60)]
+Share = Annotated[float, Field(ge=0, le=1)]
+LonLat = tuple[Annotated[float, Field(ge=-180, le=180)], Annotated[float, Field(ge=-90, le=90)]]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServiceTable(_Table):
+    """Limits of the service; see noriai_engine.model.Service for their meaning."""
+
+    id: str = "service"
+    name: str = "Shared rides"
+    hours: tuple[ServiceTime, ServiceTime] = ("00:00", "24:00")
+    max_wait_min: Minutes = 15
+    max_ride_min: Minutes = 90
+    detour_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
+    detour_extra_min: Minutes = 5
+    arrival_margin_min: Minutes = 20
+    min_lead_min: Minutes = 0
+    max_ahead_days: Annotated[float, Field(ge=0, le=366)] = 14
+    boarding_s: Annotated[int, Field(ge=0, le=3600)] = 30
+    alighting_s: Annotated[int, Field(ge=0, le=3600)] = 20
+    wheelchair_boarding_s: Annotated[int, Field(ge=0, le=3600)] = 180
+    wheelchair_alighting_s: Annotated[int, Field(ge=0, le=3600)] = 120
+    commit_horizon_s: Annotated[int, Field(ge=0, le=7200)] = 60
+    max_snap_m: Annotated[int, Field(ge=1, le=5000)] = 200
+    mode: Literal["door", "stops"] = "door"
+    stops: str | None = None
+    max_walk_m: Annotated[int, Field(ge=1, le=5000)] = 500
+    area: str | None = None
+
+    @model_validator(mode="after")
+    def _stops_named(self) -> Self:
+        if (self.mode == "stops") != (self.stops is not None):
+            raise ValueError('mode = "stops" and a stops file belong together; stops = "gtfs" takes the feeds\' stops')
+        return self
+
+
+class SyntheticTable(_Table):
+    """Demand made up from where people live and where they go; deterministic for the scenario's seed."""
+
+    requests: Annotated[int, Field(ge=1, le=1_000_000)]
+    profile: Literal["everyday", "commuter", "flat"] = "everyday"
+    typical_km: Annotated[float, Field(gt=0, le=200)] = 3.0
+    shortest_km: Annotated[float, Field(ge=0, le=50)] = 0.8
+    prebooked: Share = 0.35
+    wished_arrival: Share = 0.3
+    wheelchair: Share = 0.03
+    companion: Share = 0.15
+    luggage: Share = 0.1
+
+
+class DemandTable(_Table):
+    """Either a file of trips or synthetic demand."""
+
+    file: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    times: Literal["clock", "seconds"] = "clock"
+    limit: Annotated[int, Field(ge=1)] | None = None
+    synthetic: SyntheticTable | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.file is None) == (self.synthetic is None):
+            raise ValueError("give either file = ... or a table [demand.synthetic]")
+        return self
+
+
+class OperatorTable(_Table):
+    id: str
+    name: str
+    kind: str = "taxi"
+
+
+class LayoutTable(_Table):
+    seats: Annotated[int, Field(ge=0, le=200)] = 0
+    wheelchairs: Annotated[int, Field(ge=0, le=50)] = 0
+    luggage: Annotated[int, Field(ge=0, le=200)] = 0
+
+
+class BreakTable(_Table):
+    between: tuple[ServiceTime, ServiceTime]
+    minutes: Annotated[float, Field(gt=0, le=600)]
+
+
+class FleetTable(_Table):
+    """A group of like vehicles of one operator, or a file of vehicles."""
+
+    file: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    operator: str
+    kind: str = "taxi"
+    count: Annotated[int, Field(ge=1, le=100_000)] = 1
+    layouts: Annotated[tuple[LayoutTable, ...], Field(min_length=1)] = (LayoutTable(seats=4, luggage=2),)
+    shift: tuple[ServiceTime, ServiceTime] = ("06:00", "22:00")
+    stagger_min: Minutes = 0
+    breaks: tuple[BreakTable, ...] = ()
+    depot: LonLat | Literal["spread"] = "spread"
+    autonomous: bool = False
+
+
+class DispatchTable(_Table):
+    max_offers: Annotated[int, Field(ge=1, le=10)] = 3
+    nearest_step_min: Annotated[float, Field(gt=0, le=120)] = 5
+    nearest_reach_min: Minutes = 120
+
+
+class ScenarioFile(_Table):
+    """A whole scenario.toml."""
+
+    format: Literal[1] = 1
+    name: str
+    title: str = ""
+    seed: Annotated[int, Field(ge=0)] = 1
+    region: str
+    service_date: date
+    service: ServiceTable = ServiceTable()
+    demand: DemandTable
+    operators: Annotated[tuple[OperatorTable, ...], Field(min_length=1)]
+    fleet: Annotated[tuple[FleetTable, ...], Field(min_length=1)]
+    dispatch: DispatchTable = DispatchTable()
+
+    @model_validator(mode="after")
+    def _operators_known(self) -> Self:
+        known = [operator.id for operator in self.operators]
+        if len(set(known)) != len(known):
+            raise ValueError("two operators have the same id")
+        for number, group in enumerate(self.fleet, start=1):
+            if group.operator not in known:
+                raise ValueError(f"fleet {number}: operator {group.operator!r} is not among {', '.join(known)}")
+        return self
+
+
+def load_scenario_file(path: Path) -> ScenarioFile:
+    """Read and check a scenario. Raises InputError with every fault, each with its field and a remedy."""
+    if not path.is_file():
+        raise MissingDataError("there is no such scenario", where=path, remedy="noriai scenario init writes one")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not well-formed TOML: {error}", where=path, remedy="correct that line") from error
+    try:
+        return ScenarioFile.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(str(part) for part in fault['loc']) or 'scenario'}: {fault['msg']}" for fault in error.errors()
+        ]
+        raise InputError(
+            "\n  ".join(["is not a valid scenario:", *faults]),
+            where=path,
+            remedy="docs/scenario.md lists every field with its unit and range",
+        ) from error

@@ -1,0 +1,63 @@
+"""Run a scenario: the same Dispatcher the service drives, on a virtual clock, with vehicles that do as planned."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from noriai_engine.dispatch import Dispatcher
+from noriai_engine.kpis import Kpi, Ride, compute_kpis, rides_of
+from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
+from noriai_engine.roads import TravelTimes
+from noriai_engine.tables import replace_folder
+from noriai_engine.world.day import Day
+
+from noriai_simulations import run_folder
+from noriai_simulations.report import write_report, write_run_sheets
+from noriai_simulations.scenario import Scenario
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run in memory."""
+
+    scenario: Scenario
+    events: tuple[Event, ...]
+    legs: tuple[Leg, ...]
+    rides: dict[str, Ride]
+    kpis: tuple[Kpi, ...]
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        return dict(Counter(ride.reason for ride in self.rides.values() if ride.reason is not None))
+
+
+def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
+    """Simulate the day of a scenario. The same scenario gives the same events to the byte."""
+    instants = [r.placed_at for r in scenario.requests] + [v.shift.start for v in scenario.vehicles]
+    clock = VirtualClock(UtcMs(min(instants)))
+    ids = IdSource(clock, np.random.default_rng([scenario.source.seed, 7]))
+    dispatcher = Dispatcher(
+        TravelTimes(scenario.region.network), scenario.service, scenario.vehicles, scenario.day, clock, ids,
+        scenario.params,
+    )  # fmt: skip
+    day = Day(dispatcher, clock, scenario.requests)
+    day.run(progress)
+    legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
+    rides = rides_of(scenario.requests, dispatcher.events)
+    kpis = compute_kpis(rides.values(), legs, scenario.vehicles)
+    return Result(scenario, tuple(dispatcher.events), legs, rides, tuple(kpis))
+
+
+def write_result(result: Result, folder: Path, *, language: str = "en", csv: bool = False) -> None:
+    """Write the run folder, whole or not at all."""
+    with replace_folder(folder, marker="run.json") as out:
+        run_folder.write_run(out, result.scenario)
+        run_folder.write_tables(out, result.scenario, result.events, result.legs, csv=csv)
+        run_folder.write_kpis(out, result.kpis, result.refusals, len(result.scenario.requests))
+        run_folder.write_plan_geojson(out, result.scenario, result.legs)
+        write_report(result, out / "report.html", language)
+        write_run_sheets(result, out / "run-sheets.html", language)

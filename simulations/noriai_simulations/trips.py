@@ -1,0 +1,116 @@
+"""Requests from a file of trips: CSV, Excel or Parquet, in our columns or in the file's own by a mapping."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, ServiceDay, TimeWindow, UtcMs
+from noriai_engine.model.units import DAY_MS, OperatorId, RequestId
+from noriai_engine.tables import Row, read_table
+
+from noriai_simulations.scenario_file import DemandTable
+
+REQUIRED = ("request_id", "origin_lon", "origin_lat", "destination_lon", "destination_lat")
+OPTIONAL = (
+    "placed_at", "earliest_pickup", "latest_arrival", "seats", "wheelchairs", "luggage", "extra_boarding_s",
+    "extra_alighting_s", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until", "operator_id",
+)  # fmt: skip
+FIELDS = (*REQUIRED, *OPTIONAL)
+
+
+def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operators: set[str]) -> list[Request]:
+    """Requests in the file's order. Without `placed_at` a request is placed at the wished departure itself.
+
+    Raises RowError for a bad cell, InputError for a duplicate id or an unknown column.
+    """
+    trips = read_table(path)
+    if table.columns:
+        unknown = sorted(set(table.columns) - set(FIELDS))
+        if unknown:
+            raise InputError(
+                f"demand.columns names {', '.join(unknown)}", where=path, remedy=f"fields are {', '.join(FIELDS)}"
+            )
+        for column in table.columns.values():
+            if column not in trips.columns:
+                raise InputError(
+                    f"demand.columns names column {column!r}", where=path, remedy=f"it has {', '.join(trips.columns)}"
+                )
+        column = dict(table.columns)
+        trips.expect(required=[column.get(name, name) for name in REQUIRED], optional=trips.columns)
+    else:
+        trips.expect(required=REQUIRED, optional=OPTIONAL)
+        column = {name: name for name in FIELDS}
+    requests: list[Request] = []
+    seen: dict[str, int] = {}
+    for row in trips.rows[: table.limit]:
+        request = _request(row, column, day, seconds=table.times == "seconds")
+        if request.id in seen:
+            raise row.error(column["request_id"], f"{request.id} is also in row {seen[request.id]}", "make ids unique")
+        if request.operator_id is not None and request.operator_id not in operators:
+            raise row.error(
+                column["operator_id"], f"operator {request.operator_id!r} is unknown", "name an operator of the scenario"
+            )
+        seen[request.id] = row.line
+        requests.append(request)
+    if not requests:
+        raise InputError("holds no request", where=path, remedy="give at least one row under the header")
+    return requests
+
+
+def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: bool) -> Request:
+    def instant(field: str) -> UtcMs | None:
+        name = column.get(field, field)
+        if not row.cells.get(name, "").strip():
+            return None
+        if not seconds:
+            return row.convert(name, day.parse)
+        value = row.number(name)
+        if not 0 <= value < 2 * DAY_MS / 1000:
+            raise row.error(name, f"{value} s is outside the service day", "count seconds from 00:00, up to 48 h")
+        return day.to_utc(round(value * 1000))
+
+    def window(first: str, last: str) -> TimeWindow | None:
+        earliest, latest = instant(first), instant(last)
+        if earliest is None and latest is None:
+            return None
+        try:
+            return TimeWindow(earliest or day.to_utc(-DAY_MS), latest or day.to_utc(3 * DAY_MS))
+        except InputError as error:
+            raise row.error(column.get(first, first), error.what, error.remedy or "") from error
+
+    def place(end: str) -> Place:
+        lon, lat = column.get(f"{end}_lon", f"{end}_lon"), column.get(f"{end}_lat", f"{end}_lat")
+        try:
+            return Place(row.number(lon), row.number(lat))
+        except InputError as error:
+            if error.where is not None:
+                raise
+            raise row.error(lon, error.what, error.remedy or "") from error
+
+    def amount(field: str, default: int) -> int:
+        return row.integer(column.get(field, field), default, least=0)
+
+    earliest, latest = instant("earliest_pickup"), instant("latest_arrival")
+    placed = instant("placed_at")
+    wheelchairs = amount("wheelchairs", 0)
+    party = Resources(amount("seats", 0 if wheelchairs else 1), wheelchairs, amount("luggage", 0))
+    needs = RiderNeeds(amount("extra_boarding_s", 0) * 1000, amount("extra_alighting_s", 0) * 1000)
+    wished = earliest if earliest is not None else latest
+    if wished is None:
+        name = column.get("earliest_pickup", "earliest_pickup")
+        raise row.error(name, "neither departure nor arrival is given", "fill earliest_pickup or latest_arrival")
+    if placed is not None and placed > wished:
+        raise row.error(
+            column.get("placed_at", "placed_at"), "is after the wished time", "a request is placed before its ride"
+        )
+    operator = row.cells.get(column.get("operator_id", "operator_id"), "").strip()
+    try:
+        return Request(
+            RequestId(row.text(column.get("request_id", "request_id"))),
+            wished if placed is None else placed, place("origin"), place("destination"),
+            earliest, latest, party, needs, window("pickup_from", "pickup_until"),
+            window("dropoff_from", "dropoff_until"), OperatorId(operator) if operator else None,
+        )  # fmt: skip
+    except InputError as error:
+        if error.where is not None:
+            raise
+        raise row.error(column.get("request_id", "request_id"), error.what, error.remedy or "correct the row") from error
