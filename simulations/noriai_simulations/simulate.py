@@ -52,6 +52,12 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     return Result(scenario, tuple(dispatcher.events), legs, rides, tuple(kpis))
 
 
+def check_output(folder: Path) -> None:
+    """Raise InputError now, not after the work, where the output folder cannot be used."""
+    with replace_folder(folder, marker="run.json", dry_run=True):
+        pass
+
+
 def write_result(result: Result, folder: Path, *, language: str = "en", csv: bool = False) -> None:
     """Write the run folder, whole or not at all."""
     with replace_folder(folder, marker="run.json") as out:

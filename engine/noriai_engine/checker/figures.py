@@ -1,0 +1,84 @@
+"""The KPIs counted again, from requests, events and legs."""
+
+import json
+from fractions import Fraction
+from typing import Any
+
+from noriai_engine.checker.load import RowDict, Run
+from noriai_engine.checker.report import CheckReport
+
+
+def check_kpis(
+    run: Run, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]], report: CheckReport
+) -> None:
+    """Every figure in kpis.json equals the recount to its last digit; the map's lines equal the legs."""
+    counted = _recount(run, served, times)
+    said: RowDict = run.kpis["kpis"]
+    for name in sorted(set(counted) | set(said)):
+        value = said.get(name, {}).get("value", "absent")
+        wanted = counted.get(name, "no such figure")
+        report.expect(value == wanted, "kpi", name, f"says {value}, counted {wanted}")
+    refusals: dict[str, int] = {}
+    for event in run.events:
+        if event["kind"] == "request_refused":
+            refusals[event["reason"]] = refusals.get(event["reason"], 0) + 1
+    report.expect(run.kpis["refusals"]["value"] == refusals, "kpi", "refusals", f"counted {refusals}")
+    total = len(served) + sum(refusals.values())
+    report.expect(total == len(run.requests), "accounting", "requests", f"served + refused = {total} of {len(run.requests)}")  # noqa: E501
+    drawn = {f["properties"]["vehicle_id"]: len(f["geometry"]["coordinates"]) for f in run.lines["features"]}
+    driven = dict.fromkeys(run.vehicles, 0)
+    for leg in run.legs:
+        driven[leg["vehicle_id"]] = driven.get(leg["vehicle_id"], 0) + 1
+    report.expect(drawn == driven, "accounting", "plan.geojson", "its lines are not the legs")
+
+
+def _rounded(top: int, bottom: int, scale: Fraction = Fraction(1)) -> float | None:
+    return None if bottom == 0 else float(round(Fraction(top, bottom) * scale, 3))
+
+
+def _recount(
+    run: Run, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]]
+) -> dict[str, Any]:
+    minute, hour, km = Fraction(1, 60_000), Fraction(1, 3_600_000), Fraction(1, 1_000_000)
+    waits, rides, directs, on_time, timed, riders = [], [], [], 0, 0, 0
+    for name, story in served.items():
+        request = run.requests[name]
+        riders += request["seats"] + request["wheelchairs"]
+        if request["earliest_pickup_ms"] is None:
+            timed += 1
+            on_time += story["dropoff_started"]["time_ms"] <= request["latest_arrival_ms"]
+        else:
+            waits.append(story["pickup_started"]["time_ms"] - request["earliest_pickup_ms"])
+        rides.append(story["dropoff_started"]["time_ms"] - story["picked_up"]["time_ms"])
+        promise = json.loads(story["booking_accepted"]["details"])
+        directs.append(times[promise["origin_node"], promise["destination_node"]][0])
+    chairs = {name for name, request in run.requests.items() if request["wheelchairs"] > 0}
+    driven = sum(leg["distance_mm"] for leg in run.legs)
+    crews = [(leg, json.loads(leg["requests"])) for leg in run.legs]
+    loaded = sum(leg["distance_mm"] for leg, crew in crews if crew)
+    together = {name for _, crew in crews if len(crew) > 1 for name in crew}
+    rider_mm = sum(leg["distance_mm"] * (leg["seats"] + leg["wheelchairs"]) for leg in run.legs)
+    shifts = sum(v["shift_end_ms"] - v["shift_start_ms"] for v in run.vehicles.values())
+    rank = sorted(waits)[-(-95 * len(waits) // 100) - 1] if waits else None
+    n, hundred = len(served), Fraction(100)
+    return {
+        "requests": len(run.requests),
+        "served": n,
+        "service_rate": _rounded(n, len(run.requests), hundred),
+        "service_rate_wheelchair": _rounded(len(chairs & set(served)), len(chairs), hundred),
+        "riders_served": riders,
+        "wait_mean": _rounded(sum(waits), len(waits), minute),
+        "wait_p95": None if rank is None else round(rank / 60_000, 3),
+        "ride_mean": _rounded(sum(rides), n, minute),
+        "ride_ratio": _rounded(sum(rides), sum(directs)),
+        "detour_mean": _rounded(sum(rides) - sum(directs), n, minute),
+        "shared_share": _rounded(len(together & set(served)), n, hundred),
+        "on_time_arrivals": _rounded(on_time, timed, hundred),
+        "vehicle_km": _rounded(driven, 1, km),
+        "empty_share": _rounded(driven - loaded, driven, hundred),
+        "km_per_served": _rounded(driven, n, km),
+        "occupancy": _rounded(rider_mm, loaded),
+        "drive_hours": _rounded(sum(leg["arrive_ms"] - leg["depart_ms"] for leg in run.legs), 1, hour),
+        "shift_hours": _rounded(shifts, 1, hour),
+        "riders_per_hour": _rounded(riders, shifts, Fraction(3_600_000)),
+    }

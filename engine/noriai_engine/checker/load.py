@@ -1,0 +1,95 @@
+"""Read a run folder and its region: plain rows, nothing interpreted."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+RowDict = dict[str, Any]
+
+
+class CheckError(ValueError):
+    """The folder cannot be judged at all: a file is missing or unreadable."""
+
+
+@dataclass
+class Run:
+    """A run as its files say."""
+
+    folder: Path
+    meta: RowDict
+    requests: dict[str, RowDict]
+    vehicles: dict[str, RowDict]
+    events: list[RowDict]
+    legs: list[RowDict]
+    stops: list[RowDict]
+    kpis: RowDict
+    lines: RowDict
+    duplicates: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Roads:
+    """The region's road arrays."""
+
+    lon: npt.NDArray[np.float64]
+    lat: npt.NDArray[np.float64]
+    tail: npt.NDArray[np.int64]
+    head: npt.NDArray[np.int64]
+    ms: npt.NDArray[np.int64]
+    mm: npt.NDArray[np.int64]
+
+
+def load_run(folder: Path) -> Run:
+    """Raises CheckError naming the file that is missing or unreadable."""
+    requests, vehicles = _rows(folder / "requests.parquet"), _rows(folder / "vehicles.parquet")
+    twice = [str(r["request_id"]) for r in requests] + [f"vehicle {v['vehicle_id']}" for v in vehicles]
+    return Run(
+        folder, _json(folder / "run.json"), {r["request_id"]: r for r in requests},
+        {v["vehicle_id"]: v for v in vehicles}, _rows(folder / "events.parquet"), _rows(folder / "legs.parquet"),
+        _rows(folder / "stops.parquet") if (folder / "stops.parquet").exists() else [],
+        _json(folder / "kpis.json"), _json(folder / "plan.geojson"), sorted({x for x in twice if twice.count(x) > 1})
+        if len(set(twice)) < len(twice) else [],
+    )  # fmt: skip
+
+
+def load_roads(folder: Path, checksum: str) -> Roads:
+    """The region's roads, after comparing every file with its checksum. Raises CheckError."""
+    file = folder / "region.toml"
+    if not file.is_file():
+        raise CheckError(f"{folder}: no region bundle there; name it with --region")
+    raw = file.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != checksum:
+        raise CheckError(f"{folder}: this is not the region the run was made with (checksum differs)")
+    for name, digest in tomllib.loads(raw.decode("utf-8"))["files"].items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            raise CheckError(f"{folder / name}: differs from its checksum")
+
+    def array(name: str) -> Any:
+        return np.load(folder / "roads" / f"{name}.npy")
+
+    ints = [array(name).astype(np.int64) for name in ("arc_tail", "arc_head", "arc_ms", "arc_mm")]
+    return Roads(array("node_lon"), array("node_lat"), *ints)
+
+
+def _json(path: Path) -> RowDict:
+    try:
+        document: RowDict = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckError(f"{path}: cannot be read ({error}); is this a run folder?") from error
+    return document
+
+
+def _rows(path: Path) -> list[RowDict]:
+    import arro3.io
+
+    if not path.is_file() or path.read_bytes()[:4] != b"PAR1":
+        raise CheckError(f"{path}: no Parquet file; is this a run folder?")
+    table = arro3.io.read_parquet(path).read_all()
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

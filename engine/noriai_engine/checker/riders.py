@@ -1,0 +1,190 @@
+"""What riders were promised and got: states, windows, ride limits, boarding times, reasons of refusal."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from noriai_engine.checker.load import Roads, RowDict, Run
+from noriai_engine.checker.report import CheckReport
+from noriai_engine.checker.shortest import nearest_distances
+
+SERVED = ["request_received", "booking_accepted", "pickup_started", "picked_up", "dropoff_started", "dropped_off"]
+REFUSED = ["request_received", "request_refused"]
+STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
+
+
+def events_by_request(run: Run) -> dict[str, list[RowDict]]:
+    grouped: dict[str, list[RowDict]] = {request: [] for request in run.requests}
+    for event in run.events:
+        if event["request_id"] is not None:
+            grouped.setdefault(event["request_id"], []).append(event)
+    return grouped
+
+
+def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]]:
+    """Every request has one complete story; returns the served ones, by request and kind of event."""
+    served = {}
+    for request, events in events_by_request(run).items():
+        if not report.expect(request in run.requests, "partition", request, "is in the log but not among the requests"):
+            continue
+        kinds = [event["kind"] for event in events]
+        if not report.expect(kinds in (SERVED, REFUSED), "partition", request, f"its story is {kinds}"):
+            continue
+        placed = run.requests[request]["placed_at_ms"]
+        report.expect(events[0]["time_ms"] == placed, "partition", request, f"received {events[0]['time_ms']}, placed {placed}")  # noqa: E501
+        if kinds == REFUSED:
+            report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
+            continue
+        vehicles = {event["vehicle_id"] for event in events[1:]}
+        if report.expect(len(vehicles) == 1 and vehicles <= set(run.vehicles), "partition", request, f"is with vehicles {vehicles}"):  # noqa: E501
+            served[request] = {event["kind"]: event for event in events}
+    return served
+
+
+class Ends:
+    """Nodes and walks of both ends of a trip, worked out from coordinates alone."""
+
+    def __init__(self, run: Run, roads: Roads) -> None:
+        import shapely
+
+        self.service, self.roads, self.stops = run.meta["service"], roads, run.stops
+        rings = self.service["area"]
+        self.area = shapely.union_all([shapely.Polygon(ring) for ring in rings]) if rings else None
+
+    def judge(self, lon: float, lat: float, node: int) -> tuple[str | None, float, int]:
+        """(reason against this end, metres by which `node` is worse than the nearest, walk in ms)."""
+        import shapely
+
+        if self.area is not None and not self.area.intersects(shapely.Point(lon, lat)):
+            return "area.outside", 0.0, 0
+        walk_ms = 0
+        if self.service["mode"] == "stops":
+            metres = [_metres(lon, lat, stop["lon"], stop["lat"]) for stop in self.stops]
+            best = int(np.argmin(metres))
+            if metres[best] > self.service["max_walk_m"]:
+                return "stops.too_far", 0.0, 0
+            walk_ms = int(np.ceil(metres[best] * 1e6 / self.service["walking_speed_mm_s"]))
+            lon, lat = self.stops[best]["lon"], self.stops[best]["lat"]
+        (nearest, given), = nearest_distances(self.roads, [(lon, lat)], [node])
+        if walk_ms == 0 and self.service["mode"] == "door" and nearest > self.service["max_snap_m"]:
+            return "place.off_network", 0.0, 0
+        return None, given - nearest, walk_ms
+
+
+def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
+    a, b = np.radians([lon_a, lat_a]), np.radians([lon_b, lat_b])
+    cosine = np.sin(a[1]) * np.sin(b[1]) + np.cos(a[1]) * np.cos(b[1]) * np.cos(a[0] - b[0])
+    if cosine > 1 - 1e-12:  # the law of cosines is blind to short distances
+        return float(6_371_008.8 * np.hypot((a[0] - b[0]) * np.cos(a[1]), a[1] - b[1]))
+    return float(6_371_008.8 * np.arccos(np.clip(cosine, -1, 1)))
+
+
+def check_promises(
+    run: Run, roads: Roads, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]],
+    report: CheckReport,
+) -> None:  # fmt: skip
+    """Every served request: nodes, limits and windows follow from request and service, and were kept."""
+    ends, service, day = Ends(run, roads), run.meta["service"], run.meta["day_start_ms"]
+    for name, story in served.items():
+        request = run.requests[name]
+        promise = json.loads(story["booking_accepted"]["details"])
+        walks = []
+        for end, key in (("origin", "origin_node"), ("destination", "destination_node")):
+            reason, off, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], promise[key])
+            report.expect(reason is None, "area", name, f"{end} should have been refused: {reason}")
+            report.expect(off < 1.0, "place", name, f"{end} node {promise[key]} is {off:.1f} m worse than the nearest")
+            walks.append(walk)
+        direct = times[promise["origin_node"], promise["destination_node"]][0]
+        limit = min(
+            service["max_ride_ms"],
+            direct * service["detour_factor_permille"] // 1000 + service["detour_extra_ms"],
+        )
+        report.expect(promise["direct_ms"] == direct, "travel time", name, f"direct {promise['direct_ms']}, Dijkstra {direct}")  # noqa: E501
+        report.expect(promise["max_ride_ms"] == limit, "ride limit", name, f"promised {promise['max_ride_ms']}, rule {limit}")  # noqa: E501
+        _check_windows(name, request, promise, service, day, walks, report)
+        _check_kept(name, request, story, promise, service, report)
+        wanted = request["operator_id"]
+        got = run.vehicles[story["booking_accepted"]["vehicle_id"]]["operator_id"]
+        report.expect(wanted in (None, got), "operator", name, f"asked for {wanted}, got {got}")
+
+
+def _check_windows(
+    name: str, request: RowDict, promise: RowDict, service: RowDict, day: int, walks: list[int], report: CheckReport
+) -> None:
+    earliest, latest = promise["pickup"]
+    drop_from, drop_until = promise["dropoff"]
+    placed = request["placed_at_ms"]
+
+    def rule(condition: bool, what: str) -> None:
+        report.expect(condition, "window", name, f"{what}: pickup {earliest}..{latest}, dropoff {drop_from}..{drop_until}")
+
+    rule(earliest <= latest and drop_from <= drop_until, "a window ends before it starts")
+    rule(earliest >= placed, "pickup before the request was placed")
+    rule(day + service["opens"] <= earliest and latest <= day + service["closes"], "pickup outside opening hours")
+    rule(latest - earliest <= service["max_wait_ms"], "the pickup interval is longer than the longest wait")
+    if request["earliest_pickup_ms"] is not None:
+        ready = request["earliest_pickup_ms"] + walks[0]
+        rule(ready <= earliest and latest <= ready + service["max_wait_ms"], "not within the wished departure's wait")
+        lead = request["earliest_pickup_ms"] - placed
+    else:
+        there = request["latest_arrival_ms"] - walks[1]
+        rule(there - service["arrival_margin_ms"] <= drop_from and drop_until <= there, "not at the wished arrival")
+        lead = service["min_lead_ms"]
+    rule(service["min_lead_ms"] <= lead <= service["max_ahead_ms"], "booked too late or too early")
+    for low, high, (first, last) in (
+        ("pickup_from_ms", "pickup_until_ms", promise["pickup"]),
+        ("dropoff_from_ms", "dropoff_until_ms", promise["dropoff"]),
+    ):
+        if request[low] is not None:
+            rule(request[low] <= first and last <= request[high], "outside the rider's own window")
+
+
+def _check_kept(
+    name: str, request: RowDict, story: dict[str, RowDict], promise: RowDict, service: RowDict, report: CheckReport
+) -> None:
+    at = {kind: event["time_ms"] for kind, event in story.items()}
+    chair = "wheelchair_" if request["wheelchairs"] else ""
+    boarding = service[f"{chair}boarding_ms"] + request["extra_boarding_ms"]
+    alighting = service[f"{chair}alighting_ms"] + request["extra_alighting_ms"]
+    nodes = {kind: event["node"] for kind, event in story.items()}
+    (p0, p1), (d0, d1) = promise["pickup"], promise["dropoff"]
+    ride = at["dropoff_started"] - at["picked_up"]
+    report.expect(p0 <= at["pickup_started"] <= p1, "promise", name, f"picked up at {at['pickup_started']}, promised {p0}..{p1}")  # noqa: E501
+    report.expect(d0 <= at["dropoff_started"] <= d1, "promise", name, f"set down at {at['dropoff_started']}, promised {d0}..{d1}")  # noqa: E501
+    report.expect(ride <= promise["max_ride_ms"], "ride limit", name, f"rode {ride} ms of {promise['max_ride_ms']}")
+    report.expect(at["picked_up"] - at["pickup_started"] == boarding, "boarding", name, f"took other than {boarding} ms")
+    report.expect(at["dropped_off"] - at["dropoff_started"] == alighting, "boarding", name, f"alighting other than {alighting} ms")  # noqa: E501
+    report.expect(
+        nodes["pickup_started"] == promise["origin_node"] and nodes["dropoff_started"] == promise["destination_node"],
+        "place", name, f"boarded at {nodes['pickup_started']}, alighted at {nodes['dropoff_started']}",
+    )  # fmt: skip
+
+
+def check_refusals(run: Run, roads: Roads, report: CheckReport) -> None:
+    """Refusals whose truth does not hang on the state of the fleet."""
+    ends = Ends(run, roads)
+    layouts = [json.loads(v["layouts"]) for v in run.vehicles.values()]
+    for event in run.events:
+        if event["kind"] != "request_refused" or event["request_id"] not in run.requests:
+            continue
+        request, reason = run.requests[event["request_id"]], event["reason"]
+        found = [
+            ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], -1)[0] for end in ("origin", "destination")
+        ]
+        first = next((x for x in found if x), None)
+        if reason in STATIC_REASONS or first is not None:
+            report.expect(reason == first, "reason", request["request_id"], f"refused for {reason}, found {first}")
+        if reason == "fleet.party_too_big":
+            party = [request[k] for k in ("seats", "wheelchairs", "luggage")]
+            allowed = [
+                lay for lay, v in zip(layouts, run.vehicles.values(), strict=True)
+                if request["operator_id"] in (None, v["operator_id"]) and v["shift_end_ms"] > event["time_ms"]
+            ]  # fmt: skip
+            holds = any(all(a <= b for a, b in zip(party, x, strict=True)) for lay in allowed for x in lay)
+            report.expect(not holds, "reason", request["request_id"], "a vehicle on duty could hold the party")
+        nearest: Any = json.loads(event["details"] or "{}").get("nearest")
+        report.expect(
+            nearest is None or nearest >= event["time_ms"], "reason", request["request_id"],
+            f"nearest feasible time {nearest} lies in the past",
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Sub-commands of `noriai` that belong to the engine."""

@@ -1,0 +1,82 @@
+"""noriai check: judge a finished run."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def check(
+    run: Path,
+    *,
+    region: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    show: int = 20,
+) -> int:
+    """Prove that a finished run breaks no constraint and that its figures are true.
+
+    Recomputes everything from the run's files with code of its own. Exit status 0: clean; 1: breaches, each
+    named; 2: the folder cannot be judged.
+
+    Example: noriai check demo
+
+    Parameters
+    ----------
+    run
+        Run folder, as `noriai simulate` writes it.
+    region
+        Region bundle the run was made with; found by itself for shipped regions and beside the run folder.
+    json
+        Print the findings as JSON.
+    show
+        How many breaches to print.
+    """
+    import json as json_module
+
+    from noriai_engine.checker import CheckError, check_run
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.terminal import out
+
+    try:
+        report = check_run(run, region or _find_region(run))
+    except CheckError as error:
+        raise InputError(str(error), remedy="name a folder written by noriai simulate") from error
+    if json:
+        document = {
+            "ok": report.ok,
+            "judged": report.judged,
+            "breaches": [{"rule": b.rule, "who": b.who, "what": b.what} for b in report.breaches],
+        }
+        print(json_module.dumps(document, ensure_ascii=False, indent=1))  # noqa: T201
+        return 0 if report.ok else 1
+    total = sum(report.judged.values())
+    if report.ok:
+        out(f"{run}: clean. {total:,} judgements of {len(report.judged)} rules, no breach.")
+        return 0
+    out(f"{run}: {len(report.breaches):,} breaches in {total:,} judgements")
+    for breach in report.breaches[:show]:
+        out(f"  {breach}")
+    if len(report.breaches) > show:
+        out(f"  ... and {len(report.breaches) - show:,} more; --show {len(report.breaches)} prints all")
+    return 1
+
+
+def _find_region(run: Path) -> Path:
+    """The region named in run.json: a shipped one, or a folder beside the run or the working folder."""
+    import json
+    from importlib.util import find_spec
+
+    from noriai_engine.checker import CheckError
+
+    try:
+        reference = json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]["reference"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckError(f"{run / 'run.json'}: cannot be read ({error}); is this a run folder?") from error
+    shipped = find_spec("noriai_simulations")
+    homes = [Path.cwd(), run, run.parent]
+    if shipped is not None and shipped.origin is not None:
+        homes.append(Path(shipped.origin).parent / "shipped" / "regions")
+    for home in homes:
+        if (home / reference / "region.toml").is_file():
+            return home / reference
+    raise CheckError(f"{run}: its region {reference!r} is not here; name its folder with --region")

@@ -1,0 +1,69 @@
+"""How the figures came about and where they end: what a careful reader asks first."""
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from noriai_simulations.report.words import both
+
+if TYPE_CHECKING:
+    from noriai_simulations.scenario import Scenario
+
+
+def method_notes(scenario: "Scenario") -> list[Markup]:
+    """Sentences on demand, travel times, dispatch, promises and proof, in both languages."""
+    s, file = scenario.service, scenario.source
+
+    def minutes(ms: int) -> str:
+        return f"{ms / 60_000:g}"
+
+    if file.demand.synthetic is not None:
+        demand = both(
+            f"Demand is made up, not observed: {len(scenario.requests):,} requests drawn from the population and the "
+            f"places people go to (profile {file.demand.synthetic.profile}, typical trip "
+            f"{file.demand.synthetic.typical_km:g} km, seed {file.seed}). Use it to compare services, not as a forecast.",
+            f"需要は観測値ではなく、人口と目的地から乱数（シード{file.seed}）で作った{len(scenario.requests):,}件です。"
+            "サービスの比較に使い、予測としては使わないでください。",
+        )
+    else:
+        demand = both(
+            f"Demand: {len(scenario.requests):,} trips read from {file.demand.file}; a refused rider does not ask again.",
+            f"需要は {file.demand.file} から読んだ{len(scenario.requests):,}件です。断られた人の再依頼はありません。",
+        )
+    riders = "door to door" if s.mode == "door" else f"from stop to stop, up to {s.max_walk_m} m on foot"
+    return [
+        demand,
+        both(
+            "Travel times are free-flow times by road class and signed speed, without traffic, turn restrictions or "
+            "signals; real rides take longer. Coordinates are moved to the nearest network node, at most "
+            f"{s.max_snap_m} m.",
+            f"所要時間は道路種別と規制速度による値で、渋滞・右左折禁止・信号を含みません。実際はこれより長くかかります。"
+            f"地点は{s.max_snap_m}m以内の最寄りの道路上の点に移しています。",
+        ),
+        both(
+            f"Service: {riders}; wait at most {minutes(s.max_wait_ms)} min, ride at most {minutes(s.max_ride_ms)} min and "
+            f"{s.detour_factor_permille / 1000:g} x direct + {minutes(s.detour_extra_ms)} min, arrival at most "
+            f"{minutes(s.arrival_margin_ms)} min early.",
+            f"条件：待ち時間は{minutes(s.max_wait_ms)}分まで、乗車時間は{minutes(s.max_ride_ms)}分かつ"
+            f"直行の{s.detour_factor_permille / 1000:g}倍＋{minutes(s.detour_extra_ms)}分まで、"
+            f"早着は{minutes(s.arrival_margin_ms)}分まで。",
+        ),
+        both(
+            "Dispatch: each request is answered when it is placed, by the insertion that adds the least driving time "
+            "over all vehicles and all positions in their plans; every promise given before is kept. Accepted riders "
+            "take the cheapest offer. Plans are not improved between requests, so a better plan may exist.",
+            "配車：依頼ごとに、すべての車両・すべての挿入位置の中から、走行時間の増加が最も小さいものを選びます。"
+            "先に交わした約束はすべて守ります。依頼の合間の計画改善はしていないので、より良い計画があり得ます。",
+        ),
+        both(
+            "Vehicles do exactly as planned: nobody is late, sick or absent. A vehicle waits where it is and leaves just "
+            "in time; breaks are taken at the depot with nobody aboard.",
+            "車両は計画どおりに動きます（遅れ・欠勤・不在はありません）。車両はその場で待ち、間に合う時刻に出発します。"
+            "休憩は車庫で、誰も乗せずに取ります。",
+        ),
+        both(
+            "Proof: noriai check recomputes every travel time, promise, load, shift and figure from the files of this run "
+            "with code of its own.",
+            "検証：noriai check が、この結果のファイルだけから、所要時間・約束・定員・勤務・指標を別のプログラムで計算し直します。",
+        ),
+    ]
