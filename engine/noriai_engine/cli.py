@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
         app.command(point.load(), name=point.name)
     try:
         status = app(
-            sys.argv[1:] if arguments is None else arguments, exit_on_error=False, result_action="return_value"
+            sys.argv[1:] if arguments is None else arguments,
+            exit_on_error=False,
+            result_action="return_value",
         )
     except CycloptsError:
         sys.exit(2)  # cyclopts has printed what is wrong

@@ -39,6 +39,7 @@ def kernel(function: F) -> F:
     """Compile `function` with numba. It must be a plain function over numbers, arrays and NamedTuples of them."""
     import numba
 
-    if not numba.config.DISABLE_JIT and not numba.config.CACHE_DIR:
-        numba.config.CACHE_DIR = str(cache_folder())
+    settings: Any = numba.config  # its attributes are set at run time
+    if not settings.DISABLE_JIT and not settings.CACHE_DIR:
+        settings.CACHE_DIR = str(cache_folder())
     return cast(F, numba.njit(cache=True, nogil=True)(function))

@@ -9,12 +9,12 @@ Ortuzar & Willumsen, Modelling Transport, ch. 5). Mornings go out, evenings come
 from dataclasses import dataclass
 
 import numpy as np
+
 from noriai_engine.model import Place, Request, Resources, Service, ServiceDay, UtcMs
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import HOUR_MS, FloatArray, RequestId
 from noriai_engine.regions import Region
 from noriai_engine.roads.network import haversine_m
-
 from noriai_simulations.scenario_file import SyntheticTable
 
 KIND_WEIGHTS = {"hospital": 12.0, "clinic": 4.0, "shop": 3.0, "station": 6.0, "school": 3.0, "civic": 2.0}
@@ -78,9 +78,7 @@ def _attractions(region: Region) -> _Points:
     places = region.places
     if places:
         weight = np.array([KIND_WEIGHTS.get(place.kind, 1.0) for place in places])
-        return _Points(
-            np.array([p.lon for p in places]), np.array([p.lat for p in places]), weight / weight.sum()
-        )
+        return _Points(np.array([p.lon for p in places]), np.array([p.lat for p in places]), weight / weight.sum())
     homes, stops = _homes(region), region.stops
     if not stops:
         return homes
@@ -101,7 +99,9 @@ def _open_hours(profile: str, service: Service) -> FloatArray:
             weights[hour] = 0.0
     if weights.sum() == 0:
         raise InputError(
-            f"profile {profile} has no demand in the opening hours", where="demand.synthetic", remedy="open longer"
+            f"profile {profile} has no demand in the opening hours",
+            where="demand.synthetic",
+            remedy="open longer",
         )
     share: FloatArray = weights / weights.sum()
     return share
@@ -120,7 +120,12 @@ def _destination(
 
 
 def _request(
-    number: int, second: int, ends: list[Place], table: SyntheticTable, day: ServiceDay, rng: np.random.Generator
+    number: int,
+    second: int,
+    ends: list[Place],
+    table: SyntheticTable,
+    day: ServiceDay,
+    rng: np.random.Generator,
 ) -> Request:
     prebooked, arrives, chair, company, bags = rng.random(5) < (
         table.prebooked, table.wished_arrival, table.wheelchair, table.companion, table.luggage,

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from noriai_engine.model import Break, InputError, Place, Resources, ServiceDay, Shift, Vehicle
 from noriai_engine.model.units import OperatorId, VehicleId
 from noriai_engine.regions import Region
 from noriai_engine.tables import Row, read_table
-
 from noriai_simulations.scenario_file import FleetTable
 
 COLUMNS = ("vehicle_id", "kind", "lon", "lat", "seats", "wheelchairs", "luggage", "shift_start", "shift_end",
@@ -33,7 +33,9 @@ def vehicles_of(
     seen: set[str] = set()
     for vehicle in vehicles:
         if vehicle.id in seen:
-            raise InputError(f"two vehicles have id {vehicle.id}", where="fleet", remedy="give every vehicle its own id")
+            raise InputError(
+                f"two vehicles have id {vehicle.id}", where="fleet", remedy="give every vehicle its own id"
+            )
         seen.add(vehicle.id)
     return tuple(vehicles)
 
@@ -43,14 +45,10 @@ def _layouts(group: FleetTable) -> tuple[Resources, ...]:
 
 
 def _breaks(group: FleetTable, day: ServiceDay) -> tuple[Break, ...]:
-    return tuple(
-        Break(day.at(b.between[0]), day.at(b.between[1]), round(b.minutes * 60_000)) for b in group.breaks
-    )
+    return tuple(Break(day.at(b.between[0]), day.at(b.between[1]), round(b.minutes * 60_000)) for b in group.breaks)
 
 
-def _alike(
-    group: FleetTable, number: int, region: Region, day: ServiceDay, rng: np.random.Generator
-) -> list[Vehicle]:
+def _alike(group: FleetTable, number: int, region: Region, day: ServiceDay, rng: np.random.Generator) -> list[Vehicle]:
     if group.depot == "spread":
         depots = _spread_depots(region, group.count, rng)
     else:
@@ -76,10 +74,10 @@ def _spread_depots(region: Region, count: int, rng: np.random.Generator) -> list
     """Depots drawn where people live, or over all nodes where the region has no population."""
     people = region.population
     if people is None:
-        nodes = rng.integers(0, region.network.node_count, count)
-        return [region.network.place(int(node)) for node in nodes]
-    chosen = rng.choice(len(people.people), count, p=people.people / people.people.sum())
-    nodes, _ = region.network.nearest_nodes(people.lon[chosen], people.lat[chosen])
+        anywhere = rng.integers(0, region.network.node_count, count)
+        return [region.network.place(int(node)) for node in anywhere]
+    drawn = rng.choice(len(people.people), count, p=people.people / people.people.sum())
+    nodes, _ = region.network.nearest_nodes(people.lon[drawn], people.lat[drawn])
     return [region.network.place(int(node)) for node in nodes]
 
 
@@ -90,7 +88,9 @@ def _from_file(group: FleetTable, path: Path, day: ServiceDay) -> list[Vehicle]:
         unknown = sorted(set(group.columns) - set(COLUMNS))
         if unknown:
             raise InputError(
-                f"fleet.columns names {', '.join(unknown)}", where=path, remedy=f"fields are {', '.join(COLUMNS)}"
+                f"fleet.columns names {', '.join(unknown)}",
+                where=path,
+                remedy=f"fields are {', '.join(COLUMNS)}",
             )
     else:
         table.expect(required=["vehicle_id", "lon", "lat"], optional=COLUMNS)
@@ -123,7 +123,7 @@ def _from_row(row: Row, column: Mapping[str, str], group: FleetTable, day: Servi
         return Vehicle(
             VehicleId(row.text(column["vehicle_id"])), OperatorId(group.operator),
             row.text(column["kind"], group.kind), layouts, Shift(start, end),
-            Place(row.number(column["lon"]), row.number(column["lat"])), breaks, group.autonomous,
+            row.place(column["lon"], column["lat"]), breaks, group.autonomous,
         )  # fmt: skip
     except InputError as error:
         if error.where is not None:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+
 from noriai_engine.regions import Region
 from noriai_engine.roads.speeds import ROAD_CLASSES
 

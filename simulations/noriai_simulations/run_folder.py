@@ -13,7 +13,6 @@ from noriai_engine.model.events import EVENT_SCHEMA_VERSION, Event
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.tables import Column, write_csv, write_parquet
 from noriai_engine.texts import text
-
 from noriai_simulations.fleet import breaks_json, layouts_json
 from noriai_simulations.scenario import Scenario
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.model import Operator, Place, Request, Service, ServiceDay, Vehicle
 from noriai_engine.model.clock import parse_time_of_day
@@ -13,7 +14,6 @@ from noriai_engine.model.errors import InputError, MissingDataError
 from noriai_engine.model.units import DayMs, OperatorId
 from noriai_engine.regions import Region, open_region
 from noriai_engine.tables import read_table
-
 from noriai_simulations import shipped
 from noriai_simulations.demand import synthetic_requests
 from noriai_simulations.fleet import vehicles_of
@@ -52,9 +52,7 @@ def load_scenario(path: Path) -> Scenario:
     fleet_seed, demand_seed = np.random.SeedSequence(file.seed).spawn(2)
     vehicles = vehicles_of(file.fleet, region, day, np.random.default_rng(fleet_seed), locate)
     if file.demand.synthetic is not None:
-        requests = synthetic_requests(
-            file.demand.synthetic, service, region, day, np.random.default_rng(demand_seed)
-        )
+        requests = synthetic_requests(file.demand.synthetic, service, region, day, np.random.default_rng(demand_seed))
     else:
         assert file.demand.file is not None
         requests = requests_from_file(locate(file.demand.file), file.demand, day, {o.id for o in operators})
@@ -113,11 +111,13 @@ def _stops(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -
     rows = read_table(locate(table.stops)).expect(required=["lon", "lat"], optional=["stop_id", "name", "link"])
     stops = []
     for row in rows:
-        place = row.convert("lon", lambda _, row=row: Place(row.number("lon"), row.number("lat"), row.text("name", "")))
+        place = row.place(name="name")
         metres = region.network.snap(place)[1]
         if metres > table.max_snap_m:
             raise row.error(
-                "lon", f"the stop lies {metres:,.0f} m from the nearest drivable road", "move the stop, or drop it"
+                "lon",
+                f"the stop lies {metres:,.0f} m from the nearest drivable road",
+                "move the stop, or drop it",
             )
         stops.append(place)
     return tuple(dict.fromkeys(stops))
@@ -158,8 +158,7 @@ def _check_depots(vehicles: tuple[Vehicle, ...], region: Region, service: Servic
     for vehicle, distance in zip(vehicles, metres, strict=True):
         if distance > limit:
             raise InputError(
-                f"depot of vehicle {vehicle.id} lies {distance:,.0f} m from the nearest drivable road of "
-                f"{region.name}",
+                f"depot of vehicle {vehicle.id} lies {distance:,.0f} m from the nearest drivable road of {region.name}",
                 where="fleet",
                 remedy="check the coordinates: (lon, lat), and inside the region",
             )

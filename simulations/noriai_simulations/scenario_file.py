@@ -6,9 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 def _service_time(text: str) -> str:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from noriai_engine.dispatch import Dispatcher
 from noriai_engine.kpis import Kpi, Ride, compute_kpis, rides_of
 from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import replace_folder
 from noriai_engine.world.day import Day
-
 from noriai_simulations import run_folder
 from noriai_simulations.report import write_report, write_run_sheets
 from noriai_simulations.scenario import Scenario

@@ -4,7 +4,6 @@ from pathlib import Path
 from string import Template
 
 from noriai_engine.model.errors import InputError
-
 from noriai_simulations.scenario import find_region
 
 _STARTER = Template("""\
@@ -73,4 +72,6 @@ def write_starter(path: Path, region: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=path, remedy="name a folder that exists") from error
+        raise InputError(
+            f"cannot be written: {error.strerror}", where=path, remedy="name a folder that exists"
+        ) from error

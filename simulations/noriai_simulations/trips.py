@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, ServiceDay, TimeWindow, UtcMs
+from noriai_engine.model import (
+    InputError,
+    Place,
+    Request,
+    Resources,
+    RiderNeeds,
+    ServiceDay,
+    TimeWindow,
+    UtcMs,
+)
 from noriai_engine.model.units import DAY_MS, OperatorId, RequestId
 from noriai_engine.tables import Row, read_table
-
 from noriai_simulations.scenario_file import DemandTable
 
 REQUIRED = ("request_id", "origin_lon", "origin_lat", "destination_lon", "destination_lat")
@@ -23,31 +31,38 @@ def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operator
     Raises RowError for a bad cell, InputError for a duplicate id or an unknown column.
     """
     trips = read_table(path)
+    names: Mapping[str, str] = {name: name for name in FIELDS}
     if table.columns:
         unknown = sorted(set(table.columns) - set(FIELDS))
         if unknown:
             raise InputError(
-                f"demand.columns names {', '.join(unknown)}", where=path, remedy=f"fields are {', '.join(FIELDS)}"
+                f"demand.columns names {', '.join(unknown)}",
+                where=path,
+                remedy=f"fields are {', '.join(FIELDS)}",
             )
         for column in table.columns.values():
             if column not in trips.columns:
                 raise InputError(
-                    f"demand.columns names column {column!r}", where=path, remedy=f"it has {', '.join(trips.columns)}"
+                    f"demand.columns names column {column!r}",
+                    where=path,
+                    remedy=f"it has {', '.join(trips.columns)}",
                 )
-        column = dict(table.columns)
-        trips.expect(required=[column.get(name, name) for name in REQUIRED], optional=trips.columns)
+        names = table.columns
+        trips.expect(required=[names.get(name, name) for name in REQUIRED], optional=trips.columns)
     else:
         trips.expect(required=REQUIRED, optional=OPTIONAL)
-        column = {name: name for name in FIELDS}
     requests: list[Request] = []
     seen: dict[str, int] = {}
     for row in trips.rows[: table.limit]:
-        request = _request(row, column, day, seconds=table.times == "seconds")
+        request = _request(row, names, day, seconds=table.times == "seconds")
         if request.id in seen:
-            raise row.error(column["request_id"], f"{request.id} is also in row {seen[request.id]}", "make ids unique")
+            name = names.get("request_id", "request_id")
+            raise row.error(name, f"{request.id} is also in row {seen[request.id]}", "make ids unique")
         if request.operator_id is not None and request.operator_id not in operators:
             raise row.error(
-                column["operator_id"], f"operator {request.operator_id!r} is unknown", "name an operator of the scenario"
+                names.get("operator_id", "operator_id"),
+                f"operator {request.operator_id!r} is unknown",
+                "name an operator of the scenario",
             )
         seen[request.id] = row.line
         requests.append(request)
@@ -78,13 +93,7 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
             raise row.error(column.get(first, first), error.what, error.remedy or "") from error
 
     def place(end: str) -> Place:
-        lon, lat = column.get(f"{end}_lon", f"{end}_lon"), column.get(f"{end}_lat", f"{end}_lat")
-        try:
-            return Place(row.number(lon), row.number(lat))
-        except InputError as error:
-            if error.where is not None:
-                raise
-            raise row.error(lon, error.what, error.remedy or "") from error
+        return row.place(column.get(f"{end}_lon", f"{end}_lon"), column.get(f"{end}_lat", f"{end}_lat"))
 
     def amount(field: str, default: int) -> int:
         return row.integer(column.get(field, field), default, least=0)
@@ -100,7 +109,9 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
         raise row.error(name, "neither departure nor arrival is given", "fill earliest_pickup or latest_arrival")
     if placed is not None and placed > wished:
         raise row.error(
-            column.get("placed_at", "placed_at"), "is after the wished time", "a request is placed before its ride"
+            column.get("placed_at", "placed_at"),
+            "is after the wished time",
+            "a request is placed before its ride",
         )
     operator = row.cells.get(column.get("operator_id", "operator_id"), "").strip()
     try:
@@ -113,4 +124,6 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
     except InputError as error:
         if error.where is not None:
             raise
-        raise row.error(column.get("request_id", "request_id"), error.what, error.remedy or "correct the row") from error
+        raise row.error(
+            column.get("request_id", "request_id"), error.what, error.remedy or "correct the row"
+        ) from error

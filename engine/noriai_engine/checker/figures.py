@@ -9,7 +9,10 @@ from noriai_engine.checker.report import CheckReport
 
 
 def check_kpis(
-    run: Run, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]], report: CheckReport
+    run: Run,
+    served: dict[str, dict[str, RowDict]],
+    times: dict[tuple[int, int], tuple[int, int]],
+    report: CheckReport,
 ) -> None:
     """Every figure in kpis.json equals the recount to its last digit; the map's lines equal the legs."""
     counted = _recount(run, served, times)
@@ -24,7 +27,12 @@ def check_kpis(
             refusals[event["reason"]] = refusals.get(event["reason"], 0) + 1
     report.expect(run.kpis["refusals"]["value"] == refusals, "kpi", "refusals", f"counted {refusals}")
     total = len(served) + sum(refusals.values())
-    report.expect(total == len(run.requests), "accounting", "requests", f"served + refused = {total} of {len(run.requests)}")  # noqa: E501
+    report.expect(
+        total == len(run.requests),
+        "accounting",
+        "requests",
+        f"served + refused = {total} of {len(run.requests)}",
+    )
     drawn = {f["properties"]["vehicle_id"]: len(f["geometry"]["coordinates"]) for f in run.lines["features"]}
     driven = dict.fromkeys(run.vehicles, 0)
     for leg in run.legs:

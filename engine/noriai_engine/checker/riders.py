@@ -9,7 +9,14 @@ from noriai_engine.checker.load import Roads, RowDict, Run
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.shortest import nearest_distances
 
-SERVED = ["request_received", "booking_accepted", "pickup_started", "picked_up", "dropoff_started", "dropped_off"]
+SERVED = [
+    "request_received",
+    "booking_accepted",
+    "pickup_started",
+    "picked_up",
+    "dropoff_started",
+    "dropped_off",
+]
 REFUSED = ["request_received", "request_refused"]
 STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
 
@@ -32,12 +39,22 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         if not report.expect(kinds in (SERVED, REFUSED), "partition", request, f"its story is {kinds}"):
             continue
         placed = run.requests[request]["placed_at_ms"]
-        report.expect(events[0]["time_ms"] == placed, "partition", request, f"received {events[0]['time_ms']}, placed {placed}")  # noqa: E501
+        report.expect(
+            events[0]["time_ms"] == placed,
+            "partition",
+            request,
+            f"received {events[0]['time_ms']}, placed {placed}",
+        )
         if kinds == REFUSED:
             report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
             continue
         vehicles = {event["vehicle_id"] for event in events[1:]}
-        if report.expect(len(vehicles) == 1 and vehicles <= set(run.vehicles), "partition", request, f"is with vehicles {vehicles}"):  # noqa: E501
+        if report.expect(
+            len(vehicles) == 1 and vehicles <= set(run.vehicles),
+            "partition",
+            request,
+            f"is with vehicles {vehicles}",
+        ):
             served[request] = {event["kind"]: event for event in events}
     return served
 
@@ -66,7 +83,7 @@ class Ends:
                 return "stops.too_far", 0.0, 0
             walk_ms = int(np.ceil(metres[best] * 1e6 / self.service["walking_speed_mm_s"]))
             lon, lat = self.stops[best]["lon"], self.stops[best]["lat"]
-        (nearest, given), = nearest_distances(self.roads, [(lon, lat)], [node])
+        ((nearest, given),) = nearest_distances(self.roads, [(lon, lat)], [node])
         if walk_ms == 0 and self.service["mode"] == "door" and nearest > self.service["max_snap_m"]:
             return "place.off_network", 0.0, 0
         return None, given - nearest, walk_ms
@@ -100,8 +117,18 @@ def check_promises(
             service["max_ride_ms"],
             direct * service["detour_factor_permille"] // 1000 + service["detour_extra_ms"],
         )
-        report.expect(promise["direct_ms"] == direct, "travel time", name, f"direct {promise['direct_ms']}, Dijkstra {direct}")  # noqa: E501
-        report.expect(promise["max_ride_ms"] == limit, "ride limit", name, f"promised {promise['max_ride_ms']}, rule {limit}")  # noqa: E501
+        report.expect(
+            promise["direct_ms"] == direct,
+            "travel time",
+            name,
+            f"direct {promise['direct_ms']}, Dijkstra {direct}",
+        )
+        report.expect(
+            promise["max_ride_ms"] == limit,
+            "ride limit",
+            name,
+            f"promised {promise['max_ride_ms']}, rule {limit}",
+        )
         _check_windows(name, request, promise, service, day, walks, report)
         _check_kept(name, request, story, promise, service, report)
         wanted = request["operator_id"]
@@ -110,26 +137,46 @@ def check_promises(
 
 
 def _check_windows(
-    name: str, request: RowDict, promise: RowDict, service: RowDict, day: int, walks: list[int], report: CheckReport
+    name: str,
+    request: RowDict,
+    promise: RowDict,
+    service: RowDict,
+    day: int,
+    walks: list[int],
+    report: CheckReport,
 ) -> None:
     earliest, latest = promise["pickup"]
     drop_from, drop_until = promise["dropoff"]
     placed = request["placed_at_ms"]
 
     def rule(condition: bool, what: str) -> None:
-        report.expect(condition, "window", name, f"{what}: pickup {earliest}..{latest}, dropoff {drop_from}..{drop_until}")
+        report.expect(
+            condition,
+            "window",
+            name,
+            f"{what}: pickup {earliest}..{latest}, dropoff {drop_from}..{drop_until}",
+        )
 
     rule(earliest <= latest and drop_from <= drop_until, "a window ends before it starts")
     rule(earliest >= placed, "pickup before the request was placed")
-    rule(day + service["opens"] <= earliest and latest <= day + service["closes"], "pickup outside opening hours")
+    rule(
+        day + service["opens"] <= earliest and latest <= day + service["closes"],
+        "pickup outside opening hours",
+    )
     rule(latest - earliest <= service["max_wait_ms"], "the pickup interval is longer than the longest wait")
     if request["earliest_pickup_ms"] is not None:
         ready = request["earliest_pickup_ms"] + walks[0]
-        rule(ready <= earliest and latest <= ready + service["max_wait_ms"], "not within the wished departure's wait")
+        rule(
+            ready <= earliest and latest <= ready + service["max_wait_ms"],
+            "not within the wished departure's wait",
+        )
         lead = request["earliest_pickup_ms"] - placed
     else:
         there = request["latest_arrival_ms"] - walks[1]
-        rule(there - service["arrival_margin_ms"] <= drop_from and drop_until <= there, "not at the wished arrival")
+        rule(
+            there - service["arrival_margin_ms"] <= drop_from and drop_until <= there,
+            "not at the wished arrival",
+        )
         lead = service["min_lead_ms"]
     rule(service["min_lead_ms"] <= lead <= service["max_ahead_ms"], "booked too late or too early")
     for low, high, (first, last) in (
@@ -141,7 +188,12 @@ def _check_windows(
 
 
 def _check_kept(
-    name: str, request: RowDict, story: dict[str, RowDict], promise: RowDict, service: RowDict, report: CheckReport
+    name: str,
+    request: RowDict,
+    story: dict[str, RowDict],
+    promise: RowDict,
+    service: RowDict,
+    report: CheckReport,
 ) -> None:
     at = {kind: event["time_ms"] for kind, event in story.items()}
     chair = "wheelchair_" if request["wheelchairs"] else ""
@@ -150,11 +202,28 @@ def _check_kept(
     nodes = {kind: event["node"] for kind, event in story.items()}
     (p0, p1), (d0, d1) = promise["pickup"], promise["dropoff"]
     ride = at["dropoff_started"] - at["picked_up"]
-    report.expect(p0 <= at["pickup_started"] <= p1, "promise", name, f"picked up at {at['pickup_started']}, promised {p0}..{p1}")  # noqa: E501
-    report.expect(d0 <= at["dropoff_started"] <= d1, "promise", name, f"set down at {at['dropoff_started']}, promised {d0}..{d1}")  # noqa: E501
+    report.expect(
+        p0 <= at["pickup_started"] <= p1,
+        "promise",
+        name,
+        f"picked up at {at['pickup_started']}, promised {p0}..{p1}",
+    )
+    report.expect(
+        d0 <= at["dropoff_started"] <= d1,
+        "promise",
+        name,
+        f"set down at {at['dropoff_started']}, promised {d0}..{d1}",
+    )
     report.expect(ride <= promise["max_ride_ms"], "ride limit", name, f"rode {ride} ms of {promise['max_ride_ms']}")
-    report.expect(at["picked_up"] - at["pickup_started"] == boarding, "boarding", name, f"took other than {boarding} ms")
-    report.expect(at["dropped_off"] - at["dropoff_started"] == alighting, "boarding", name, f"alighting other than {alighting} ms")  # noqa: E501
+    report.expect(
+        at["picked_up"] - at["pickup_started"] == boarding, "boarding", name, f"took other than {boarding} ms"
+    )
+    report.expect(
+        at["dropped_off"] - at["dropoff_started"] == alighting,
+        "boarding",
+        name,
+        f"alighting other than {alighting} ms",
+    )
     report.expect(
         nodes["pickup_started"] == promise["origin_node"] and nodes["dropoff_started"] == promise["destination_node"],
         "place", name, f"boarded at {nodes['pickup_started']}, alighted at {nodes['dropoff_started']}",
@@ -169,9 +238,7 @@ def check_refusals(run: Run, roads: Roads, report: CheckReport) -> None:
         if event["kind"] != "request_refused" or event["request_id"] not in run.requests:
             continue
         request, reason = run.requests[event["request_id"]], event["reason"]
-        found = [
-            ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], -1)[0] for end in ("origin", "destination")
-        ]
+        found = [ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], -1)[0] for end in ("origin", "destination")]
         first = next((x for x in found if x), None)
         if reason in STATIC_REASONS or first is not None:
             report.expect(reason == first, "reason", request["request_id"], f"refused for {reason}, found {first}")

@@ -46,9 +46,7 @@ def fastest(roads: Roads, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, i
     return found
 
 
-def nearest_distances(
-    roads: Roads, points: list[tuple[float, float]], nodes: list[int]
-) -> list[tuple[float, float]]:
+def nearest_distances(roads: Roads, points: list[tuple[float, float]], nodes: list[int]) -> list[tuple[float, float]]:
     """(metres to the nearest node, metres to the given node) of each (lon, lat), on a local plane."""
     out = []
     for (lon, lat), node in zip(points, nodes, strict=True):

@@ -1,6 +1,7 @@
 """What vehicles did: no teleport, true driving times, capacity, shifts, breaks, and stops that no longer moved."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from noriai_engine.checker.load import Roads, RowDict, Run
@@ -19,18 +20,38 @@ def check_legs(run: Run, roads: Roads, times: Times, report: CheckReport) -> Non
     for number, leg in enumerate(run.legs):
         who = f"leg {number} of {leg['vehicle_id']}"
         nodes = [int(node) for node in leg["nodes"].split()]
-        steps = [arcs.get(pair) for pair in zip(nodes[:-1], nodes[1:], strict=True)]
+        steps = [arcs.get(pair) for pair in pairwise(nodes)]
         if not report.expect(None not in steps, "no teleport", who, "jumps between nodes that no street joins"):
             continue
         ms, mm = sum(s[0] for s in steps if s), sum(s[1] for s in steps if s)
         best = times[leg["from_node"], leg["to_node"]]
-        report.expect((nodes[0], nodes[-1]) == (leg["from_node"], leg["to_node"]), "no teleport", who, "its path has other ends")  # noqa: E501
-        report.expect(leg["arrive_ms"] - leg["depart_ms"] == ms == best[0], "travel time", who, f"drove {leg['arrive_ms'] - leg['depart_ms']} ms, its path takes {ms}, Dijkstra {best[0]}")  # noqa: E501
-        report.expect(leg["distance_mm"] == mm == best[1], "distance", who, f"says {leg['distance_mm']} mm, its path has {mm}, Dijkstra {best[1]}")  # noqa: E501
+        report.expect(
+            (nodes[0], nodes[-1]) == (leg["from_node"], leg["to_node"]),
+            "no teleport",
+            who,
+            "its path has other ends",
+        )
+        report.expect(
+            leg["arrive_ms"] - leg["depart_ms"] == ms == best[0],
+            "travel time",
+            who,
+            f"drove {leg['arrive_ms'] - leg['depart_ms']} ms, its path takes {ms}, Dijkstra {best[0]}",
+        )
+        report.expect(
+            leg["distance_mm"] == mm == best[1],
+            "distance",
+            who,
+            f"says {leg['distance_mm']} mm, its path has {mm}, Dijkstra {best[1]}",
+        )
 
 
 def check_vehicle(
-    run: Run, vehicle: RowDict, events: list[RowDict], legs: list[RowDict], depot_off_m: float, report: CheckReport
+    run: Run,
+    vehicle: RowDict,
+    events: list[RowDict],
+    legs: list[RowDict],
+    depot_off_m: float,
+    report: CheckReport,
 ) -> None:
     """One vehicle's day, walked through event by event beside its legs."""
     who = vehicle["vehicle_id"]
@@ -58,14 +79,29 @@ def check_vehicle(
         while waiting_legs and waiting_legs[-1]["arrive_ms"] <= now and kind != "vehicle_diverted":
             node, free_at = _drive(who, waiting_legs.pop(), node, free_at, aboard, report)
         if kind == "vehicle_departed":
-            report.expect(busy_with is None and event["node"] == node, "no teleport", who, f"departs from {event['node']}, stands at {node}")  # noqa: E501
+            report.expect(
+                busy_with is None and event["node"] == node,
+                "no teleport",
+                who,
+                f"departs from {event['node']}, stands at {node}",
+            )
             set_out = now
         elif kind == "vehicle_diverted":
             set_out = json.loads(event["details"])["at"]
         elif kind == "vehicle_arrived":
-            report.expect(event["node"] == node and now in (free_at, set_out), "no teleport", who, f"arrives at {event['node']}, is at {node}")  # noqa: E501
+            report.expect(
+                event["node"] == node and now in (free_at, set_out),
+                "no teleport",
+                who,
+                f"arrives at {event['node']}, is at {node}",
+            )
         elif kind in STARTS:
-            report.expect(busy_with is None and event["node"] == node and free_at <= now, "no teleport", who, f"{kind} at {event['node']} at {now}, is at {node} from {free_at}")  # noqa: E501
+            report.expect(
+                busy_with is None and event["node"] == node and free_at <= now,
+                "no teleport",
+                who,
+                f"{kind} at {event['node']} at {now}, is at {node} from {free_at}",
+            )
             busy_with = (STARTS[kind], event["request_id"])
             free_at = now
             _board(run, who, event, aboard, layouts, report)
@@ -90,8 +126,18 @@ def check_vehicle(
 def _drive(
     who: str, leg: RowDict, node: int, free_at: int, aboard: dict[str, list[int]], report: CheckReport
 ) -> tuple[int, int]:
-    report.expect(leg["from_node"] == node and leg["depart_ms"] >= free_at, "no teleport", who, f"leg at {leg['depart_ms']} from {leg['from_node']}, vehicle at {node} from {free_at}")  # noqa: E501
-    report.expect(sorted(json.loads(leg["requests"])) == sorted(aboard), "capacity", who, f"leg carries {leg['requests']}, aboard are {sorted(aboard)}")  # noqa: E501
+    report.expect(
+        leg["from_node"] == node and leg["depart_ms"] >= free_at,
+        "no teleport",
+        who,
+        f"leg at {leg['depart_ms']} from {leg['from_node']}, vehicle at {node} from {free_at}",
+    )
+    report.expect(
+        sorted(json.loads(leg["requests"])) == sorted(aboard),
+        "capacity",
+        who,
+        f"leg carries {leg['requests']}, aboard are {sorted(aboard)}",
+    )
     load = [sum(x) for x in zip([0, 0, 0], *aboard.values(), strict=True)]
     said = [leg["seats"], leg["wheelchairs"], leg["luggage"]]
     report.expect(load == said, "capacity", who, f"leg says load {said}, aboard is {load}")
@@ -99,11 +145,21 @@ def _drive(
 
 
 def _board(
-    run: Run, who: str, event: RowDict, aboard: dict[str, list[int]], layouts: list[list[int]], report: CheckReport
+    run: Run,
+    who: str,
+    event: RowDict,
+    aboard: dict[str, list[int]],
+    layouts: list[list[int]],
+    report: CheckReport,
 ) -> None:
     if event["kind"] != "pickup_started" or event["request_id"] not in run.requests:
         if event["kind"] == "dropoff_started":
-            report.expect(event["request_id"] in aboard, "precedence", who, f"{event['request_id']} alights, is not aboard")  # noqa: E501
+            report.expect(
+                event["request_id"] in aboard,
+                "precedence",
+                who,
+                f"{event['request_id']} alights, is not aboard",
+            )
         return
     request = run.requests[event["request_id"]]
     aboard[event["request_id"]] = [request["seats"], request["wheelchairs"], request["luggage"]]
@@ -134,10 +190,17 @@ def check_locks(run: Run, report: CheckReport) -> None:
             done.setdefault(vehicle, set()).add(key)
             actual[vehicle, event["request_id"], key[0]] = event["time_ms"]
             planned = [a for a in plans.get(vehicle, []) if (a[0], a[1]) == key]
-            report.expect(bool(planned) and planned[0][3] == event["time_ms"], "plan", vehicle, f"{key} at {event['time_ms']}, planned {planned}")  # noqa: E501
+            report.expect(
+                bool(planned) and planned[0][3] == event["time_ms"],
+                "plan",
+                vehicle,
+                f"{key} at {event['time_ms']}, planned {planned}",
+            )
         elif event["kind"] == "plan_changed":
             new = json.loads(event["details"])["activities"]
-            old = [a for a in plans.get(vehicle, []) if a[0] in STANDING and (a[0], a[1]) not in done.get(vehicle, set())]
+            old = [
+                a for a in plans.get(vehicle, []) if a[0] in STANDING and (a[0], a[1]) not in done.get(vehicle, set())
+            ]
             locked = [a for a in old if a[0] != "break" and a[3] <= event["time_ms"] + horizon]
             kept = [a for a in new if a[0] != "break"][: len(locked)]
             report.expect(locked == kept, "lock", vehicle, f"committed {locked} became {kept} at {event['time_ms']}")

@@ -69,7 +69,7 @@ def _find_region(run: Path) -> Path:
     from noriai_engine.checker import CheckError
 
     try:
-        reference = json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]["reference"]
+        reference = str(json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]["reference"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckError(f"{run / 'run.json'}: cannot be read ({error}); is this a run folder?") from error
     shipped = find_spec("noriai_simulations")

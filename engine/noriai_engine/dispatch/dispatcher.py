@@ -295,9 +295,7 @@ class Dispatcher:
         plans = self._store.plans
         return max(int(plans.begin[plans.first[vehicle]]), self.day.to_day_ms(self._clock.now()))
 
-    def _offers(
-        self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search
-    ) -> tuple[Offer, ...]:
+    def _offers(self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search) -> tuple[Offer, ...]:
         """At most one offer per operator, by added driving time, then vehicle."""
         ranked: dict[str, int] = {}
         for vehicle in np.argsort(search.cost, kind="stable"):
@@ -306,9 +304,7 @@ class Dispatcher:
             ranked.setdefault(str(self._operator[vehicle]), int(vehicle))
         return tuple(self._offer(request, wish, rows, direct_ms, search, v) for v in ranked.values())
 
-    def _offer(
-        self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search, vehicle: int
-    ) -> Offer:
+    def _offer(self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search, vehicle: int) -> Offer:
         i, j = int(search.after_pickup[vehicle]), int(search.after_dropoff[vehicle])
         store = self._store
         start = self._free_from(vehicle)

@@ -22,7 +22,7 @@ class PlanArrays(NamedTuple):
     """
 
     first: LongArray
-    count: IntArray
+    count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
     room: IntArray
     aboard: SmallArray
     node: IntArray

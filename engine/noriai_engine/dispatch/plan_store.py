@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from noriai_engine.dispatch.kernels.insertion import Layouts, Rows, Scratch, Wish, schedule_insertion, scratch_for
+from noriai_engine.dispatch.kernels.insertion import (
+    Layouts,
+    Rows,
+    Scratch,
+    Wish,
+    schedule_insertion,
+    scratch_for,
+)
 from noriai_engine.dispatch.kernels.upkeep import (
     Paths,
     advance_positions,
@@ -53,7 +60,7 @@ class PlanStore:
             (ActivityKind.BREAK, day.to_day_ms(p.earliest), day.to_day_ms(p.latest), p.duration_ms) for p in breaks
         ]
         rows.append((ActivityKind.END, end, end, 0))
-        free = start
+        free: int = start
         for k, (kind, earliest, latest, service) in enumerate(rows):
             row = base + k
             plans.node[row], plans.kind[row], plans.request[row] = self.depot[index], kind, -1

@@ -61,7 +61,13 @@ class Area:
 
 
 def wish_of(
-    request: Request, ends: Ends, service: Service, day: ServiceDay, direct_ms: int, now: UtcMs, shift_ms: int = 0
+    request: Request,
+    ends: Ends,
+    service: Service,
+    day: ServiceDay,
+    direct_ms: int,
+    now: UtcMs,
+    shift_ms: int = 0,
 ) -> Wish | str:
     """Hard limits of a request whose wished time is moved by `shift_ms`, or the reason that rules it out.
 
@@ -74,9 +80,7 @@ def wish_of(
         return "time.ride_limit"
     chair = request.party.wheelchairs > 0
     boarding = (service.wheelchair_boarding_ms if chair else service.boarding_ms) + request.needs.extra_boarding_ms
-    alighting = (
-        service.wheelchair_alighting_ms if chair else service.alighting_ms
-    ) + request.needs.extra_alighting_ms
+    alighting = (service.wheelchair_alighting_ms if chair else service.alighting_ms) + request.needs.extra_alighting_ms
     soonest = day.to_day_ms(now)
     wished = day.to_day_ms(UtcMs(request.wished + shift_ms))
     if request.earliest_pickup is not None:

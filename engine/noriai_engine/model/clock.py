@@ -98,7 +98,8 @@ class ServiceDay:
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise InputError(
-                f"{text!r} is not a time", remedy="write 08:30, 2026-11-21 08:30:00 or 2026-11-21T08:30:00+09:00"
+                f"{text!r} is not a time",
+                remedy="write 08:30, 2026-11-21 08:30:00 or 2026-11-21T08:30:00+09:00",
             ) from error
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=self.zone)

@@ -48,7 +48,8 @@ def spread_population(network: RoadNetwork, zones: list[tuple[Any, float]]) -> t
     home[network.arc_tail[on_home_street]] = True
     nodes = np.flatnonzero(home)
     lon, lat = network.node_lon[nodes], network.node_lat[nodes]
-    tree = shapely.STRtree(shapely.points(lon, lat))
+    points_at_home: Any = shapely.points(np.column_stack([lon, lat]))
+    tree = shapely.STRtree(points_at_home)
     people_at: dict[tuple[float, float], float] = {}
     lonely = 0
     for shape, people in zones:

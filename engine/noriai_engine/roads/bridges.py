@@ -40,7 +40,7 @@ def from_graphml(path: Path, country: str | None = None) -> RawArcs:
 
     keys: dict[str, str] = {}
     nodes: list[tuple[Any, Any, Any]] = []
-    edges: list[tuple[Any, Any, dict[str, Any]]] = []
+    edges: list[tuple[Any, Any, Mapping[str, Any]]] = []
     try:
         for _, element in iterparse(path):
             tag = element.tag.rpartition("}")[2]
@@ -69,7 +69,7 @@ def from_tables(nodes_file: Path, links_file: Path) -> RawArcs:
         optional=["link_id", "lanes", "capacity_vph", "modes", "name", "highway"],
     )
     known = {row.text("node_id") for row in nodes}
-    edges: list[tuple[Any, Any, dict[str, Any]]] = []
+    edges: list[tuple[Any, Any, Mapping[str, Any]]] = []
     for row in links:
         for column in ("from_node", "to_node"):
             if row.text(column) not in known:

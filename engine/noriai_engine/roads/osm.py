@@ -74,7 +74,9 @@ def read_osm(path: Path, country: str | None) -> OsmExtract:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"cannot be read as OSM data: {error}", where=path, remedy="download the extract again; it may be cut short"
+            f"cannot be read as OSM data: {error}",
+            where=path,
+            remedy="download the extract again; it may be cut short",
         ) from error
 
 

@@ -5,6 +5,7 @@ Rows are kept in a bounded cache, least recently used first out. Every answer eq
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class TravelTimes:
     def path_mm(self, nodes: IntArray) -> int:
         """Length in mm of a walk over neighbouring nodes, taking the lightest of parallel arcs."""
         total = 0
-        for tail, head in zip(nodes[:-1], nodes[1:], strict=True):
+        for tail, head in pairwise(nodes.tolist()):
             first, last = self.network.first_out[tail], self.network.first_out[tail + 1]
             arcs = first + np.flatnonzero(self.network.arc_head[first:last] == head)
             total += int(self.network.weight[arcs].min() & 0xFFFFFFFF)
@@ -89,9 +90,7 @@ class TravelTimes:
         from noriai_engine.roads.kernels.shortest_path import UNREACHED, one_to_all
 
         network = self.network
-        arcs = (
-            (network.first_out, network.arc_head, network.weight) if direction == "from" else network.reversed_arcs
-        )
+        arcs = (network.first_out, network.arc_head, network.weight) if direction == "from" else network.reversed_arcs
         keys = np.empty(network.node_count, np.int64)
         one_to_all(*arcs, node, keys)
         ms = np.where(keys == UNREACHED, FOREVER_MS, keys >> 32).astype(np.int32)

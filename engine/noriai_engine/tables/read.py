@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from noriai_engine.model.errors import InputError, RowError
+from noriai_engine.model.places import Place
 
 T = TypeVar("T")
 
@@ -59,6 +60,15 @@ class Row:
             raise self.error(column, f"{value} is not a finite number", "write a number")
         return value
 
+    def place(self, lon: str = "lon", lat: str = "lat", name: str | None = None) -> Place:
+        """Place of two columns of degrees, named by a third; an impossible one is told with file, row and column."""
+        try:
+            return Place(self.number(lon), self.number(lat), self.text(name, "") if name else "")
+        except RowError:
+            raise
+        except InputError as error:
+            raise self.error(lon, error.what, error.remedy or "correct the coordinates") from error
+
     def convert(self, column: str, make: Callable[[str], T], default: T | None = None) -> T:
         """Cell through `make`; an InputError of it is told with file, row and column."""
         value = self.cells.get(column, "").strip()
@@ -87,7 +97,11 @@ class Table:
         for column in required:
             if column not in self.columns:
                 raise RowError(
-                    "is missing", file=self.file, row=1, column=column, remedy=f"add it; columns: {', '.join(known)}"
+                    "is missing",
+                    file=self.file,
+                    row=1,
+                    column=column,
+                    remedy=f"add it; columns: {', '.join(known)}",
                 )
         for column in self.columns:
             if column not in known:
@@ -187,7 +201,7 @@ def read_parquet_columns(path: Path) -> dict[str, list[Any]]:
             raise broken
     try:
         table = arro3.io.read_parquet(path).read_all()
-        return {name: table[name].to_pylist() for name in table.column_names}
+        return {name: list(table[name].to_pylist()) for name in table.column_names}
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the Rust reader panics on a damaged footer

@@ -27,7 +27,9 @@ def write_parquet(path: Path, columns: Sequence[Column]) -> None:
         "string": arrow.DataType.string(),
         "bool": arrow.DataType.bool(),
     }
-    arrays = {column.name: arrow.Array(list(column.values), type=types[column.type]) for column in columns}
+    arrays: dict[str, Any] = {
+        column.name: arrow.Array(list(column.values), type=types[column.type]) for column in columns
+    }
     arro3.io.write_parquet(arrow.Table.from_pydict(arrays), path, compression="zstd(3)")
 
 

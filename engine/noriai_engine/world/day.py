@@ -12,7 +12,7 @@ from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.units import NodeIndex, RequestId, UtcMs
 
-_START_SHIFT, _DEPART, _ARRIVE, _BEGIN, _END_SERVICE = range(5)
+_START_SHIFT, _DEPART, _ARRIVE, _END_SERVICE = range(4)
 
 
 class Day:
@@ -91,7 +91,7 @@ class Day:
         elif what == _DEPART and dispatcher.next_stop_node(vehicle) != dispatcher.position(vehicle)[0]:
             self._drive(vehicle, dispatcher.depart(vehicle))
             return
-        elif what == _DEPART or what == _BEGIN:
+        elif what == _DEPART:
             self._begin_service(vehicle)
             return
         elif what == _ARRIVE:

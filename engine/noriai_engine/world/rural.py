@@ -119,9 +119,7 @@ def _side_road(sketch: _Sketch, start: int, side: float, number: int, rng: np.ra
     return sketch.road(points, "tertiary", f"Hill Road {number + 1}", start)[-1]
 
 
-def _village(
-    sketch: _Sketch, hub: int, size: int, spacing_m: float, name: str, rng: np.random.Generator
-) -> list[int]:
+def _village(sketch: _Sketch, hub: int, size: int, spacing_m: float, name: str, rng: np.random.Generator) -> list[int]:
     """A bent grid of size x size streets around the hub, one of them one-way."""
     x, y = sketch.xy[hub]
     turn = float(rng.uniform(0.0, np.pi / 2))

@@ -33,7 +33,6 @@ def demo(
     """
     from noriai_engine.commands.check import check
     from noriai_engine.terminal import out as say
-
     from noriai_simulations import shipped
     from noriai_simulations.commands.simulate import run_and_write
 

@@ -143,7 +143,6 @@ def info(region: str, *, json: Annotated[bool, Parameter(negative="")] = False, 
     import json as json_module
 
     from noriai_engine.terminal import out as say
-
     from noriai_simulations.region_info import region_facts, region_text
     from noriai_simulations.scenario import find_region
 

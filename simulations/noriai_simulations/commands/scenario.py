@@ -26,7 +26,6 @@ def init(
         Name of a shipped region, or the folder of a bundle (as seen from the scenario's folder).
     """
     from noriai_engine.terminal import out as say
-
     from noriai_simulations.starter import write_starter
 
     write_starter(out, region)
@@ -51,7 +50,6 @@ def validate(scenario: Path, *, json: Annotated[bool, Parameter(negative="")] = 
     from collections import Counter
 
     from noriai_engine.terminal import out as say
-
     from noriai_simulations.scenario import load_scenario
 
     loaded = load_scenario(scenario)

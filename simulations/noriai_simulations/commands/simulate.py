@@ -41,7 +41,6 @@ def run_and_write(scenario: Path, out: Path, *, language: str, csv: bool, json: 
 
     from noriai_engine.terminal import out as say
     from noriai_engine.terminal import progress, tell
-
     from noriai_simulations.scenario import load_scenario
     from noriai_simulations.simulate import check_output, simulate, write_result
 
@@ -68,10 +67,10 @@ def run_and_write(scenario: Path, out: Path, *, language: str, csv: bool, json: 
 
 
 def _print_kpis(result: object) -> None:
-    from noriai_engine.texts import text
     from rich.console import Console
     from rich.table import Table
 
+    from noriai_engine.texts import text
     from noriai_simulations.simulate import Result
 
     assert isinstance(result, Result)

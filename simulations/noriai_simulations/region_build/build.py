@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from noriai_engine.model.clock import ServiceDay
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Feed, PlaceOfInterest, RegionDraft, Source, spread_population, write_region
@@ -17,7 +18,6 @@ from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.osm import read_osm, sha256_of
 from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES
 from noriai_gtfs import FeedSummary, summarise_feed
-
 from noriai_simulations.region_build.population import read_population
 from noriai_simulations.scenario import read_polygons
 
@@ -62,7 +62,10 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     boundary = None if options.boundary is None else read_polygons(options.boundary)
     feeds = [(path, summarise_feed(path)) for path in options.gtfs]
     for path, feed in feeds:
-        tell(f"feed {path.name}: {feed.trips:,} trips, {len(feed.stops):,} stops, valid {feed.valid_from} to {feed.valid_to}")  # noqa: E501
+        tell(
+            f"feed {path.name}: {feed.trips:,} trips, {len(feed.stops):,} stops, "
+            f"valid {feed.valid_from} to {feed.valid_to}"
+        )
 
     roads = _read_roads(options)
     middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
@@ -101,7 +104,14 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     sources = [roads.source, *_feed_sources(feeds)]
     if options.population is not None:
         sources.append(
-            Source("population", options.population.name, "unknown", "see its publisher", "", sha256_of(options.population))
+            Source(
+                "population",
+                options.population.name,
+                "unknown",
+                "see its publisher",
+                "",
+                sha256_of(options.population),
+            )
         )
     draft = RegionDraft(
         name=name, title=options.title or name, country=country or "unknown", timezone=timezone,
@@ -143,7 +153,8 @@ def _read_roads(options: BuildOptions, country: str | None = None) -> _Roads:
     if options.graphml is not None:
         arcs, licence, attribution = from_graphml(options.graphml, country), "ODbL-1.0", OSM_ATTRIBUTION
     else:
-        assert options.nodes is not None and options.links is not None
+        assert options.nodes is not None
+        assert options.links is not None
         arcs, licence, attribution = from_tables(options.nodes, options.links), "unknown", ""
     source = Source(
         "roads", path.name, "unknown", options.roads_licence or licence, options.roads_source or attribution,
@@ -160,7 +171,9 @@ def _timezone(lon: float, lat: float, feeds: list[tuple[Path, FeedSummary]]) -> 
     if not zone or zone.startswith("Etc/"):
         zone = next((feed.timezone for _, feed in feeds if feed.timezone), "")
     if not zone:
-        raise InputError(f"no time zone is known at ({lon:.3f}, {lat:.3f})", remedy="give --timezone, such as Asia/Tokyo")
+        raise InputError(
+            f"no time zone is known at ({lon:.3f}, {lat:.3f})", remedy="give --timezone, such as Asia/Tokyo"
+        )
     for path, feed in feeds:
         if feed.timezone and feed.timezone != zone and not _same_time(feed.timezone, zone):
             raise InputError(

@@ -11,13 +11,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Feed, RegionDraft, Source, spread_population, write_region
 from noriai_engine.roads.assemble import RawArcs, assemble
 from noriai_engine.roads.osm import sha256_of
 from noriai_engine.roads.speeds import ROAD_CLASSES, SLOWEST_KMH, speed_table
 from noriai_gtfs import summarise_feed
-
 from noriai_simulations.region_build.build import OSM_ATTRIBUTION, Tell, licences, stops_on_network
 from noriai_simulations.region_build.wheels import AEQUILIBRAE, fetch
 
@@ -53,12 +53,13 @@ def build_coquimbo(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDraf
     for line in told:
         tell(line)
     credit = "sample project of AequilibraE (www.aequilibrae.com)"
+    licence, origin = "AequilibraE licence (MIT with an added clause)", f"{AEQUILIBRAE.file}: coquimbo.zip"
     draft = RegionDraft(
         name="coquimbo", title="Coquimbo and La Serena, Chile", country="CL", timezone="America/Santiago",
         driving_side="right", network=network, notes=told, population=population,
         sources=[
-            Source("roads", f"{wheel.name}: coquimbo.zip", "unknown", "ODbL-1.0", OSM_ATTRIBUTION, sha256_of(wheel)),
-            Source("population", f"{wheel.name}: coquimbo.zip", "unknown", "AequilibraE licence (MIT with an added clause)",
+            Source("roads", origin, "unknown", "ODbL-1.0", OSM_ATTRIBUTION, sha256_of(wheel)),
+            Source("population", origin, "unknown", licence,
                    credit, sha256_of(wheel)),
             Source("gtfs", "gtfs_coquimbo.zip", f"{summary.valid_from}/{summary.valid_to}",
                    "AequilibraE licence (MIT with an added clause)", credit, digest),

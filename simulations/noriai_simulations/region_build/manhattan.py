@@ -11,7 +11,6 @@ from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.bridges import from_node_link
 from noriai_engine.roads.osm import sha256_of
 from noriai_engine.tables import Column
-
 from noriai_simulations.region_build.build import OSM_ATTRIBUTION, Tell, licences
 from noriai_simulations.region_build.wheels import HIVE, fetch
 
@@ -39,9 +38,9 @@ def build_manhattan(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDra
         name="manhattan", title="Manhattan, New York", country="US", timezone="America/New_York",
         driving_side="right", network=network, notes=told,
         sources=[
-            Source("roads", f"{wheel.name}: manhattan_network.json", "2023-04-04", "ODbL-1.0", OSM_ATTRIBUTION,
+            Source("roads", f"{HIVE.file}: manhattan_network.json", "2023-04-04", "ODbL-1.0", OSM_ATTRIBUTION,
                    sha256_of(wheel)),
-            Source("trips", f"{wheel.name}: nyc_20k.csv", "2014-12-21", "BSD-3-Clause", credit, sha256_of(wheel)),
+            Source("trips", f"{HIVE.file}: nyc_20k.csv", "2014-12-21", "BSD-3-Clause", credit, sha256_of(wheel)),
         ],
         tables={
             "demand/trips.parquet": [

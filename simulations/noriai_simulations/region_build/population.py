@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.model.places import Place
 from noriai_engine.tables import read_table
 
 PROPERTY_NAMES = ("population", "people", "JINKO", "PopT", "pop", "POP")
@@ -26,7 +25,7 @@ def read_population(path: Path, boundary: Any) -> list[tuple[Any, float]]:
             people = row.number("population")
             if people < 0:
                 raise row.error("population", f"{people} is below 0", "give 0 or more people")
-            place = row.convert("lon", lambda _, row=row: Place(row.number("lon"), row.number("lat")))
+            place = row.place()
             zones.append((shapely.Point(place.lon, place.lat), people))
     if boundary is not None:
         zones = [zone for zone in zones if boundary.intersects(zone[0])]

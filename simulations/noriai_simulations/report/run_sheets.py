@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from noriai_engine.model import Request, Vehicle
 
+from noriai_engine.model import Request, Vehicle
 from noriai_simulations.report.words import both, word
 
 if TYPE_CHECKING:

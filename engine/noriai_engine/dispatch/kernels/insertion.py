@@ -73,8 +73,9 @@ class Scratch(NamedTuple):
 
 def scratch_for(rows: int, resources: int) -> Scratch:
     size = rows + 2
-    columns = [np.zeros(size, np.int32) for _ in range(8)]
-    return Scratch(*columns, np.zeros(resources, np.int16), np.zeros(resources, np.int16))
+    late, leg, earliest, latest, service, partner, limit, begin = (np.zeros(size, np.int32) for _ in range(8))
+    load, riding = np.zeros(resources, np.int16), np.zeros(resources, np.int16)
+    return Scratch(late, leg, earliest, latest, service, partner, limit, begin, load, riding)
 
 
 @kernel
@@ -182,7 +183,14 @@ def schedule_insertion(
 
 @kernel
 def best_in_plan(
-    plans: PlanArrays, layouts: Layouts, vehicle: int, wish: Wish, rows: Rows, now: int, s: Scratch, best: LongArray
+    plans: PlanArrays,
+    layouts: Layouts,
+    vehicle: int,
+    wish: Wish,
+    rows: Rows,
+    now: int,
+    s: Scratch,
+    best: LongArray,
 ) -> int:
     """Best insertion into one plan: best[0] added driving ms, best[1] and best[2] the rows to insert after.
 

@@ -14,7 +14,7 @@ class Paths(NamedTuple):
     """Paths under way: `driving` (V,) 0 or 1, `count` and `at` (V,), `node` and `ms` (V, P) with arrival times."""
 
     driving: ByteArray
-    count: IntArray
+    count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
     at: IntArray
     node: IntArray
     ms: IntArray
@@ -63,7 +63,13 @@ def apply_insertion(
         _move_row(plans, base + row, base + row + 1)
     pickup, dropoff = i + 1, j + 2
     _write_row(
-        plans, base + pickup, PICKUP, wish.origin, request, (wish.pickup_earliest, wish.pickup_latest), wish.boarding
+        plans,
+        base + pickup,
+        PICKUP,
+        wish.origin,
+        request,
+        (wish.pickup_earliest, wish.pickup_latest),
+        wish.boarding,
     )
     _write_row(
         plans, base + dropoff, DROPOFF, wish.destination, request, (wish.dropoff_earliest, wish.dropoff_latest),

@@ -71,7 +71,13 @@ def one_to_all(first: LongArray, head: IntArray, weight: LongArray, source: int,
 
 @kernel
 def walk(
-    first: LongArray, head: IntArray, weight: LongArray, to_target: LongArray, source: int, target: int, out: IntArray
+    first: LongArray,
+    head: IntArray,
+    weight: LongArray,
+    to_target: LongArray,
+    source: int,
+    target: int,
+    out: IntArray,
 ) -> int:
     """Write the arcs of the best path from `source` to `target` into `out`; return how many, -1 if out is too short.
 
