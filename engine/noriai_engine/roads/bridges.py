@@ -10,7 +10,7 @@ import numpy as np
 from noriai_engine.model.errors import InputError
 from noriai_engine.roads.assemble import RawArcs
 from noriai_engine.roads.network import RoadNetwork
-from noriai_engine.roads.speeds import ROAD_CLASSES, SLOWEST_KMH, parse_maxspeed, speed_table
+from noriai_engine.roads.speeds import ROAD_CLASSES, SLOWEST_KMH, parse_maxspeed, speed_kmh, speed_table
 from noriai_engine.tables import Row, read_table
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _from_edges(
         road = road if road in ROAD_CLASSES else "other"
         try:
             length = float(data["length"])
-            seconds = _seconds(data, length, table[road])
+            seconds = _seconds(data, length, road, table)
         except (KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"edge {source!r} -> {target!r} has no usable length or speed", remedy="give length in m"
@@ -154,11 +154,10 @@ def _from_edges(
     )  # fmt: skip
 
 
-def _seconds(data: Mapping[str, Any], length_m: float, class_kmh: float) -> float:
+def _seconds(data: Mapping[str, Any], length_m: float, road: str, table: Mapping[str, float]) -> float:
     if data.get("travel_time") not in (None, ""):
         return float(data["travel_time"])
     for key in ("speed_kph", "speed_kmph"):
         if data.get(key) not in (None, ""):
             return length_m * 3.6 / max(SLOWEST_KMH, float(data[key]))
-    limit = parse_maxspeed(_first(data.get("maxspeed")))
-    return length_m * 3.6 / max(SLOWEST_KMH, class_kmh if limit is None else 0.8 * limit)
+    return length_m * 3.6 / speed_kmh(road, parse_maxspeed(_first(data.get("maxspeed"))), table)

@@ -5,7 +5,7 @@ MAX_ARC_M: a coordinate then lies within half of that of a node along its street
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import IntArray, LongArray
 from noriai_engine.roads.assemble import RawArcs
 from noriai_engine.roads.network import haversine_m
-from noriai_engine.roads.speeds import ROAD_CLASSES, directions, is_drivable, speed_kmh, speed_table
+from noriai_engine.roads.speeds import ROAD_CLASSES, directions, is_drivable, parse_maxspeed, speed_kmh, speed_table
 
 MAX_ARC_M = 150.0
 
@@ -43,6 +43,7 @@ class OsmExtract:
     missing_nodes: int
     timestamp: str
     sha256: str
+    country: str
 
 
 @dataclass
@@ -52,7 +53,7 @@ class _Ways:
     first: list[int] = field(default_factory=list)
     forward: list[bool] = field(default_factory=list)
     backward: list[bool] = field(default_factory=list)
-    kmh: list[float] = field(default_factory=list)
+    maxspeed: list[float | None] = field(default_factory=list)
     road_class: list[int] = field(default_factory=list)
     name: list[int] = field(default_factory=list)
     refs: list[int] = field(default_factory=list)
@@ -60,8 +61,14 @@ class _Ways:
     lats: list[float] = field(default_factory=list)
 
 
-def read_osm(path: Path, country: str | None) -> OsmExtract:
-    """Read drivable roads and places of interest. Raises InputError where the file cannot be read."""
+CountryAt = Callable[[float, float], str]
+
+
+def read_osm(path: Path, country_at: CountryAt) -> OsmExtract:
+    """Read drivable roads and places of interest. Raises InputError where the file cannot be read.
+
+    `country_at` gives the ISO 3166 code at the roads' middle (lon, lat), "" if unknown; it picks the speed table.
+    """
     import osmium
 
     if not path.is_file():
@@ -69,7 +76,7 @@ def read_osm(path: Path, country: str | None) -> OsmExtract:
     try:
         with osmium.io.Reader(str(path), osmium.osm.osm_entity_bits.NOTHING) as reader:
             timestamp = reader.header().get("osmosis_replication_timestamp", "") or "unknown"
-        return _read(path, speed_table(country), timestamp)
+        return _read(path, country_at, timestamp)
     except (RuntimeError, ValueError, osmium.InvalidLocationError) as error:
         if isinstance(error, InputError):
             raise
@@ -80,7 +87,7 @@ def read_osm(path: Path, country: str | None) -> OsmExtract:
         ) from error
 
 
-def _read(path: Path, table: Mapping[str, float], timestamp: str) -> OsmExtract:
+def _read(path: Path, country_at: CountryAt, timestamp: str) -> OsmExtract:
     ways, names, places, closed, missing = _Ways(), {"": 0}, [], 0, 0
     for item in _objects(path):
         tags = dict(item.tags)
@@ -90,7 +97,7 @@ def _read(path: Path, table: Mapping[str, float], timestamp: str) -> OsmExtract:
         if not item.is_way() or "highway" not in tags:
             continue
         if not is_drivable(tags):
-            closed += tags["highway"] in table
+            closed += tags["highway"] in ROAD_CLASSES
             continue
         forward, backward = directions(tags)
         name = names.setdefault(tags.get("name") or tags.get("ref") or "", len(names))
@@ -99,7 +106,7 @@ def _read(path: Path, table: Mapping[str, float], timestamp: str) -> OsmExtract:
                 ways.first.append(len(ways.refs))
                 ways.forward.append(forward)
                 ways.backward.append(backward)
-                ways.kmh.append(speed_kmh(tags, table))
+                ways.maxspeed.append(parse_maxspeed(tags.get("maxspeed")))
                 ways.road_class.append(ROAD_CLASSES.index(tags["highway"]))
                 ways.name.append(name)
                 for ref, lon, lat in run:
@@ -109,8 +116,9 @@ def _read(path: Path, table: Mapping[str, float], timestamp: str) -> OsmExtract:
         missing += sum(1 for node in item.nodes if not node.location.valid())
     if not ways.first:
         raise InputError("holds no drivable road", where=path, remedy="take an extract with highway=* ways")
-    arcs = _arcs(ways, tuple(names))
-    return OsmExtract(arcs, sorted(places), len(ways.first), closed, missing, timestamp, sha256_of(path))
+    country = country_at(float(np.median(ways.lons)), float(np.median(ways.lats)))
+    arcs = _arcs(ways, tuple(names), speed_table(country))
+    return OsmExtract(arcs, sorted(places), len(ways.first), closed, missing, timestamp, sha256_of(path), country)
 
 
 def _objects(path: Path) -> Iterator[Any]:
@@ -147,7 +155,7 @@ def _located_runs(way: Any) -> Iterator[list[tuple[int, float, float]]]:
     yield run
 
 
-def _arcs(ways: _Ways, names: tuple[str, ...]) -> RawArcs:
+def _arcs(ways: _Ways, names: tuple[str, ...], table: dict[str, float]) -> RawArcs:
     refs = np.array(ways.refs, np.int64)
     lon, lat = np.array(ways.lons), np.array(ways.lats)
     way_of = np.zeros(len(refs), np.int32)
@@ -162,7 +170,8 @@ def _arcs(ways: _Ways, names: tuple[str, ...]) -> RawArcs:
     tails, heads = kept[:-1][same_way], kept[1:][same_way]
     way = way_of[tails]
     length = along[heads] - along[tails]
-    ms = np.rint(length * 3_600.0 / np.array(ways.kmh)[way]).astype(np.int64)
+    kmh = np.array([speed_kmh(ROAD_CLASSES[k], m, table) for k, m in zip(ways.road_class, ways.maxspeed, strict=True)])
+    ms = np.rint(length * 3_600.0 / kmh[way]).astype(np.int64)
 
     node_id, first_seen, node_of = np.unique(refs[kept], return_index=True, return_inverse=True)
     node_at = np.zeros(len(refs), np.int32)

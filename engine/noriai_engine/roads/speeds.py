@@ -150,7 +150,7 @@ def parse_maxspeed(text: str | None) -> float | None:
     return None
 
 
-def speed_kmh(tags: Mapping[str, str], table: Mapping[str, float]) -> float:
-    limit = parse_maxspeed(tags.get("maxspeed"))
-    speed = table[tags["highway"]] if limit is None else limit * MAXSPEED_SHARE
+def speed_kmh(road_class: str, limit: float | None, table: Mapping[str, float]) -> float:
+    """Free-flow speed of a road class with a signed `limit` (km/h), at least SLOWEST_KMH."""
+    speed = table[road_class] if limit is None else limit * MAXSPEED_SHARE
     return max(SLOWEST_KMH, speed)

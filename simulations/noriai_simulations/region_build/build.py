@@ -70,9 +70,7 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     roads = _read_roads(options)
     middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
     timezone = options.timezone or _timezone(middle_lon, middle_lat, feeds)
-    country = options.country.upper() or _country_of(timezone)
-    if country and not options.country:
-        roads = _read_roads(options, country)
+    country = options.country.upper() or _country_at(middle_lon, middle_lat)
     for note in roads.notes:
         tell(note)
     ServiceDay(date(2026, 1, 1), timezone)  # refuses an unknown zone
@@ -134,17 +132,18 @@ def _stem(path: Path) -> str:
     return path.name.split(".")[0]
 
 
-def _read_roads(options: BuildOptions, country: str | None = None) -> _Roads:
-    country = country or options.country.upper() or None
+def _read_roads(options: BuildOptions) -> _Roads:
+    country = options.country.upper() or None
     if options.osm is not None:
-        extract = read_osm(options.osm, country)
+        extract = read_osm(options.osm, _country_at if country is None else lambda lon, lat: country)
         notes = [
             f"{extract.drivable_ways:,} drivable ways read; {extract.closed_ways:,} closed to motor vehicles left out"
         ]
         if extract.missing_nodes:
             notes.append(f"{extract.missing_nodes:,} way nodes lie outside the extract; their ways were cut there")
         source = Source(
-            "roads", options.osm.name, extract.timestamp, "ODbL-1.0", OSM_ATTRIBUTION, extract.sha256,
+            "roads", options.osm.name, extract.timestamp, options.roads_licence or "ODbL-1.0",
+            options.roads_source or OSM_ATTRIBUTION, extract.sha256,
             "https://www.openstreetmap.org/copyright",
         )  # fmt: skip
         return _Roads(extract.arcs, source, notes, [PlaceOfInterest(*place) for place in extract.places])
@@ -188,12 +187,15 @@ def _same_time(a: str, b: str) -> bool:
     return all(ServiceDay(day, a).start == ServiceDay(day, b).start for day in days)
 
 
-def _country_of(timezone: str) -> str:
-    """ISO 3166 code of the country a time zone belongs to, by the IANA zone table; "" where it names none."""
+def _country_at(lon: float, lat: float) -> str:
+    """ISO 3166 code of the country at a place, by its time zone in the IANA zone table; "" where unknown."""
+    import tzfpy
+
+    zone = tzfpy.get_tz(lon, lat)
     table = files("tzdata") / "zoneinfo" / "zone.tab"
     for line in table.read_text(encoding="utf-8").splitlines():
         fields = line.split("\t")
-        if not line.startswith("#") and len(fields) > 2 and fields[2] == timezone:
+        if not line.startswith("#") and len(fields) > 2 and fields[2] == zone:
             return fields[0]
     return ""
 
