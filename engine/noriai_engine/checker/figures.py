@@ -18,9 +18,11 @@ def check_kpis(
     counted = _recount(run, served, times)
     said: RowDict = run.kpis["kpis"]
     for name in sorted(set(counted) | set(said)):
-        value = said.get(name, {}).get("value", "absent")
-        wanted = counted.get(name, "no such figure")
+        figure = said.get(name, {})
+        value, of = figure.get("value", "absent"), figure.get("denominator", {}).get("value")
+        wanted, wanted_of = counted.get(name, ("no such figure", None))
         report.expect(value == wanted, "kpi", name, f"says {value}, counted {wanted}")
+        report.expect(of == wanted_of, "kpi", name, f"says a denominator of {of}, counted {wanted_of}")
     refusals: dict[str, int] = {}
     for event in run.events:
         if event["kind"] == "request_refused":
@@ -46,7 +48,8 @@ def _rounded(top: int, bottom: int, scale: Fraction = Fraction(1)) -> float | No
 
 def _recount(
     run: Run, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]]
-) -> dict[str, Any]:
+) -> dict[str, tuple[Any, int]]:
+    """Value and denominator of every figure."""
     minute, hour, km = Fraction(1, 60_000), Fraction(1, 3_600_000), Fraction(1, 1_000_000)
     waits, rides, directs, on_time, timed, riders = [], [], [], 0, 0, 0
     for name, story in served.items():
@@ -69,24 +72,26 @@ def _recount(
     shifts = sum(v["shift_end_ms"] - v["shift_start_ms"] for v in run.vehicles.values())
     rank = sorted(waits)[-(-95 * len(waits) // 100) - 1] if waits else None
     n, hundred = len(served), Fraction(100)
+    everybody, run_of_one = len(run.requests), 1
+    drive_ms = sum(leg["arrive_ms"] - leg["depart_ms"] for leg in run.legs)
     return {
-        "requests": len(run.requests),
-        "served": n,
-        "service_rate": _rounded(n, len(run.requests), hundred),
-        "service_rate_wheelchair": _rounded(len(chairs & set(served)), len(chairs), hundred),
-        "riders_served": riders,
-        "wait_mean": _rounded(sum(waits), len(waits), minute),
-        "wait_p95": None if rank is None else round(rank / 60_000, 3),
-        "ride_mean": _rounded(sum(rides), n, minute),
-        "ride_ratio": _rounded(sum(rides), sum(directs)),
-        "detour_mean": _rounded(sum(rides) - sum(directs), n, minute),
-        "shared_share": _rounded(len(together & set(served)), n, hundred),
-        "on_time_arrivals": _rounded(on_time, timed, hundred),
-        "vehicle_km": _rounded(driven, 1, km),
-        "empty_share": _rounded(driven - loaded, driven, hundred),
-        "km_per_served": _rounded(driven, n, km),
-        "occupancy": _rounded(rider_mm, loaded),
-        "drive_hours": _rounded(sum(leg["arrive_ms"] - leg["depart_ms"] for leg in run.legs), 1, hour),
-        "shift_hours": _rounded(shifts, 1, hour),
-        "riders_per_hour": _rounded(riders, shifts, Fraction(3_600_000)),
+        "requests": (everybody, run_of_one),
+        "served": (n, everybody),
+        "service_rate": (_rounded(n, everybody, hundred), everybody),
+        "service_rate_wheelchair": (_rounded(len(chairs & set(served)), len(chairs), hundred), len(chairs)),
+        "riders_served": (riders, n),
+        "wait_mean": (_rounded(sum(waits), len(waits), minute), len(waits)),
+        "wait_p95": (None if rank is None else round(rank / 60_000, 3), len(waits)),
+        "ride_mean": (_rounded(sum(rides), n, minute), n),
+        "ride_ratio": (_rounded(sum(rides), sum(directs)), sum(directs)),
+        "detour_mean": (_rounded(sum(rides) - sum(directs), n, minute), n),
+        "shared_share": (_rounded(len(together & set(served)), n, hundred), n),
+        "on_time_arrivals": (_rounded(on_time, timed, hundred), timed),
+        "vehicle_km": (_rounded(driven, 1, km), run_of_one),
+        "empty_share": (_rounded(driven - loaded, driven, hundred), driven),
+        "km_per_served": (_rounded(driven, n, km), n),
+        "occupancy": (_rounded(rider_mm, loaded), loaded),
+        "drive_hours": (_rounded(drive_ms, 1, hour), run_of_one),
+        "shift_hours": (_rounded(shifts, 1, hour), run_of_one),
+        "riders_per_hour": (_rounded(riders, shifts, Fraction(3_600_000)), shifts),
     }

@@ -78,9 +78,11 @@ class Ends:
         walk_ms = 0
         if self.service["mode"] == "stops":
             metres = [_metres(lon, lat, stop["lon"], stop["lat"]) for stop in self.stops]
-            best = int(np.argmin(metres))
-            if metres[best] > self.service["max_walk_m"]:
+            if min(metres) > self.service["max_walk_m"]:
                 return "stops.too_far", 0.0, 0
+            # Of stops equally near, the one the plan used is as good as any.
+            near = [k for k, m in enumerate(metres) if m < min(metres) + 0.01]
+            best = min(near, key=lambda k: self._off(k, node))
             walk_ms = int(np.ceil(metres[best] * 1e6 / self.service["walking_speed_mm_s"]))
             lon, lat = self.stops[best]["lon"], self.stops[best]["lat"]
         ((nearest, given),) = nearest_distances(self.roads, [(lon, lat)], [node])
@@ -88,13 +90,16 @@ class Ends:
             return "place.off_network", 0.0, 0
         return None, given - nearest, walk_ms
 
+    def _off(self, stop: int, node: int) -> float:
+        place = (self.stops[stop]["lon"], self.stops[stop]["lat"])
+        ((_, given),) = nearest_distances(self.roads, [place], [max(node, 0)])
+        return given
+
 
 def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
     a, b = np.radians([lon_a, lat_a]), np.radians([lon_b, lat_b])
-    cosine = np.sin(a[1]) * np.sin(b[1]) + np.cos(a[1]) * np.cos(b[1]) * np.cos(a[0] - b[0])
-    if cosine > 1 - 1e-12:  # the law of cosines is blind to short distances
-        return float(6_371_008.8 * np.hypot((a[0] - b[0]) * np.cos(a[1]), a[1] - b[1]))
-    return float(6_371_008.8 * np.arccos(np.clip(cosine, -1, 1)))
+    h = np.sin((b[1] - a[1]) / 2) ** 2 + np.cos(a[1]) * np.cos(b[1]) * np.sin((b[0] - a[0]) / 2) ** 2
+    return float(2 * 6_371_008.8 * np.arcsin(np.sqrt(h)))
 
 
 def check_promises(

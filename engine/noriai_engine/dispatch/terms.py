@@ -96,6 +96,8 @@ def wish_of(
         if own is not None:
             window[0] = max(window[0], day.to_day_ms(own.earliest) + shift_ms)
             window[1] = min(window[1], day.to_day_ms(own.latest) + shift_ms)
+    if pickup[1] < pickup[0]:
+        return "time.window"
     if pickup[1] < soonest:
         return "time.past"
     if lead < service.min_lead_ms:

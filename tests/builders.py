@@ -1,0 +1,160 @@
+"""Small worlds for tests: say what matters, the rest is ordinary."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.params import DispatchParams
+from noriai_engine.model import (
+    Break,
+    IdSource,
+    Place,
+    Request,
+    Resources,
+    RiderNeeds,
+    Service,
+    ServiceDay,
+    Shift,
+    TimeWindow,
+    Vehicle,
+    VirtualClock,
+)
+from noriai_engine.regions import RegionDraft, Source
+from noriai_engine.roads import RoadNetwork, TravelTimes
+from noriai_engine.roads.assemble import RawArcs, assemble
+
+MINUTE = 60_000
+DAY = ServiceDay(date(2026, 11, 24), "Asia/Tokyo")
+
+
+def a_network(arcs: list[tuple[int, int, int]], nodes: int) -> RoadNetwork:
+    """Network of arcs (tail, head, seconds); nodes lie on a line, 0.001 degrees apart; 10 m a second."""
+    tail, head, seconds = (np.array(x) for x in zip(*arcs, strict=True))
+    raw = RawArcs(
+        np.arange(1, nodes + 1), 137.0 + 0.001 * np.arange(nodes), np.full(nodes, 36.0), tail.astype(np.int32),
+        head.astype(np.int32), seconds * 10.0, seconds * 1000, np.full(len(arcs), 6, np.int8),
+        np.zeros(len(arcs), np.int32), ("",),
+    )  # fmt: skip
+    return assemble(raw)[0]
+
+
+def a_street(nodes: int = 8, seconds: int = 60) -> RoadNetwork:
+    """A two-way street of `nodes` nodes, `seconds` between neighbours."""
+    return a_network([(a, b, seconds) for k in range(nodes - 1) for a, b in ((k, k + 1), (k + 1, k))], nodes)
+
+
+def a_random_town(rng: np.random.Generator, nodes: int) -> RoadNetwork:
+    """A one-way ring (so that all nodes reach each other) with random streets across it."""
+    arcs = [(k, (k + 1) % nodes, int(rng.integers(20, 200))) for k in range(nodes)]
+    for _ in range(2 * nodes):
+        a, b = rng.choice(nodes, 2, replace=False)
+        arcs.append((int(a), int(b), int(rng.integers(20, 400))))
+    return a_network(arcs, nodes)
+
+
+def a_region_draft(network: RoadNetwork, name: str = "tiny") -> RegionDraft:
+    source = Source("roads", "drawn by a test", "never", "CC0-1.0", "made-up streets", "")
+    return RegionDraft(name, "A tiny town", "JP", DAY.timezone, "left", network, [source])
+
+
+def at(text: str) -> Any:
+    return DAY.at(text)
+
+
+def a_vehicle(
+    name: str = "v1",
+    *,
+    place: Place,
+    operator: str = "op",
+    seats: int = 4,
+    wheelchairs: int = 0,
+    layouts: tuple[Resources, ...] | None = None,
+    shift: tuple[str, str] = ("07:00", "19:00"),
+    breaks: tuple[tuple[str, str, int], ...] = (),
+) -> Vehicle:
+    """Breaks are (earliest, latest, minutes)."""
+    return Vehicle(
+        name, operator, "taxi", layouts or (Resources(seats, wheelchairs, 4),), Shift(at(shift[0]), at(shift[1])),
+        place, tuple(Break(at(a), at(b), m * MINUTE) for a, b, m in breaks),
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def a_request(
+    name: str = "r1",
+    *,
+    origin: Place,
+    destination: Place,
+    departs: str | None = "08:00",
+    arrives: str | None = None,
+    placed: str | None = None,
+    party: Resources | None = None,
+    pickup: tuple[str, str] | None = None,
+    operator: str | None = None,
+    needs: RiderNeeds | None = None,
+) -> Request:
+    wished = at(arrives) if arrives else at(departs or "08:00")
+    return Request(
+        name, at(placed) if placed else wished, origin, destination, None if arrives else wished,
+        wished if arrives else None, party or Resources(1), needs or RiderNeeds(),
+        TimeWindow(at(pickup[0]), at(pickup[1])) if pickup else None, None, operator,
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+def a_dispatcher(
+    network: RoadNetwork,
+    vehicles: list[Vehicle],
+    service: Service | None = None,
+    *,
+    now: str = "06:00",
+    params: DispatchParams | None = None,
+) -> tuple[Dispatcher, VirtualClock]:
+    clock = VirtualClock(at(now))
+    ids = IdSource(clock, np.random.default_rng(0))
+    return Dispatcher(TravelTimes(network), service or Service(), vehicles, DAY, clock, ids, params), clock
+
+
+def a_scenario_text(region: Path | str, *, requests: int = 60, seed: int = 3, extra: str = "") -> str:
+    """scenario.toml of a small mixed fleet."""
+    return f"""
+format = 1
+name = "small-day"
+title = "A small day"
+seed = {seed}
+region = "{region}"
+service_date = 2026-11-24
+[service]
+hours = ["07:00", "19:00"]
+max_wait_min = 20
+max_ride_min = 60
+detour_factor = 1.6
+[demand.synthetic]
+requests = {requests}
+prebooked = 0.4
+wished_arrival = 0.4
+wheelchair = 0.1
+typical_km = 6
+[[operators]]
+id = "taxi"
+name = "Taxi"
+[[operators]]
+id = "vol"
+name = "Volunteers"
+kind = "volunteer"
+[[fleet]]
+operator = "taxi"
+count = 3
+layouts = [{{ seats = 4, luggage = 2 }}, {{ seats = 2, wheelchairs = 1, luggage = 2 }}]
+shift = ["07:00", "19:00"]
+breaks = [{{ between = ["11:00", "14:00"], minutes = 45 }}]
+[[fleet]]
+operator = "vol"
+kind = "volunteer"
+count = 2
+layouts = [{{ seats = 3, luggage = 1 }}]
+shift = ["08:00", "16:00"]
+{extra}
+"""

@@ -1,0 +1,289 @@
+"""The insertion search finds exactly what trying everything finds, in the states a day really brings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import networkx as nx
+import numpy as np
+import pytest
+from builders import DAY, MINUTE, a_dispatcher, a_random_town, a_request, a_street, a_vehicle, at
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from naive.insertion import Fleet, Row, Task, best_insertion
+from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.kernels.insertion import NO_COST
+from noriai_engine.dispatch.terms import wish_of
+from noriai_engine.model import Request, Resources, Service, VirtualClock
+from noriai_engine.roads.bridges import to_networkx
+from noriai_engine.world.day import Day
+
+SERVICE = Service(max_wait_ms=20 * MINUTE, max_ride_ms=40 * MINUTE, detour_extra_ms=4 * MINUTE)
+PARTIES = [Resources(1), Resources(2), Resources(1, 1), Resources(0, 1), Resources(3, 0, 2)]
+LAYOUTS = [(Resources(4, 0, 4),), (Resources(4, 0, 2), Resources(2, 1, 2)), (Resources(2, 0, 0),)]
+
+
+def random_requests(network: object, rng: np.random.Generator, count: int) -> list[Request]:
+    out = []
+    for k in range(count):
+        origin, destination = (network.place(int(n)) for n in rng.integers(0, network.node_count, 2))  # type: ignore[attr-defined]
+        minute = int(rng.integers(0, 90))
+        clock = f"{8 + minute // 60:02d}:{minute % 60:02d}"
+        placed = f"{7 + minute // 60:02d}:{minute % 60:02d}" if rng.random() < 0.4 else clock
+        by_arrival = placed != clock and rng.random() < 0.5
+        out.append(
+            a_request(
+                f"r{k}", origin=origin, destination=destination, placed=placed,
+                departs=None if by_arrival else clock, arrives=clock if by_arrival else None,
+                party=PARTIES[int(rng.integers(len(PARTIES)))],
+            )
+        )  # fmt: skip
+    return out
+
+
+def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int) -> list[object]:
+    ends = dispatcher._area.ends_of(request)
+    assert not isinstance(ends, str)
+    times = dict(nx.all_pairs_dijkstra_path_length(to_networkx(dispatcher.travel_times.network), weight="ms"))
+    wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now)  # type: ignore[arg-type]
+    if isinstance(wish, str):
+        return [None] * len(dispatcher.vehicles)
+    utc = DAY.start
+    change = tuple(int(x) for x in wish.demand)
+    pickup = Row(
+        ends.origin, wish.pickup_earliest + utc, wish.pickup_latest + utc, wish.boarding, change, False, "?", True
+    )  # type: ignore[arg-type]  # fmt: skip
+    dropoff = Row(
+        ends.destination, wish.dropoff_earliest + utc, wish.dropoff_latest + utc, wish.alighting,
+        tuple(-x for x in change), False, "?",
+    )  # type: ignore[arg-type]  # fmt: skip
+    task = Task(pickup, dropoff, wish.max_ride)
+    return [
+        best_insertion(dispatcher.plan(k), fleet, vehicle.layouts, task, times, now)
+        if dispatcher.is_on_duty(k)
+        else None
+        for k, vehicle in enumerate(dispatcher.vehicles)
+    ]
+
+
+@hypothesis_settings(max_examples=40)
+@given(seed=st.integers(0, 10_000))
+def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
+    """Cost and both positions, for vehicles idle, under way, boarding, before their shift, with locked stops and
+    breaks; ties go to the earliest pickup row, then the earliest dropoff row."""
+    rng = np.random.default_rng(seed)
+    network = a_random_town(rng, int(rng.integers(6, 16)))
+    vehicles = [
+        a_vehicle(
+            f"v{k}", place=network.place(int(rng.integers(network.node_count))),
+            layouts=LAYOUTS[int(rng.integers(len(LAYOUTS)))], shift=("07:30", "10:30"),
+            breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (),
+        )
+        for k in range(3)
+    ]  # fmt: skip
+    requests = random_requests(network, rng, 14)
+    dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
+    day, fleet = Day(dispatcher, clock, requests), Fleet()
+    fleet.party = {r.id: r.party for r in requests}
+    search = dispatcher._search
+
+    def compared(wish, rows, eligible):  # type: ignore[no-untyped-def]
+        found = search(wish, rows, eligible)
+        if asked:
+            expected = naive_answer(dispatcher, fleet, asked[0], clock.now())
+            got = [
+                None if c == NO_COST else (int(c), int(i), int(j))
+                for c, i, j in zip(found.cost, found.after_pickup, found.after_dropoff, strict=True)
+            ]
+            assert got == expected, f"seed {seed}, request {asked[0].id}"
+            asked.clear()
+        return found
+
+    asked: list[Request] = []
+    dispatcher._search = compared  # type: ignore[method-assign]
+    quote = dispatcher.quote
+
+    def quoted(request: Request):  # type: ignore[no-untyped-def]
+        asked.append(request)
+        answer = quote(request)
+        asked.clear()
+        if answer.offers:
+            fleet.max_ride[request.id] = answer.offers[0].max_ride_ms
+        return answer
+
+    dispatcher.quote = quoted  # type: ignore[method-assign]
+    day.run()
+
+
+def street_day(**vehicle: object) -> tuple[Dispatcher, VirtualClock]:
+    network = a_street(10, 60)
+    return a_dispatcher(network, [a_vehicle(place=network.place(0), **vehicle)], SERVICE, now="07:00")  # type: ignore[arg-type]
+
+
+def asks(dispatcher: Dispatcher, name: str, a: int, b: int, **more: object) -> str | None:
+    """Quote and take the first offer; returns the reason of a refusal."""
+    place = dispatcher.travel_times.network.place
+    quote = dispatcher.quote(a_request(name, origin=place(a), destination=place(b), **more))  # type: ignore[arg-type]
+    if quote.refusal:
+        return quote.refusal.reason
+    dispatcher.commit(quote.offers[0])
+    return None
+
+
+def test_cost_is_the_added_drive_home_included() -> None:
+    dispatcher, clock = street_day()
+    clock.advance_to(at("08:00"))
+    place = dispatcher.travel_times.network.place
+    quote = dispatcher.quote(a_request(origin=place(2), destination=place(5)))
+    assert quote.offers[0].cost_ms == 10 * MINUTE  # 2 there, 3 with the rider, 5 back to the depot
+
+
+def test_vehicle_leaves_just_in_time_and_returns_for_the_end_of_its_shift() -> None:
+    dispatcher, _ = street_day()
+    assert asks(dispatcher, "r1", 3, 6, placed="07:00") is None
+    assert dispatcher.next_departure(0) == at("07:57")
+    assert dispatcher.plan(0).activities[-1].begin == at("19:00")
+
+
+@pytest.mark.parametrize(
+    ("party", "reason"),
+    [(Resources(5), "fleet.party_too_big"), (Resources(0, 1), "fleet.party_too_big"), (Resources(4), None)],
+)
+def test_a_party_must_fit_some_layout(party: Resources, reason: str | None) -> None:
+    dispatcher, _ = street_day()
+    assert asks(dispatcher, "r1", 1, 2, placed="07:00", party=party) == reason
+
+
+def test_full_vehicle_refuses_with_that_reason() -> None:
+    """The first rider's pickup is committed, so the second could only come aboard while the one seat is taken."""
+    network = a_street(10, 60)
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0), seats=1)], SERVICE, now="07:00")
+    requests = [
+        a_request("r1", origin=network.place(0), destination=network.place(9), placed="07:00"),
+        a_request(
+            "r2", origin=network.place(1), destination=network.place(8), departs="08:00", pickup=("08:00", "08:06")
+        ),
+    ]
+    answers = list(Day(dispatcher, clock, requests).steps())
+    assert answers[1].refusal is not None
+    assert answers[1].refusal.reason == "fleet.no_room"
+
+
+def test_too_far_to_come_in_time() -> None:
+    dispatcher, clock = street_day()
+    clock.advance_to(at("08:00"))
+    assert asks(dispatcher, "r1", 9, 5, pickup=("08:00", "08:05")) == "fleet.too_far"
+
+
+def test_folding_seats_make_room_for_a_wheelchair() -> None:
+    dispatcher, _ = street_day(layouts=(Resources(4), Resources(2, 1)))
+    assert asks(dispatcher, "r1", 0, 9, placed="07:00", party=Resources(2)) is None
+    assert asks(dispatcher, "r2", 0, 9, placed="07:00", party=Resources(0, 1)) is None
+    # The shared stretch holds 2 + 1 seats only with the chair's layout, which has 2 seats: no third rider fits.
+    assert asks(dispatcher, "r3", 1, 8, placed="07:00", departs="08:04", pickup=("08:00", "08:08")) is not None
+
+
+def test_nobody_rides_through_a_break() -> None:
+    dispatcher, _ = street_day(breaks=(("08:00", "08:00", 30),))
+    assert asks(dispatcher, "r1", 1, 2, placed="07:00", departs="07:58", pickup=("07:58", "08:10")) is not None
+    assert asks(dispatcher, "r2", 1, 2, placed="07:00", departs="08:31") is None
+
+
+def test_refusal_names_the_nearest_feasible_time_and_it_is_feasible() -> None:
+    dispatcher, _ = street_day(shift=("09:00", "12:00"))
+    place = dispatcher.travel_times.network.place
+    refusal = dispatcher.quote(a_request("r1", origin=place(2), destination=place(4), placed="07:00")).refusal
+    assert refusal is not None
+    assert refusal.nearest == at("08:45")  # 09:02 is the first pickup, 20 minutes of wait: 08:42, on the grid 08:45
+    assert asks(dispatcher, "r2", 2, 4, placed="07:00", departs="08:45") is None
+
+
+def test_a_wished_arrival_is_met_within_the_margin() -> None:
+    dispatcher, _ = street_day()
+    place = dispatcher.travel_times.network.place
+    offer = dispatcher.quote(
+        a_request("r1", origin=place(2), destination=place(6), departs=None, arrives="09:00", placed="07:00")
+    ).offers[0]
+    assert at("08:40") <= offer.planned_dropoff <= at("09:00")
+    assert offer.pickup.latest - offer.pickup.earliest <= SERVICE.max_wait_ms
+
+
+def test_locked_stop_keeps_place_and_time() -> None:
+    """A rider on the way asks 30 s before the committed pickup of another: served, but only after that pickup."""
+    network = a_street(10, 60)
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0))], SERVICE, now="07:00")
+    early = a_request("r1", origin=network.place(3), destination=network.place(6), placed="07:00")
+    late = a_request("r2", origin=network.place(2), destination=network.place(6), departs="07:59")
+    late = replace(late, placed_at=at("07:59") + 30_000, earliest_pickup=at("07:59") + 30_000)
+    list(Day(dispatcher, clock, [early, late]).steps())
+    pickups = [(e.request_id, e.time) for e in dispatcher.events if e.kind == "pickup_started"]
+    assert pickups[0] == ("r1", at("08:00"))
+    assert [rider for rider, _ in pickups] == ["r1", "r2"]
+
+
+def test_an_offer_goes_stale_when_the_plan_moves() -> None:
+    from noriai_engine.model.errors import StaleOfferError
+
+    dispatcher, _ = street_day()
+    place = dispatcher.travel_times.network.place
+    first = dispatcher.quote(a_request("r1", origin=place(1), destination=place(4), placed="07:00")).offers[0]
+    second = dispatcher.quote(a_request("r2", origin=place(2), destination=place(5), placed="07:00")).offers[0]
+    dispatcher.commit(first)
+    with pytest.raises(StaleOfferError):
+        dispatcher.commit(second)
+
+
+def test_same_request_is_not_answered_twice() -> None:
+    dispatcher, _ = street_day()
+    asks(dispatcher, "r1", 1, 4, placed="07:00")
+    with pytest.raises(ValueError, match="answered already"):
+        asks(dispatcher, "r1", 1, 4, placed="07:00")
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"departs": "06:50", "placed": "06:40", "now": "07:15"}, "time.past"),
+        ({"departs": "07:10", "min_lead": 30}, "booking.cutoff"),
+        ({"departs": "18:00", "closes": 12}, "service.closed"),
+        ({"departs": "09:00", "max_ahead": 60}, "booking.too_early"),
+        ({"departs": "09:00", "max_ride": 2}, "time.ride_limit"),
+        ({"departs": "09:00", "pickup": ("09:30", "09:40")}, "time.window"),
+    ],
+)
+def test_service_rules_refuse_with_their_reason(request_: dict[str, object], reason: str) -> None:
+    network = a_street(10, 60)
+    service = Service(
+        max_wait_ms=15 * MINUTE,
+        min_lead_ms=int(request_.pop("min_lead", 0)) * MINUTE,  # type: ignore[call-overload]
+        max_ahead_ms=int(request_.pop("max_ahead", 1440)) * MINUTE,  # type: ignore[call-overload]
+        closes=int(request_.pop("closes", 24)) * 60 * MINUTE,  # type: ignore[call-overload]
+        max_ride_ms=int(request_.pop("max_ride", 60)) * MINUTE,  # type: ignore[call-overload]
+    )
+    now, request_ = str(request_.pop("now", "07:00")), {"placed": "07:00"} | request_
+    dispatcher, _ = a_dispatcher(network, [a_vehicle(place=network.place(0))], service, now=now)
+    assert asks(dispatcher, "r1", 1, 9, **request_) == reason
+
+
+def test_offers_of_several_operators_cheapest_first() -> None:
+    network = a_street(10, 60)
+    vehicles = [a_vehicle("far", place=network.place(9), operator="a"), a_vehicle("near", place=network.place(1), operator="b"),
+                a_vehicle("also-near", place=network.place(1), operator="b")]  # fmt: skip
+    dispatcher, _ = a_dispatcher(network, vehicles, SERVICE, now="07:00")
+    place = network.place
+    quote = dispatcher.quote(a_request("r1", origin=place(1), destination=place(3), placed="07:00"))
+    assert [offer.vehicle_id for offer in quote.offers] == ["near", "far"]
+    wanted = dispatcher.quote(a_request("r2", origin=place(1), destination=place(3), placed="07:00", operator="a"))
+    assert [offer.operator_id for offer in wanted.offers] == ["a"]
+
+
+def test_empty_fleet_refuses() -> None:
+    network = a_street(4)
+    dispatcher, _ = a_dispatcher(network, [], SERVICE, now="07:00")
+    assert asks(dispatcher, "r1", 0, 3, placed="07:00") == "fleet.none"
+
+
+def test_origin_may_be_the_destination() -> None:
+    dispatcher, _ = street_day()
+    assert asks(dispatcher, "r1", 3, 3, placed="07:00") is None

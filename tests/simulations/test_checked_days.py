@@ -1,0 +1,141 @@
+"""Whole days in random towns: the independent checker finds no breach; the same seed gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import a_random_town, a_region_draft, a_scenario_text
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from noriai_engine.checker import check_run
+from noriai_engine.regions import write_region
+from noriai_simulations.scenario import load_scenario
+from noriai_simulations.simulate import simulate, write_result
+
+SERVICES = [
+    "",
+    "max_wait_min = 3",
+    "commit_horizon_s = 600",
+    "detour_factor = 1.0\ndetour_extra_min = 0",
+    "max_ride_min = 5",
+    "boarding_s = 0\nalighting_s = 0\ncommit_horizon_s = 0",
+    "wheelchair_boarding_s = 600",
+    "min_lead_min = 45",
+    'mode = "stops"\nstops = "stops.csv"\nmax_walk_m = 300',
+]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+
+
+def run_in(folder: Path, text: str, name: str = "run") -> Path:
+    (folder / "day.toml").write_text(text, encoding="utf-8")
+    write_result(simulate(load_scenario(folder / "day.toml")), folder / name)
+    return folder / name
+
+
+@hypothesis_settings(max_examples=60)
+@given(seed=st.integers(0, 100_000), service=st.sampled_from(SERVICES))
+def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
+    """Mixed fleets with breaks, folding seats, pre-booked and immediate riders, every kind of limit in turn."""
+    rng = np.random.default_rng(seed)
+    network = a_random_town(rng, int(rng.integers(4, 40)))
+    text = a_scenario_text("town", requests=int(rng.integers(1, 120)), seed=seed)
+    for line in service.splitlines():
+        key = line.split(" = ")[0]
+        text = "\n".join(old for old in text.splitlines() if not old.startswith(f"{key} = "))
+    text = text.replace("[service]", f"[service]\n{service}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_region(a_region_draft(network), folder / "town")
+        places = [network.place(int(k)) for k in rng.choice(network.node_count, min(4, network.node_count), False)]
+        rows = "\n".join(f"{p.lon},{p.lat},Stop {k}" for k, p in enumerate(places))
+        (folder / "stops.csv").write_text(f"lon,lat,name\n{rows}\n", encoding="utf-8")
+        report = check_run(run_in(folder, text), folder / "town")
+    assert report.ok, f"seed {seed}: {report.breaches[:3]}"
+    assert report.judged["accounting"] == 2
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(rural: Path, tmp_path: Path) -> None:
+    first = digests(run_in(tmp_path, a_scenario_text(rural), "a"))
+    assert digests(run_in(tmp_path, a_scenario_text(rural), "b")) == first
+    other = digests(run_in(tmp_path, a_scenario_text(rural, seed=4), "c"))
+    assert other["events.parquet"] != first["events.parquet"]
+
+
+def test_interrupted_run_leaves_nothing(rural: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noriai_simulations import simulate as module
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_run_sheets", interrupt)  # the last file to be written
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path, a_scenario_text(rural))
+    assert [p.name for p in tmp_path.iterdir()] == ["day.toml"]
+
+
+def test_earlier_result_survives_an_interrupted_rerun(
+    rural: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digests(run_in(tmp_path, a_scenario_text(rural)))
+    test_error = RuntimeError("cut")
+    from noriai_simulations import simulate as module
+
+    def cut(*_: object, **__: object) -> None:
+        raise test_error
+
+    monkeypatch.setattr(module, "write_report", cut)
+    with pytest.raises(RuntimeError):
+        run_in(tmp_path, a_scenario_text(rural, seed=9))
+    assert digests(tmp_path / "run") == before
+
+
+def test_a_day_past_midnight_and_through_the_clock_change(rural: Path, tmp_path: Path) -> None:
+    """29 March 2026 in Europe: 02:00 does not exist; service times count from noon minus 12 h (GTFS)."""
+    from noriai_engine.world.rural import RuralParams, rural_region
+
+    write_region(rural_region(5, RuralParams(timezone="Europe/Berlin", lon=11.5, lat=50.0)), tmp_path / "town")
+    text = (
+        a_scenario_text("town")
+        .replace("2026-11-24", "2026-03-29")
+        .replace('["07:00", "19:00"]\nmax_wait', '["00:00", "27:00"]\nmax_wait')
+    )
+    text = text.replace('shift = ["07:00", "19:00"]', 'shift = ["00:30", "27:30"]').replace('profile = "everyday"', "")
+    text = text.replace("requests = 60", 'requests = 60\nprofile = "flat"')
+    folder = run_in(tmp_path, text)
+    assert check_run(folder, tmp_path / "town").ok
+    assert (
+        json.loads((folder / "run.json").read_text())["day_start_ms"] == 1_774_735_200_000
+    )  # 28 March 23:00 UTC - 1 h
+
+
+def test_csv_stands_beside_parquet_with_the_same_rows(rural_run: Path) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    for name in ("requests", "vehicles", "events", "legs"):
+        parquet = pyarrow.parquet.read_table(rural_run / f"{name}.parquet")
+        csv = pyarrow.csv.read_csv(rural_run / f"{name}.csv")
+        assert (csv.num_rows, csv.column_names) == (parquet.num_rows, parquet.column_names)
+    assert parquet["distance_mm"].to_pylist() == csv["distance_mm"].to_pylist()
+
+
+def test_manhattan_trips_with_a_small_fleet_are_clean(tmp_path: Path) -> None:
+    from noriai_simulations import shipped
+
+    text = shipped.scenario_file("manhattan-taxi").read_text(encoding="utf-8")
+    text = text.replace('file = "region:demand/trips.parquet"', 'file = "region:demand/trips.parquet"\nlimit = 600')
+    folder = run_in(tmp_path, text.replace("limit = 1000", "limit = 40"))
+    report = check_run(folder, shipped.region_folder("manhattan"))
+    assert report.ok, report.breaches[:3]
+    kpis = json.loads((folder / "kpis.json").read_text())
+    assert kpis["kpis"]["requests"]["value"] == 600
+    assert kpis["refusals"]["value"]["place.off_network"] > 0

@@ -1,0 +1,209 @@
+"""The checker is worth something: each planted breach is found and named. One lie at a time, in a clean run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from noriai_engine.checker import CheckError, check_run
+
+Rows = list[dict[str, Any]]
+
+
+def rewrite(folder: Path, table: str, change: Callable[[Rows], None]) -> None:
+    path = folder / f"{table}.parquet"
+    old = pq.read_table(path)
+    rows = old.to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=old.schema), path)
+
+
+def first(rows: Rows, kind: str, skip: int = 0) -> dict[str, Any]:
+    return [row for row in rows if row["kind"] == kind][skip]
+
+
+def detail(row: dict[str, Any], **change: Any) -> None:
+    row["details"] = json.dumps(json.loads(row["details"]) | change)
+
+
+def late_pickup(rows: Rows) -> None:
+    booked = first(rows, "booking_accepted", 3)
+    details = json.loads(booked["details"])
+    detail(booked, pickup=[details["pickup"][0] - 10, details["planned"][0] - 1])
+
+
+def longer_ride(rows: Rows) -> None:
+    detail(first(rows, "booking_accepted"), max_ride_ms=1)
+
+
+def wrong_direct(rows: Rows) -> None:
+    detail(first(rows, "booking_accepted"), direct_ms=1)
+
+
+def other_node(rows: Rows) -> None:
+    detail(first(rows, "booking_accepted"), origin_node=0)
+
+
+def lost_rider(rows: Rows) -> None:
+    rows.remove(first(rows, "dropped_off"))
+
+
+def swapped_vehicle(rows: Rows) -> None:
+    event = first(rows, "pickup_started")
+    event["vehicle_id"] = next(r["vehicle_id"] for r in rows if r["vehicle_id"] not in (None, event["vehicle_id"]))
+
+
+def time_travel(rows: Rows) -> None:
+    rows[10]["time_ms"] += 10**9
+
+
+def short_boarding(rows: Rows) -> None:
+    rows[rows.index(first(rows, "picked_up"))]["time_ms"] -= 1
+
+
+def no_break(rows: Rows) -> None:
+    for kind in ("break_started", "break_ended"):
+        rows.remove(first(rows, kind))
+
+
+def moved_lock(rows: Rows) -> None:
+    """A plan change that drops the stop the vehicle is just about to make."""
+    for at, row in enumerate(rows):
+        if row["kind"] == "plan_changed":
+            vehicle, time = row["vehicle_id"], row["time_ms"]
+            previous = [r for r in rows[:at] if r["kind"] == "plan_changed" and r["vehicle_id"] == vehicle]
+            if previous:
+                plan = json.loads(previous[-1]["details"])["activities"]
+                if any(a[0] == "pickup" and time <= a[3] <= time + 60_000 for a in plan):
+                    activities = json.loads(row["details"])["activities"]
+                    detail(row, activities=[a[:3] + [a[3] + 1] for a in activities])
+                    return
+    raise AssertionError("no plan changed just before a stop")
+
+
+def false_reason(rows: Rows) -> None:
+    first(rows, "request_refused")["reason"] = "place.off_network"
+
+
+def teleport(rows: Rows) -> None:
+    nodes = rows[5]["nodes"].split()
+    rows[5]["nodes"] = " ".join([nodes[0], *nodes[3:]])
+
+
+def slow_leg(rows: Rows) -> None:
+    rows[5]["arrive_ms"] += 1
+
+
+def longer_leg(rows: Rows) -> None:
+    rows[5]["distance_mm"] += 1
+
+
+def stowaway(rows: Rows) -> None:
+    rows[5]["seats"] += 1
+
+
+def lost_leg(rows: Rows) -> None:
+    del rows[5]
+
+
+def tiny_vehicle(rows: Rows) -> None:
+    for row in rows:
+        row["layouts"] = "[[1,0,0]]"
+
+
+def short_shift(rows: Rows) -> None:
+    rows[0]["shift_end_ms"] -= 3_600_000
+
+
+def other_depot(rows: Rows) -> None:
+    rows[0]["depot_lon"] += 0.05
+
+
+def stricter_rider(rows: Rows) -> None:
+    for row in rows:
+        row["operator_id"] = "taxi"
+
+
+def earlier_wish(rows: Rows) -> None:
+    for row in rows:
+        if row["earliest_pickup_ms"] is not None:
+            row["earliest_pickup_ms"] += 1
+
+
+LIES: list[tuple[str, Callable[[Rows], None], str]] = [
+    ("events", late_pickup, "promise"),
+    ("events", longer_ride, "ride limit"),
+    ("events", wrong_direct, "travel time"),
+    ("events", other_node, "place"),
+    ("events", lost_rider, "partition"),
+    ("events", swapped_vehicle, "partition"),
+    ("events", time_travel, "log"),
+    ("events", short_boarding, "boarding"),
+    ("events", no_break, "break"),
+    ("events", moved_lock, "lock"),
+    ("events", false_reason, "reason"),
+    ("legs", teleport, "no teleport"),
+    ("legs", slow_leg, "travel time"),
+    ("legs", longer_leg, "distance"),
+    ("legs", stowaway, "capacity"),
+    ("legs", lost_leg, "no teleport"),
+    ("vehicles", tiny_vehicle, "capacity"),
+    ("vehicles", short_shift, "shift"),
+    ("vehicles", other_depot, "shift"),
+    ("requests", stricter_rider, "operator"),
+    ("requests", earlier_wish, "window"),
+]
+
+
+@pytest.fixture
+def copy(rural_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(rural_run, tmp_path / "run"))
+
+
+def test_the_run_itself_is_clean(rural_run: Path, rural: Path) -> None:
+    report = check_run(rural_run, rural)
+    assert report.ok, report.breaches[:3]
+    assert len(report.judged) >= 20
+
+
+@pytest.mark.parametrize(("table", "lie", "rule"), LIES, ids=[lie.__name__ for _, lie, _ in LIES])
+def test_planted_breach_is_found_and_named(
+    copy: Path, rural: Path, table: str, lie: Callable[[Rows], None], rule: str
+) -> None:
+    rewrite(copy, table, lie)
+    assert rule in {breach.rule for breach in check_run(copy, rural).breaches}
+
+
+@pytest.mark.parametrize("name", ["served", "wait_mean", "vehicle_km", "occupancy", "service_rate_wheelchair"])
+def test_false_figure_is_found(copy: Path, rural: Path, name: str) -> None:
+    document = json.loads((copy / "kpis.json").read_text())
+    document["kpis"][name]["value"] += 1
+    (copy / "kpis.json").write_text(json.dumps(document))
+    assert ("kpi", name) in {(b.rule, b.who) for b in check_run(copy, rural).breaches}
+
+
+def test_a_wider_service_in_run_json_is_not_believed_blindly(copy: Path, rural: Path) -> None:
+    document = json.loads((copy / "run.json").read_text())
+    document["service"]["max_wait_ms"] //= 4
+    (copy / "run.json").write_text(json.dumps(document))
+    assert "window" in {b.rule for b in check_run(copy, rural).breaches}
+
+
+def test_another_region_is_refused(copy: Path, tmp_path: Path) -> None:
+    from noriai_engine.regions import write_region
+    from noriai_engine.world.rural import rural_region
+
+    write_region(rural_region(8), tmp_path / "other")
+    with pytest.raises(CheckError, match="not the region"):
+        check_run(copy, tmp_path / "other")
+
+
+def test_no_run_folder_at_all(tmp_path: Path, rural: Path) -> None:
+    with pytest.raises(CheckError, match="run folder"):
+        check_run(tmp_path, rural)

@@ -1,0 +1,329 @@
+"""The commands as a user meets them: exit status, what is printed, and nothing written after bad input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+from builders import a_scenario_text
+from noriai_engine.cli import main
+
+
+def noriai(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    return int(stop.value.code or 0)
+
+
+OSM = """<?xml version="1.0"?><osm version="0.6">
+{nodes}
+<way id="1"><nd ref="1"/><nd ref="2"/><nd ref="3"/><tag k="highway" v="residential"/><tag k="name" v="Main"/></way>
+</osm>"""
+
+
+def an_osm(path: Path, lon: float = 139.7, lat: float = 35.7) -> Path:
+    nodes = "\n".join(f'<node id="{k + 1}" lat="{lat}" lon="{lon + k / 1000}"/>' for k in range(3))
+    path.write_text(OSM.format(nodes=nodes), encoding="utf-8")
+    return path
+
+
+def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["check"], ["demo"], ["simulate"], ["scenario", "init"], ["scenario", "validate"],
+                  ["region", "build"], ["region", "info"], ["region", "rural"]):  # fmt: skip
+        assert noriai(*words, "--help") == 0
+        assert "Example: noriai" in capsys.readouterr().out
+
+
+def test_rural_region_to_checked_day(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path a newcomer takes: make a region, start a scenario, validate, simulate, check."""
+    monkeypatch.chdir(tmp_path)
+    assert noriai("region", "rural", "-o", "valley", "--seed", 11) == 0
+    assert noriai("region", "info", "valley") == 0
+    assert "6,000" in capsys.readouterr().out
+    assert noriai("scenario", "init", "--region", "valley", "-o", "day.toml") == 0
+    assert noriai("scenario", "validate", "day.toml", "--json") == 0
+    counts = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (counts["requests"], counts["vehicles"]) == (200, 7)
+    assert noriai("simulate", "day.toml", "-o", "out", "--language", "ja") == 0
+    assert "report: out/report.html" in capsys.readouterr().out
+    assert noriai("check", "out") == 0
+    assert "clean" in capsys.readouterr().out
+    assert noriai("check", "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+def test_json_prints_the_kpis_and_nothing_else(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "day.toml").write_text(a_scenario_text(rural, requests=5))
+    assert noriai("simulate", tmp_path / "day.toml", "-o", tmp_path / "out", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "out" / "kpis.json").read_text())
+    assert set(printed["kpis"]["service_rate"]) == {"value", "unit", "denominator", "definition"}
+
+
+def test_check_names_the_breach_and_exits_1(
+    rural_run: Path, rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    run = Path(shutil.copytree(rural_run, tmp_path / "run"))
+    document = json.loads((run / "kpis.json").read_text())
+    document["kpis"]["served"]["denominator"]["value"] += 1
+    (run / "kpis.json").write_text(json.dumps(document))
+    assert noriai("check", run, "--region", rural) == 1
+    assert "[kpi]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("seats = 4", "seats = -4"), "layouts.0.seats"),
+        (("seats = 3, luggage = 1", "luggage = 1"), "can carry nobody"),
+        (("max_wait_min = 20", "max_wait_min = -5"), "service.max_wait_min"),
+        (("max_wait_min = 20", "max_weight_min = 20"), "max_weight_min"),
+        (('shift = ["08:00", "16:00"]', 'shift = ["16:00", "08:00"]'), "ends"),
+        (('hours = ["07:00", "19:00"]', 'hours = ["19:00", "07:00"]'), "closes before it opens"),
+        (('shift = ["08:00", "16:00"]', 'shift = ["8 am", "16:00"]'), "not a service time"),
+        (("2026-11-24", "2026-13-24"), "TOML"),
+        (('region = "', 'region = "nowhere'), "noriai region build"),
+        (('operator = "vol"', 'operator = "nobody"'), "nobody"),
+        (("requests = 60", "requests = 0"), "demand.synthetic.requests"),
+        (("detour_factor = 1.6", "detour_factor = 0.5"), "detour_factor"),
+        (('between = ["11:00", "14:00"]', 'between = ["18:00", "18:59"]'), "outside the shift"),
+        (("[demand.synthetic]", '[demand]\nfile = "gone.csv"\n[demand.synthetic]'), "either file"),
+        (('kind = "volunteer"\n[[fleet]]', 'kind = "volunteer"\n[[flet]]'), "flet"),
+        (('shift = ["08:00", "16:00"]', 'shift = ["08:00", "16:00"]\ndepot = [0.0, 0.0]'), "nearest drivable road"),
+        (("typical_km = 6", 'typical_km = 6\nprofile = "lunar"'), "profile"),
+    ],
+)  # fmt: skip
+def test_bad_scenario_is_refused_with_its_place(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: tuple[str, str], message: str
+) -> None:
+    text = a_scenario_text(rural)
+    assert change[0] in text
+    (tmp_path / "day.toml").write_text(text.replace(change[0], change[1]))
+    assert noriai("simulate", tmp_path / "day.toml", "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "remedy" in error
+    assert [p.name for p in tmp_path.iterdir()] == ["day.toml"]
+
+
+HEADER = (
+    "request_id,placed_at,earliest_pickup,latest_arrival,origin_lon,origin_lat,destination_lon,destination_lat,seats"
+)
+GOOD = "a,,08:00,,137.6,36.9,137.65,36.87,1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,,08:00,,137.6,36.9,137.65,36.87,-1"], "row 2, column seats"),
+        (["a,,08:00,,137.6,36.9,137.65,36.87,0"], "for nobody"),
+        (["a,,25:99,,137.6,36.9,137.65,36.87,1"], "row 2, column earliest_pickup"),
+        (["a,,2026-11-24T08:00:00-03:00,,137.6,36.9,137.65,36.87,1"], "UTC offset"),
+        (["a,,2026-11-20 08:00,,137.6,36.9,137.65,36.87,1"], "outside service day"),
+        (["a,,,,137.6,36.9,137.65,36.87,1"], "neither departure nor arrival"),
+        (["a,,08:00,09:00,137.6,36.9,137.65,36.87,1"], "both of departure and arrival"),
+        (["a,09:00,08:00,,137.6,36.9,137.65,36.87,1"], "after the wished time"),
+        (["a,,08:00,,36.9,137.6,137.65,36.87,1"], "swapped"),
+        (["a,,08:00,,east,36.9,137.65,36.87,1"], "not a number"),
+        ([GOOD, GOOD], "also in row 2"),
+        ([], "no request"),
+        (["a,,08:00,,137.6,36.9,137.65,36.87,1,9"], "10 cells"),
+        (['a,,"08:00,,137.6,36.9,137.65,36.87,1'], "CSV"),
+    ],
+)  # fmt: skip
+def test_bad_trip_is_refused_with_file_row_and_column(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], message: str
+) -> None:
+    (tmp_path / "trips.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    text = re.sub(
+        r"\[demand.synthetic\].*?(?=\[\[operators)",
+        '[demand]\nfile = "trips.csv"\n',
+        a_scenario_text(rural),
+        flags=re.S,
+    )
+    (tmp_path / "day.toml").write_text(text)
+    assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "trips.csv" in error
+
+
+def test_unknown_column_is_named(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trips.csv").write_text(f"{HEADER},colour\n{GOOD},red\n")
+    text = re.sub(
+        r"\[demand.synthetic\].*?(?=\[\[operators)",
+        '[demand]\nfile = "trips.csv"\n',
+        a_scenario_text(rural),
+        flags=re.S,
+    )
+    (tmp_path / "day.toml").write_text(text)
+    assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
+    assert "column colour: is not known" in capsys.readouterr().err
+
+
+def test_trips_and_vehicles_from_csv_excel_and_parquet_are_the_same_day(rural: Path, tmp_path: Path) -> None:
+    import openpyxl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    trips = [
+        HEADER.split(","),
+        *([f"t{k}", "", f"{8 + k % 9:02d}:{k:02d}", "", "137.6", "36.9", "137.65", "36.87", "1"] for k in range(12)),
+    ]
+    fleet = [
+        ["vehicle_id", "lon", "lat", "seats", "shift_start", "shift_end"],
+        *([f"c{k}", "137.6", "36.9", "4", "07:00", "19:00"] for k in range(2)),
+    ]
+    for name, rows in (("trips", trips), ("fleet", fleet)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(",".join(row) for row in rows))
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append([float(c) if re.fullmatch(r"[\d.]+", c) else c or None for c in row])
+        book.save(tmp_path / f"{name}.xlsx")
+        pq.write_table(
+            pa.table({c: [r[k] for r in rows[1:]] for k, c in enumerate(rows[0])}), tmp_path / f"{name}.parquet"
+        )
+    results = []
+    for kind in ("csv", "xlsx", "parquet"):
+        text = re.sub(
+            r"\[demand.synthetic\].*?(?=\[\[operators)",
+            f'[demand]\nfile = "trips.{kind}"\n',
+            a_scenario_text(rural),
+            flags=re.S,
+        )
+        text = re.sub(
+            r"\[\[fleet\]\]\noperator = \"taxi\".*?(?=\[\[fleet)",
+            f'[[fleet]]\noperator = "taxi"\nfile = "fleet.{kind}"\n',
+            text,
+            flags=re.S,
+        )
+        (tmp_path / f"{kind}.toml").write_text(text)
+        assert noriai("simulate", tmp_path / f"{kind}.toml", "-o", tmp_path / kind, "--json") == 0
+        results.append((tmp_path / kind / "events.parquet").read_bytes())
+    assert results[0] == results[1] == results[2]
+
+
+def test_output_that_is_not_ours_is_never_touched(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "day.toml").write_text(a_scenario_text(rural, requests=3))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("meow")
+    assert noriai("simulate", tmp_path / "day.toml", "-o", tmp_path / "photos") == 2
+    assert "not an earlier result" in capsys.readouterr().err
+    assert (tmp_path / "photos" / "cat.jpg").read_text() == "meow"
+
+
+def a_corrupt_pbf(path: Path) -> list[object]:
+    (path / "bad.osm.pbf").write_bytes(b"\x00\x00\x00\x0d\x0a\x09OSMHeader" + b"\xff" * 200)
+    return ["--osm", path / "bad.osm.pbf"]
+
+
+def a_text_as_pbf(path: Path) -> list[object]:
+    (path / "bad.osm.pbf").write_text("this is no map")
+    return ["--osm", path / "bad.osm.pbf"]
+
+
+def a_cut_gz(path: Path) -> list[object]:
+    whole = gzip.compress(an_osm(path / "x.osm").read_bytes())
+    (path / "bad.osm.gz").write_bytes(whole[: len(whole) // 2])
+    return ["--osm", path / "bad.osm.gz"]
+
+
+def a_map_without_roads(path: Path) -> list[object]:
+    (path / "sea.osm").write_text('<osm version="0.6"><node id="1" lat="1" lon="1"/></osm>')
+    return ["--osm", path / "sea.osm"]
+
+
+def a_one_way_out(path: Path) -> list[object]:
+    file = an_osm(path / "x.osm")
+    file.write_text(file.read_text().replace('v="Main"/>', 'v="Main"/><tag k="oneway" v="yes"/>'))
+    return ["--osm", file]
+
+
+def a_boundary_elsewhere(path: Path) -> list[object]:
+    (path / "b.geojson").write_text('{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1],[0,0]]]}')
+    return ["--osm", an_osm(path / "x.osm"), "--boundary", path / "b.geojson"]
+
+
+def a_boundary_of_nothing(path: Path) -> list[object]:
+    (path / "b.geojson").write_text('{"type":"Polygon","coordinates":[[[0,0],[0,0],[0,0],[0,0]]]}')
+    return ["--osm", an_osm(path / "x.osm"), "--boundary", path / "b.geojson"]
+
+
+def a_boundary_that_is_no_json(path: Path) -> list[object]:
+    (path / "b.geojson").write_text("POLYGON")
+    return ["--osm", an_osm(path / "x.osm"), "--boundary", path / "b.geojson"]
+
+
+def a_feed_that_is_no_zip(path: Path) -> list[object]:
+    (path / "f.zip").write_text("no zip")
+    return ["--osm", an_osm(path / "x.osm"), "--gtfs", path / "f.zip"]
+
+
+def a_negative_population(path: Path) -> list[object]:
+    (path / "p.csv").write_text("lon,lat,population\n139.7,35.7,-5\n")
+    return ["--osm", an_osm(path / "x.osm"), "--population", path / "p.csv"]
+
+
+def an_empty_population(path: Path) -> list[object]:
+    (path / "p.csv").write_text("lon,lat,population\n139.7,35.7,0\n")
+    return ["--osm", an_osm(path / "x.osm"), "--population", path / "p.csv"]
+
+
+def a_missing_file(path: Path) -> list[object]:
+    return ["--osm", path / "gone.osm.pbf"]
+
+
+def no_roads_at_all(path: Path) -> list[object]:
+    return ["--country", "JP"]
+
+
+def an_unknown_zone(path: Path) -> list[object]:
+    return ["--osm", an_osm(path / "x.osm"), "--timezone", "Mars/Olympus"]
+
+
+BAD_BUILDS = [
+    (a_corrupt_pbf, "cannot be read as OSM"), (a_text_as_pbf, "cannot be read as OSM"), (a_cut_gz, "cannot be read"),
+    (a_map_without_roads, "no drivable road"), (a_one_way_out, "connected both ways"),
+    (a_boundary_elsewhere, "inside the boundary"), (a_boundary_of_nothing, "no polygon"),
+    (a_boundary_that_is_no_json, "GeoJSON"), (a_feed_that_is_no_zip, "not a readable zip"),
+    (a_negative_population, "row 2, column population"), (an_empty_population, "nobody lives"),
+    (a_missing_file, "no such file"), (no_roads_at_all, "one source"), (an_unknown_zone, "Mars/Olympus"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_BUILDS, ids=[make.__name__ for make, _ in BAD_BUILDS])
+def test_bad_material_builds_no_region(tmp_path: Path, capsys: pytest.CaptureFixture[str], make, message: str) -> None:  # type: ignore[no-untyped-def]
+    assert noriai("region", "build", *make(tmp_path), "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "remedy" in error
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_unknown_command_and_option_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert noriai("simulat") == 2
+    assert noriai("check") == 2
+    assert noriai("region", "info", "atlantis") == 2
+    assert "coquimbo" in capsys.readouterr().err
+
+
+def test_damaged_bundle_is_told(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(rural, tmp_path / "copy"))
+    (copy / "roads" / "arc_ms.npy").write_bytes(b"x")
+    assert noriai("region", "info", copy) == 2
+    assert "checksum" in capsys.readouterr().err
+    toml = (rural / "region.toml").read_text()
+    (copy / "region.toml").write_text(toml.replace('format_version = "1.0"', 'format_version = "9.0"'))
+    assert noriai("region", "info", copy) == 2
+    assert "format 9.0" in capsys.readouterr().err
