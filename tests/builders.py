@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.model import (

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from naive.insertion import Fleet, Row, Task, best_insertion
+
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import NO_COST
 from noriai_engine.dispatch.terms import wish_of

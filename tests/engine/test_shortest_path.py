@@ -8,6 +8,7 @@ from builders import a_network, a_random_town, a_street
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from noriai_engine.roads import RowCacheParams, TravelTimes
 from noriai_engine.roads.bridges import to_networkx
 

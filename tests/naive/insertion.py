@@ -7,8 +7,10 @@ driving it adds. Shares no code with the kernels. Slow, and the best documentati
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import networkx as nx
+
 from noriai_engine.model import Plan, Resources
 from noriai_engine.model.plan import ActivityKind
 
@@ -79,7 +81,7 @@ def best_insertion(
 
 
 def driving(rows: list[Row], times: dict[int, dict[int, int]]) -> int:
-    return sum(times[a.node][b.node] for a, b in zip(rows[:-1], rows[1:], strict=True))
+    return sum(times[a.node][b.node] for a, b in pairwise(rows))
 
 
 def capacity_holds(rows: list[Row], aboard: Resources, layouts: tuple[Resources, ...]) -> bool:

@@ -13,6 +13,7 @@ from builders import a_random_town, a_region_draft, a_scenario_text
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
 from noriai_engine.checker import check_run
 from noriai_engine.regions import write_region
 from noriai_simulations.scenario import load_scenario

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from noriai_engine.checker import CheckError, check_run
 
 Rows = list[dict[str, Any]]
@@ -82,7 +83,7 @@ def moved_lock(rows: Rows) -> None:
                 plan = json.loads(previous[-1]["details"])["activities"]
                 if any(a[0] == "pickup" and time <= a[3] <= time + 60_000 for a in plan):
                     activities = json.loads(row["details"])["activities"]
-                    detail(row, activities=[a[:3] + [a[3] + 1] for a in activities])
+                    detail(row, activities=[[*a[:3], a[3] + 1] for a in activities])
                     return
     raise AssertionError("no plan changed just before a stop")
 

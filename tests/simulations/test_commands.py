@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders import a_scenario_text
+
 from noriai_engine.cli import main
 
 

@@ -52,6 +52,7 @@
   const X = (v) => (v - view.x) * squeeze * view.scale + width / 2, Y = (v) => height / 2 - (v - view.y) * view.scale;
   const on = (id) => document.getElementById(id).checked;
   const most = flow.reduce((m, x) => Math.max(m, x), 1);
+  const FLOW = ["#9fcbd9", "#5fa9c0", "#2b87a5", "#0b6e8f", "#064a61"];
   let chosen = -1;
   const REASON_COLOURS = ["#b3261e", "#7b3fa0", "#8a6d00", "#00695c", "#444", "#ad1457", "#3949ab", "#5d4037"];
   function line(from, to, test, style, wide) {
@@ -72,7 +73,7 @@
     line(0, a.length, (k) => cls[k] <= 4, "#b5c1c8", 1.3);
     if (on("l-flow") && chosen < 0) for (let step = 1; step <= 5; step++) {
       const low = most * (step - 1) / 5 * (step - 1) / 5, high = most * step / 5 * step / 5;
-      line(0, a.length, (k) => flow[k] > low && flow[k] <= high, "#0b6e8f", 0.6 + step * 0.9);
+      line(0, a.length, (k) => flow[k] > low && flow[k] <= high, FLOW[step - 1], 0.5 + step * 0.75);
     }
     if (chosen >= 0 && chosen < M.routesDrawn) {
       g.beginPath();
