@@ -51,9 +51,10 @@ def method_notes(scenario: "Scenario") -> list[Markup]:
         both(
             "Dispatch: each request is answered when it is placed, by the insertion that adds the least driving time "
             "over all vehicles and all positions in their plans; every promise given before is kept. Accepted riders "
-            "take the cheapest offer. Plans are not improved between requests, so a better plan may exist.",
+            "take the cheapest offer. Driving counts, waiting does not, so many waits come near the limit. Plans are not "
+            "improved between requests, so a better plan may exist.",
             "配車：依頼ごとに、すべての車両・すべての挿入位置の中から、走行時間の増加が最も小さいものを選びます。"
-            "先に交わした約束はすべて守ります。依頼の合間の計画改善はしていないので、より良い計画があり得ます。",
+            "先に交わした約束はすべて守ります。走行時間だけを数えるので、待ち時間は上限に近いものが多くなります。依頼の合間の計画改善はしていないので、より良い計画があり得ます。",
         ),
         both(
             "Vehicles do exactly as planned: nobody is late, sick or absent. A vehicle waits where it is and leaves just "
