@@ -1,0 +1,46 @@
+"""Kernels with fixed seeds. `python -m pytest benchmarks/micro -n 0 --benchmark-enable -o pythonpath=tests`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from noriai_engine.model import VirtualClock
+from noriai_engine.regions import open_region
+from noriai_engine.roads import TravelTimes
+from noriai_engine.world.day import Day
+from noriai_simulations import shipped
+from noriai_simulations.scenario import load_scenario
+
+
+def test_one_to_all_on_coquimbo(benchmark: Any) -> None:
+    """15,492 nodes: one row of travel times."""
+    times = TravelTimes(open_region(shipped.region_folder("coquimbo")).network)
+    sources = iter(np.random.default_rng(1).integers(0, times.network.node_count, 1_000_000))
+    benchmark(lambda: times._compute("from", int(next(sources))))
+
+
+def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
+    """One exact search over the 54 vehicles of the Coquimbo day, in the middle of it."""
+    from noriai_engine.dispatch.dispatcher import Dispatcher
+    from noriai_engine.dispatch.terms import wish_of
+    from noriai_engine.model import IdSource, UtcMs
+
+    scenario = load_scenario(shipped.scenario_file("coquimbo-day"))
+    clock = VirtualClock(UtcMs(min(r.placed_at for r in scenario.requests)))
+    times = TravelTimes(scenario.region.network)
+    dispatcher = Dispatcher(
+        times, scenario.service, scenario.vehicles, scenario.day, clock, IdSource(clock, np.random.default_rng(1))
+    )
+    day = Day(dispatcher, clock, scenario.requests)
+    for _, _ in zip(range(1_200), day.steps(), strict=False):
+        pass
+    request = scenario.requests[1_300]
+    ends = dispatcher._area.ends_of(request)
+    assert not isinstance(ends, str)
+    rows = dispatcher._rows(ends)
+    direct = int(rows.from_origin[ends.destination])
+    wish = wish_of(request, ends, scenario.service, scenario.day, direct, clock.now())
+    assert not isinstance(wish, str)
+    eligible = dispatcher._eligible(request)
+    benchmark(lambda: dispatcher._search(wish, rows, eligible))
