@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from noriai_engine.model import VirtualClock
 from noriai_engine.regions import open_region
 from noriai_engine.roads import TravelTimes

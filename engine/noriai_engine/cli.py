@@ -1,17 +1,25 @@
 """The `noriai` command. Sub-commands are entry points in the group `noriai.commands`, one file each."""
 
 import os
+import signal
 import sys
 from importlib.metadata import entry_points
+from types import FrameType
 
 from noriai_engine import __version__
 from noriai_engine.model.errors import NoriaiError
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """A polite request to end is treated like Ctrl-C: open folders are cleaned up."""
+    raise KeyboardInterrupt
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command. Exit status: 0 done, 1 a check failed, 2 bad input, 130 interrupted, 70 a fault of ours."""
     from cyclopts import App, CycloptsError
 
+    signal.signal(signal.SIGTERM, _stop)
     app = App(
         name="noriai",
         version=__version__,

@@ -16,7 +16,7 @@ from naive.insertion import Fleet, Row, Task, best_insertion
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import NO_COST
 from noriai_engine.dispatch.terms import wish_of
-from noriai_engine.model import Request, Resources, Service, VirtualClock
+from noriai_engine.model import Request, Resources, RiderNeeds, Service, VirtualClock
 from noriai_engine.roads.bridges import to_networkx
 from noriai_engine.world.day import Day
 
@@ -33,11 +33,14 @@ def random_requests(network: object, rng: np.random.Generator, count: int) -> li
         clock = f"{8 + minute // 60:02d}:{minute % 60:02d}"
         placed = f"{7 + minute // 60:02d}:{minute % 60:02d}" if rng.random() < 0.4 else clock
         by_arrival = placed != clock and rng.random() < 0.5
+        until = minute + int(rng.integers(0, 25))
+        own = (clock, f"{8 + until // 60:02d}:{until % 60:02d}") if not by_arrival and rng.random() < 0.3 else None
         out.append(
             a_request(
                 f"r{k}", origin=origin, destination=destination, placed=placed,
                 departs=None if by_arrival else clock, arrives=clock if by_arrival else None,
-                party=PARTIES[int(rng.integers(len(PARTIES)))],
+                party=PARTIES[int(rng.integers(len(PARTIES)))], pickup=own,
+                needs=RiderNeeds(int(rng.integers(0, 3)) * MINUTE, int(rng.integers(0, 2)) * MINUTE),
             )
         )  # fmt: skip
     return out
@@ -275,6 +278,9 @@ def test_offers_of_several_operators_cheapest_first() -> None:
     place = network.place
     quote = dispatcher.quote(a_request("r1", origin=place(1), destination=place(3), placed="07:00"))
     assert [offer.vehicle_id for offer in quote.offers] == ["near", "far"]
+    dispatcher.commit(quote.offers[1])
+    assert [a.request_id for a in dispatcher.plan(0).activities] == [None, "r1", "r1", None]
+    assert len(dispatcher.plan(1).activities) == 2
     wanted = dispatcher.quote(a_request("r2", origin=place(1), destination=place(3), placed="07:00", operator="a"))
     assert [offer.operator_id for offer in wanted.offers] == ["a"]
 

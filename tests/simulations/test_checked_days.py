@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from noriai_engine.checker import check_run
 from noriai_engine.regions import write_region
+from noriai_engine.roads import RoadNetwork
 from noriai_simulations.scenario import load_scenario
 from noriai_simulations.simulate import simulate, write_result
 
@@ -62,6 +64,69 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
         report = check_run(run_in(folder, text), folder / "town")
     assert report.ok, f"seed {seed}: {report.breaches[:3]}"
     assert report.judged["accounting"] == 2
+
+
+def random_trips(network: RoadNetwork, rng: np.random.Generator, count: int) -> str:
+    """Trips with everything a rider may state: own windows, extra times, parties, a wanted operator, far-off ends."""
+    fields = "request_id,placed_at,earliest_pickup,latest_arrival,origin_lon,origin_lat,destination_lon,destination_lat"
+    rows = [
+        f"{fields},seats,wheelchairs,luggage,extra_boarding_s,extra_alighting_s,pickup_from,pickup_until,dropoff_from,dropoff_until,operator_id"
+    ]
+
+    def clock(minute: int) -> str:
+        return f"{minute // 60:02d}:{minute % 60:02d}"
+
+    for k in range(count):
+        minute = int(rng.integers(6 * 60, 20 * 60))
+        places = [network.place(int(n)) for n in rng.integers(0, network.node_count, 2)]
+        off = 0.01 if rng.random() < 0.05 else 0.0005
+        ends = [f"{p.lon + rng.normal(0, off):.6f},{p.lat + rng.normal(0, off):.6f}" for p in places]
+        by_arrival = rng.random() < 0.3
+        placed = clock(max(0, minute - int(rng.integers(1, 300)))) if by_arrival or rng.random() < 0.5 else ""
+        pickup = dropoff = ","
+        if rng.random() < 0.3:
+            first = minute - (60 if by_arrival else 0) + int(rng.integers(0, 20))
+            pickup = f"{clock(first)},{clock(first + int(rng.integers(0, 40)))}"
+        if rng.random() < 0.2:
+            dropoff = f"{clock(minute - 10)},{clock(minute + int(rng.integers(0, 60)))}"
+        wish = f",{clock(minute)}" if by_arrival else f"{clock(minute)},"
+        party = f"{rng.integers(0, 4)},{int(rng.random() < 0.15)},{rng.integers(0, 3)}"
+        party = "1,0,0" if party.startswith("0,0") else party
+        extra = f"{rng.choice([0, 60])},{rng.choice([0, 90])}"
+        rows.append(
+            f"t{k},{placed},{wish},{','.join(ends)},{party},{extra},{pickup},{dropoff},{rng.choice(['', '', '', 'taxi', 'vol'])}"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def checked_trips(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = a_random_town(rng, int(rng.integers(4, 40)))
+    text = re.sub(
+        r"\[demand.synthetic\].*?(?=\[\[operators)",
+        '[demand]\nfile = "trips.csv"\n',
+        a_scenario_text("town", seed=seed),
+        flags=re.S,
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_region(a_region_draft(network), folder / "town")
+        (folder / "trips.csv").write_text(random_trips(network, rng, int(rng.integers(1, 150))))
+        report = check_run(run_in(folder, text), folder / "town")
+    assert report.ok, f"seed {seed}: {report.breaches[:3]}"
+
+
+@hypothesis_settings(max_examples=60)
+@given(seed=st.integers(0, 100_000))
+def test_checker_is_clean_on_random_trips(seed: int) -> None:
+    checked_trips(seed)
+
+
+@pytest.mark.long
+@hypothesis_settings(max_examples=1_000)
+@given(seed=st.integers(0, 10_000_000))
+def test_checker_is_clean_on_a_thousand_random_days(seed: int) -> None:
+    checked_trips(seed)
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(rural: Path, tmp_path: Path) -> None:

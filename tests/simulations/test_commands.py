@@ -156,6 +156,60 @@ def test_bad_trip_is_refused_with_file_row_and_column(
     assert "trips.csv" in error
 
 
+def test_negative_window_is_refused(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trips.csv").write_text(f"{HEADER},pickup_from,pickup_until\n{GOOD},08:30,08:10\n")
+    text = re.sub(
+        r"\[demand.synthetic\].*?(?=\[\[operators)",
+        '[demand]\nfile = "trips.csv"\n',
+        a_scenario_text(rural),
+        flags=re.S,
+    )
+    (tmp_path / "day.toml").write_text(text)
+    assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
+    assert "row 2, column pickup_from: time window ends 1200000 ms before it starts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("lon,lat\n137.6,36.9\n138.9,37.9\n", "from the nearest drivable road"),
+        ("lon,lat\n36.9,137.6\n", "swapped"),
+        ("lon,lat,colour\n137.6,36.9,red\n", "column colour"),
+    ],
+)
+def test_a_stop_in_the_sea_is_refused(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, message: str
+) -> None:
+    (tmp_path / "stops.csv").write_text(table)
+    extra = '[service]\nmode = "stops"\nstops = "stops.csv"\nmax_snap_m = 5000'
+    (tmp_path / "day.toml").write_text(a_scenario_text(rural).replace("[service]", extra))
+    assert noriai("simulate", tmp_path / "day.toml", "-o", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "stops.csv, row" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_terminated_run_leaves_nothing(rural: Path, tmp_path: Path) -> None:
+    """SIGTERM while it simulates: exit 130 and an untouched folder."""
+    import signal
+    import subprocess
+    import sys
+
+    (tmp_path / "day.toml").write_text(a_scenario_text(rural, requests=3000))
+    command = [sys.executable, "-c", "from noriai_engine.cli import main; main()", "simulate", "day.toml", "-o", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("requests answered"):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "nothing was written" in rest
+    assert [p.name for p in tmp_path.iterdir()] == ["day.toml"]
+
+
 def test_unknown_column_is_named(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "trips.csv").write_text(f"{HEADER},colour\n{GOOD},red\n")
     text = re.sub(

@@ -17,7 +17,7 @@ from noriai_engine.roads.network import RoadNetwork
 class RowCacheParams:
     """How much memory rows of travel times may take, in bytes."""
 
-    max_bytes: int = 768 << 20
+    max_bytes: int = 512 << 20
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1 << 20:
