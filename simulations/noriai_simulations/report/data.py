@@ -62,6 +62,9 @@ def map_data(result: "Result") -> dict[str, Any]:
         "depot": packed(
             np.rint(np.array([[v.depot.lon, v.depot.lat] for v in result.scenario.vehicles]) * 1e5).reshape(-1)
         ),
+        "stop": packed(
+            np.rint(np.array([[s["lon"], s["lat"]] for s in result.scenario.region.stops]) * 1e5).reshape(-1)
+        ),
         "routesDrawn": len(route_first) - 1,
     }
 

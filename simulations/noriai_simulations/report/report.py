@@ -66,7 +66,7 @@ def write_report(result: "Result", path: Path, language: str) -> None:
         title=scenario.source.title or scenario.source.name, lead=_lead(result),
         cards=[_kpi_words(k) for name in CARDS for k in result.kpis if k.key == name],
         kpis=[_kpi_words(k) for k in result.kpis], vehicle_names=[v.id for v in scenario.vehicles],
-        attribution=scenario.region.attribution, reasons=reasons, routes_cut=cut, vehicles=vehicles,
+        has_stops=bool(scenario.region.stops), attribution=scenario.region.attribution, reasons=reasons, routes_cut=cut, vehicles=vehicles,
         operators=data.operator_rows(result, vehicles), hour_chart=_hours(result), wait_chart=_waits(result),
         detour_chart=_detours(result), chart_table=_chart_table, method=method_notes(scenario),
         sources=scenario.region.sources,

@@ -12,6 +12,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "map_help": ("Drag to move, wheel or + and - to zoom. Line width: how often vehicles drove there.",
                  "ドラッグで移動、ホイールか＋－で拡大縮小。線の太さは車両が通った回数。"),
     "layer_flow": ("Traffic of all vehicles", "全車両の走行"),
+    "layer_stop": ("Public transport stops", "駅・バス停"),
     "layer_origin": ("Pickups", "乗車地点"), "layer_destination": ("Dropoffs", "降車地点"),
     "layer_unserved": ("Unserved requests", "断った依頼"), "layer_depot": ("Depots", "車庫"),
     "vehicle": ("Vehicle", "車両"), "all_vehicles": ("all vehicles", "全車両"),

@@ -10,9 +10,9 @@
     return new Type(await new Response(stream).arrayBuffer());
   }
   const M = D.map, I = Int32Array;
-  const [lon, lat, a, b, cls, flow, route, routeFirst, req, depot, seg] = await Promise.all([
+  const [lon, lat, a, b, cls, flow, route, routeFirst, req, depot, stop, seg] = await Promise.all([
     unpack(M.lon, I), unpack(M.lat, I), unpack(M.a, I), unpack(M.b, I), unpack(M.cls, Int8Array), unpack(M.flow, I),
-    unpack(M.route, I), unpack(M.routeFirst, I), unpack(M.req, I), unpack(M.depot, I), unpack(D.timeline.segments, I)]);
+    unpack(M.route, I), unpack(M.routeFirst, I), unpack(M.req, I), unpack(M.depot, I), unpack(M.stop, I), unpack(D.timeline.segments, I)]);
   const R = D.requests;
   const listeners = [];
   document.querySelectorAll("[data-set-lang]").forEach((button) => button.addEventListener("click", () => {
@@ -53,6 +53,7 @@
   const on = (id) => document.getElementById(id).checked;
   const most = flow.reduce((m, x) => Math.max(m, x), 1);
   const FLOW = ["#9fcbd9", "#5fa9c0", "#2b87a5", "#0b6e8f", "#064a61"];
+  const refusedCount = R.reduce((n, r) => n + (r[3] >= 0), 0);
   let chosen = -1;
   const REASON_COLOURS = ["#b3261e", "#7b3fa0", "#8a6d00", "#00695c", "#444", "#ad1457", "#3949ab", "#5d4037"];
   function line(from, to, test, style, wide) {
@@ -64,6 +65,7 @@
     g.beginPath(); g.fillStyle = colour; g.strokeStyle = colour;
     if (shape === "dot") { g.arc(x, y, size, 0, 7); g.fill(); }
     else if (shape === "ring") { g.arc(x, y, size, 0, 7); g.lineWidth = 1.4; g.stroke(); }
+    else if (shape === "diamond") { g.moveTo(x, y - size); g.lineTo(x + size, y); g.lineTo(x, y + size); g.lineTo(x - size, y); g.fill(); }
     else if (shape === "square") g.fillRect(x - size, y - size, 2 * size, 2 * size);
     else { g.lineWidth = 2; g.moveTo(x - size, y - size); g.lineTo(x + size, y + size); g.moveTo(x - size, y + size); g.lineTo(x + size, y - size); g.stroke(); }
   }
@@ -92,7 +94,8 @@
       }
     }
     if (on("l-unserved") && chosen < 0) for (let k = 0; k < R.length; k++) if (R[k][3] >= 0)
-      mark(X(req[4 * k]), Y(req[4 * k + 1]), "cross", REASON_COLOURS[R[k][3] % 8], 3.2);
+      mark(X(req[4 * k]), Y(req[4 * k + 1]), "cross", REASON_COLOURS[R[k][3] % 8], refusedCount > 800 ? 1.8 : 3.2);
+    if (on("l-stop")) for (let k = 0; k < stop.length / 2; k++) mark(X(stop[2 * k]), Y(stop[2 * k + 1]), "diamond", "#8a6d00", 4);
     if (on("l-depot")) for (let k = 0; k < depot.length / 2; k++) if (chosen < 0 || k === chosen)
       mark(X(depot[2 * k]), Y(depot[2 * k + 1]), "square", "#1b2730", 3.4);
     scaleBar();
@@ -127,9 +130,9 @@
   document.getElementById("zin").onclick = () => zoom(1.5);
   document.getElementById("zout").onclick = () => zoom(1 / 1.5);
   document.getElementById("zall").onclick = () => { whole(); draw(); };
-  ["l-flow", "l-origin", "l-dest", "l-unserved", "l-depot"].forEach((id) => document.getElementById(id).addEventListener("change", draw));
+  ["l-flow", "l-origin", "l-dest", "l-unserved", "l-depot", "l-stop"].forEach((id) => document.getElementById(id).addEventListener("change", draw));
   const pick = document.getElementById("pick");
-  pick.addEventListener("change", () => { chosen = Number(pick.value); page = 0; draw(); table(); });
+  pick.addEventListener("change", () => { chosen = Number(pick.value); page = 0; if (chosen >= 0) document.getElementById("t-refused").checked = false; draw(); table(); });
 
   // --- the map's table ------------------------------------------------------------------------------------------
   const body = document.getElementById("rows"), where = document.getElementById("where"); let page = 0; const SIZE = 25;
@@ -181,7 +184,7 @@
         t.fillStyle = RIDERS[r]; t.fillRect(x, y + high * (1 - part), wide, high * part); }
       else { t.fillStyle = kind === 1 ? "#1d7a3e" : "#1d4f91"; t.fillRect(x, y, Math.max(1, wide), high); }
     }
-    t.fillStyle = "#1b2730"; if (rowH > 10) for (let v = 0; v < n; v++) t.fillText(D.vehicles[v].slice(0, 24), 4, 24 + v * rowH + rowH - 7);
+    t.fillStyle = "#1b2730"; for (let v = 0; v < n; v += rowH > 10 ? 1 : 5) t.fillText(D.vehicles[v].slice(0, 24), 4, 24 + v * rowH + rowH - 7);
   }
   const clock = (s) => String(Math.floor(s / 3600)).padStart(2, "0") + ":" + String(Math.floor(s / 60) % 60).padStart(2, "0");
   tl.addEventListener("pointermove", (e) => {
