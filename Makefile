@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels long bench lock clean
+.PHONY: help demo test check kernels cover long lowest bench lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,8 +25,20 @@ kernels: $(VENV)/.dev  ## kernel tests as plain Python with coverage, then compi
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not long" tests/engine --cov --cov-report=term
 	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -m "not long" tests/engine
 
+cover: $(VENV)/.dev  ## share of lines and branches the tests reach, kernels as plain Python included
+	rm -f .coverage .coverage.*
+	COVERAGE_FILE=.coverage.compiled $(BIN)/python -m pytest -m "not long" --cov --cov-report=
+	COVERAGE_FILE=.coverage.plain NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not long" tests/engine --cov --cov-report=
+	$(BIN)/coverage combine
+	$(BIN)/coverage report
+
 long: $(VENV)/.dev  ## every test, the long ones too
 	$(BIN)/python -m pytest
+
+lowest: $(VENV)/.dev  ## the tests with the lowest allowed versions of every dependency
+	rm -rf .venv-lowest && $(PYTHON) -m venv .venv-lowest
+	$(BIN)/uv pip install -q --python .venv-lowest/bin/python --resolution lowest-direct --group dev -e .
+	.venv-lowest/bin/python -m pytest -m "not long"
 
 bench: $(VENV)/.dev  ## benchmarks: CPU seconds and ratios, with their instance
 	$(BIN)/python benchmarks/suites/days.py
@@ -36,7 +48,7 @@ lock: $(VENV)/.dev  ## renew the hashed locks after a change of dependencies
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev pyproject.toml requirements/build.in -c requirements/base.lock -o requirements/dev.lock
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "noriai needs Python 3.11 to 3.13, this is %d.%d: name another with make PYTHON=python3.12 ..." % sys.version_info[:2])'

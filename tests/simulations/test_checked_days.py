@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import a_random_town, a_region_draft, a_scenario_text
+from builders import a_random_town, a_region_draft, a_scenario_text, a_street
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -205,3 +205,69 @@ def test_manhattan_trips_with_a_small_fleet_are_clean(tmp_path: Path) -> None:
     kpis = json.loads((folder / "kpis.json").read_text())
     assert kpis["kpis"]["requests"]["value"] == 600
     assert kpis["refusals"]["value"]["place.off_network"] > 0
+
+
+def test_paths_of_many_nodes(tmp_path: Path) -> None:
+    """Legs over more nodes than the first buffers hold, with riders asking while vehicles are on them."""
+    network = a_street(700, 20)
+    write_region(a_region_draft(network), tmp_path / "town")
+    text = a_scenario_text("town", requests=80).replace("max_ride_min = 60", "max_ride_min = 400")
+    folder = run_in(tmp_path, text.replace("typical_km = 6", "typical_km = 100"))
+    assert check_run(folder, tmp_path / "town").ok
+    import pyarrow.parquet as pq
+
+    assert max(len(nodes.split()) for nodes in pq.read_table(folder / "legs.parquet")["nodes"].to_pylist()) > 256
+
+
+def test_service_area_refuses_what_lies_outside(rural: Path, tmp_path: Path) -> None:
+    from noriai_engine.regions import open_region
+
+    west, south, east, north = open_region(rural).network.bounds
+    ring = [
+        [west - 1, south - 1],
+        [(west + east) / 2, south - 1],
+        [(west + east) / 2, north + 1],
+        [west - 1, north + 1],
+    ]
+    area = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    text = a_scenario_text(rural, requests=120).replace("[service]", '[service]\narea = "area.geojson"')
+    folder = run_in(tmp_path, text)
+    assert check_run(folder, rural).ok
+    refused = json.loads((folder / "kpis.json").read_text())["refusals"]["value"]
+    assert 0 < refused["area.outside"] < 120
+
+
+def test_riders_walk_to_the_bus_stops_of_the_feed(tmp_path: Path) -> None:
+    from noriai_simulations import shipped
+
+    text = shipped.scenario_file("coquimbo-day").read_text(encoding="utf-8")
+    text = text.replace("requests = 2400", "requests = 60").replace(
+        "[service]", '[service]\nmode = "stops"\nstops = "gtfs"\nmax_walk_m = 1200'
+    )
+    folder = run_in(tmp_path, text)
+    report = check_run(folder, shipped.region_folder("coquimbo"))
+    assert report.ok, report.breaches[:3]
+    kpis = json.loads((folder / "kpis.json").read_text())
+    assert kpis["kpis"]["served"]["value"] > 10
+    assert kpis["refusals"]["value"]["stops.too_far"] > 10
+
+
+def test_the_demo_is_a_real_day_and_ends_with_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The main job: at least 2,000 requests and 40 vehicles of three kinds, checked, in one command."""
+    from noriai_engine.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["demo", "-o", str(tmp_path / "demo")])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "clean" in printed
+    assert printed.rstrip().endswith("demo/report.html")
+    kpis = json.loads((tmp_path / "demo" / "kpis.json").read_text())["kpis"]
+    assert kpis["requests"]["value"] >= 2_000
+    assert kpis["service_rate"]["value"] > 80
+    import pyarrow.parquet as pq
+
+    vehicles = pq.read_table(tmp_path / "demo" / "vehicles.parquet").to_pylist()
+    assert len(vehicles) >= 40
+    assert len({v["operator_id"] for v in vehicles}) == 3

@@ -382,3 +382,84 @@ def test_damaged_bundle_is_told(rural: Path, tmp_path: Path, capsys: pytest.Capt
     (copy / "region.toml").write_text(toml.replace('format_version = "1.0"', 'format_version = "9.0"'))
     assert noriai("region", "info", copy) == 2
     assert "format 9.0" in capsys.readouterr().err
+
+
+VEHICLES = "vehicle_id,kind,lon,lat,seats,wheelchairs,luggage,shift_start,shift_end,break_start,break_end,break_min"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,van,137.6,36.9,4,1,2,07:00,19:00,11:00,13:00,30"], None),
+        (["a,van,137.6,36.9,0,0,2,07:00,19:00,,,"], "row 2, column vehicle_id: vehicle a can carry nobody"),
+        (["a,van,137.6,36.9,four,0,2,07:00,19:00,,,"], "row 2, column seats"),
+        (["a,van,137.6,36.9,4,0,2,19:00,07:00,,,"], "shift ends"),
+        (["a,van,137.6,36.9,4,0,2,07:00,19:00,18:45,18:50,30"], "outside the shift"),
+        (["a,van,137.6,36.9,4,0,2,07:00,19:00,11:00,,30"], "column break_end"),
+        (["a,van,137.6,36.9,4,0,2,07:00,19:00,,,", "a,van,137.6,36.9,4,0,2,07:00,19:00,,,"], "two vehicles have id a"),
+        (["a,van,5.0,5.0,4,0,2,07:00,19:00,,,"], "nearest drivable road"),
+    ],
+)  # fmt: skip
+def test_vehicles_from_a_file(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], message: str | None
+) -> None:
+    (tmp_path / "cars.csv").write_text("\n".join([VEHICLES, *rows]) + "\n")
+    text = re.sub(
+        r"\[\[fleet\]\].*", '[[fleet]]\noperator = "taxi"\nfile = "cars.csv"\n', a_scenario_text(rural), flags=re.S
+    )
+    (tmp_path / "day.toml").write_text(text)
+    status = noriai("scenario", "validate", tmp_path / "day.toml")
+    printed = capsys.readouterr()
+    assert status == (0 if message is None else 2)
+    assert (message or "1 van") in printed.out + printed.err
+
+
+def test_column_mappings_that_name_nothing(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trips.csv").write_text(f"{HEADER}\n{GOOD}\n")
+    for mapping, message in (('{ colour = "x" }', "names colour"), ('{ request_id = "gone" }', "names column 'gone'")):
+        table = f'[demand]\nfile = "trips.csv"\ncolumns = {mapping}\n'
+        text = re.sub(r"\[demand.synthetic\].*?(?=\[\[operators)", table, a_scenario_text(rural), flags=re.S)
+        (tmp_path / "day.toml").write_text(text)
+        assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
+        assert message in capsys.readouterr().err
+
+
+def test_scenario_init_never_overwrites(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.toml").write_text("precious")
+    assert noriai("scenario", "init", "--region", rural, "-o", tmp_path / "mine.toml") == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (tmp_path / "mine.toml").read_text() == "precious"
+    assert noriai("scenario", "init", "--region", rural, "-o", tmp_path / "no" / "folder.toml") == 2
+
+
+def test_population_polygons_are_spread_and_bad_ones_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    square = {
+        "type": "Polygon",
+        "coordinates": [[[139.69, 35.69], [139.71, 35.69], [139.71, 35.71], [139.69, 35.71], [139.69, 35.69]]],
+    }
+
+    def feature(properties: dict[str, object], geometry: object = square) -> dict[str, object]:
+        return {"type": "Feature", "properties": properties, "geometry": geometry}
+
+    file = tmp_path / "p.geojson"
+    file.write_text(
+        json.dumps({"type": "FeatureCollection", "features": [feature({"JINKO": 90}), feature({"JINKO": 30})]})
+    )
+    osm = an_osm(tmp_path / "x.osm")
+    assert noriai("region", "build", "--osm", osm, "--population", file, "-o", tmp_path / "r") == 0
+    from noriai_engine.regions import open_region
+
+    people = open_region(tmp_path / "r").population
+    assert people is not None
+    assert people.total == pytest.approx(120)
+    capsys.readouterr()
+    for features, message in (
+        ([feature({"name": "x"})], "feature 1 has none of"),
+        ([feature({"JINKO": 1}), feature({"JINKO": "many"})], "feature 2 cannot be used"),
+        ([feature({"JINKO": 1}, {"type": "Blob"})], "feature 1 cannot be used"),
+    ):
+        file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        assert noriai("region", "build", "--osm", osm, "--population", file, "-o", tmp_path / "q") == 2
+        assert message in capsys.readouterr().err
+    file.write_text("{}")
+    assert noriai("region", "build", "--osm", osm, "--population", file, "-o", tmp_path / "q") == 2
