@@ -208,3 +208,14 @@ def test_another_region_is_refused(copy: Path, tmp_path: Path) -> None:
 def test_no_run_folder_at_all(tmp_path: Path, rural: Path) -> None:
     with pytest.raises(CheckError, match="run folder"):
         check_run(tmp_path, rural)
+
+
+@pytest.mark.parametrize("table", ["events", "legs", "requests", "vehicles"])
+def test_damaged_or_foreign_files_are_told_not_crashed_on(copy: Path, rural: Path, table: str) -> None:
+    whole = (copy / f"{table}.parquet").read_bytes()
+    (copy / f"{table}.parquet").write_bytes(whole[:200] + whole[-8:])
+    with pytest.raises(CheckError, match="damaged"):
+        check_run(copy, rural)
+    pq.write_table(pa.table({"colour": ["red"]}), copy / f"{table}.parquet")
+    with pytest.raises(CheckError, match="form of"):
+        check_run(copy, rural)

@@ -463,3 +463,17 @@ def test_population_polygons_are_spread_and_bad_ones_named(tmp_path: Path, capsy
         assert message in capsys.readouterr().err
     file.write_text("{}")
     assert noriai("region", "build", "--osm", osm, "--population", file, "-o", tmp_path / "q") == 2
+
+
+def test_check_finds_the_region_wherever_it_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region beside the scenario, results elsewhere, the checker called from a third place."""
+    for name in ("plans", "results", "desk", "home"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert noriai("region", "rural", "-o", tmp_path / "plans" / "valley", "--villages", 3) == 0
+    (tmp_path / "plans" / "day.toml").write_text(a_scenario_text("valley", requests=10))
+    assert noriai("simulate", tmp_path / "plans" / "day.toml", "-o", tmp_path / "results" / "run") == 0
+    monkeypatch.chdir(tmp_path / "desk")
+    assert noriai("check", tmp_path / "results" / "run") == 0
+    (tmp_path / "plans" / "valley" / "region.toml").unlink()
+    assert noriai("check", tmp_path / "results" / "run") == 2

@@ -12,12 +12,23 @@ from noriai_engine.checker.vehicles import check_legs, check_locks, check_vehicl
 
 __all__ = ["CheckError", "check_run"]
 
+SCHEMA = "noriai-run/1"
+
 
 def check_run(folder: Path, region: Path) -> CheckReport:
     """All breaches of a finished run. Raises CheckError where the folder or its region cannot be read."""
+    try:
+        return _judge(folder, region)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CheckError(
+            f"{folder}: its files do not have the form of {SCHEMA} ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _judge(folder: Path, region: Path) -> CheckReport:
     run = load_run(folder)
-    if run.meta.get("schema") != "noriai-run/1":
-        raise CheckError(f"{folder}/run.json: schema {run.meta.get('schema')!r}; this checker judges noriai-run/1")
+    if run.meta.get("schema") != SCHEMA:
+        raise CheckError(f"{folder}/run.json: schema {run.meta.get('schema')!r}; this checker judges {SCHEMA}")
     roads = load_roads(region, run.meta["region"]["checksum"])
     report = CheckReport()
     check_log(run, report)

@@ -90,6 +90,11 @@ def _rows(path: Path) -> list[RowDict]:
 
     if not path.is_file() or path.read_bytes()[:4] != b"PAR1":
         raise CheckError(f"{path}: no Parquet file; is this a run folder?")
-    table = arro3.io.read_parquet(path).read_all()
-    columns = {name: table[name].to_pylist() for name in table.column_names}
+    try:
+        table = arro3.io.read_parquet(path).read_all()
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the Rust reader panics on a damaged footer
+        raise CheckError(f"{path}: the Parquet file is damaged") from error
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -67,9 +67,11 @@ def _find_region(run: Path) -> Path:
     from importlib.util import find_spec
 
     from noriai_engine.checker import CheckError
+    from noriai_engine.regions.remembered import recall
 
     try:
-        reference = str(json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]["reference"])
+        region = json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]
+        reference, checksum = str(region["reference"]), str(region["checksum"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckError(f"{run / 'run.json'}: cannot be read ({error}); is this a run folder?") from error
     shipped = find_spec("noriai_simulations")
@@ -79,4 +81,6 @@ def _find_region(run: Path) -> Path:
     for home in homes:
         if (home / reference / "region.toml").is_file():
             return home / reference
+    if (folder := recall(checksum)) is not None:
+        return folder
     raise CheckError(f"{run}: its region {reference!r} is not here; name its folder with --region")

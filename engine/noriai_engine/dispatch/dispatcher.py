@@ -37,7 +37,7 @@ from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, TimeWindow
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, BoolArray, IntArray, LongArray, NodeIndex, UtcMs
+from noriai_engine.model.units import BookingId, BoolArray, IntArray, LongArray, NodeIndex, UtcMs, VehicleId
 from noriai_engine.roads.travel_times import TravelTimes
 
 SIEVE_REASONS = {
@@ -97,6 +97,7 @@ class Dispatcher:
         self._clock, self._ids = clock, ids
         self._area = Area(service, travel_times.network)
         self._store = PlanStore(self.vehicles, travel_times, day)
+        self._index_of = {v.id: k for k, v in enumerate(self.vehicles)}
         self._operator = np.array([v.operator_id for v in self.vehicles], object)
         self._shift_end = np.array([day.to_day_ms(v.shift.end) for v in self.vehicles], np.int64)
         self._requests: list[Request] = []
@@ -137,7 +138,7 @@ class Dispatcher:
 
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise. Raises StaleOfferError if the vehicle's plan has moved since the quote."""
-        vehicle = self._vehicle_index(offer.vehicle_id)
+        vehicle = self.index_of(offer.vehicle_id)
         if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
         wish, rows, _ = self._open.pop(offer.request_id)
@@ -230,6 +231,10 @@ class Dispatcher:
         activities = tuple(self._activity(base + k) for k in range(int(plans.count[vehicle])))
         aboard = Resources(*(int(x) for x in plans.aboard[vehicle]))
         return Plan(self.vehicles[vehicle].id, int(self._store.version[vehicle]), activities, aboard)
+
+    def index_of(self, vehicle_id: VehicleId) -> int:
+        """Row of a vehicle in `vehicles`."""
+        return self._index_of[vehicle_id]
 
     def version(self, vehicle: int) -> int:
         return int(self._store.version[vehicle])
@@ -364,9 +369,6 @@ class Dispatcher:
 
     # --- the log --------------------------------------------------------------------------------------------
 
-    def _vehicle_index(self, vehicle_id: str) -> int:
-        return next(k for k, v in enumerate(self.vehicles) if v.id == vehicle_id)
-
     def _log(
         self,
         kind: str,
@@ -395,15 +397,7 @@ class Dispatcher:
                 "max_ride_ms": booking.max_ride_ms, "direct_ms": offer.direct_ms, "added_drive_ms": offer.cost_ms,
             },
         )  # fmt: skip
-        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        todo = [
-            [
-                ActivityKind(int(plans.kind[row])).name.lower(),
-                self._requests[int(plans.request[row])].id if plans.request[row] >= 0 else None,
-                int(plans.node[row]), self.day.to_utc(int(plans.begin[row])),
-            ]
-            for row in range(base + 1, base + int(plans.count[vehicle]))
-        ]  # fmt: skip
+        todo = [[a.kind.name.lower(), a.request_id, a.stop.node, a.begin] for a in self.plan(vehicle).activities[1:]]
         self.events.append(
             now, "plan_changed", vehicle_id=booking.vehicle_id, operator_id=booking.operator_id,
             details={"activities": todo},

@@ -19,7 +19,6 @@ BookingId = NewType("BookingId", str)
 
 NodeIndex = NewType("NodeIndex", int)
 """Row of a road network's node; never leaves the process except in files that carry the network's checksum."""
-VehicleIndex = NewType("VehicleIndex", int)
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]

@@ -54,8 +54,7 @@ class Day:
         if quote.offers:
             offer = quote.offers[0]
             self.dispatcher.commit(offer)
-            vehicle = next(k for k, v in enumerate(self.dispatcher.vehicles) if v.id == offer.vehicle_id)
-            self._plan_changed(vehicle)
+            self._plan_changed(self.dispatcher.index_of(offer.vehicle_id))
         return quote
 
     def _plan_changed(self, vehicle: int) -> None:

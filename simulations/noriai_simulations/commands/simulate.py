@@ -39,6 +39,7 @@ def simulate(
 def run_and_write(scenario: Path, out: Path, *, language: str, csv: bool, json: bool) -> int:
     import time
 
+    from noriai_engine.regions.remembered import remember
     from noriai_engine.terminal import out as say
     from noriai_engine.terminal import progress, tell
     from noriai_simulations.scenario import load_scenario
@@ -46,6 +47,7 @@ def run_and_write(scenario: Path, out: Path, *, language: str, csv: bool, json: 
 
     check_output(out)
     loaded = load_scenario(scenario)
+    remember(loaded.region)
     if not json:
         tell(
             f"{loaded.source.title or loaded.source.name}: {len(loaded.requests):,} requests, "

@@ -8,7 +8,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "all_figures": ("All figures with unit, denominator and definition", "すべての指標（単位・分母・定義）"),
     "figure": ("Figure", "指標"), "value": ("Value", "値"), "unit": ("Unit", "単位"),
     "denominator": ("Denominator", "分母"), "definition": ("Definition", "定義"),
-    "map": ("Map", "地図"), "language": ("Language", "言語"),
+    "map": ("Map", "地図"),
     "map_help": ("Drag to move, wheel or + and - to zoom. Line width: how often vehicles drove there.",
                  "ドラッグで移動、ホイールか＋－で拡大縮小。線の太さは車両が通った回数。"),
     "layer_flow": ("Traffic of all vehicles", "全車両の走行"),
@@ -42,14 +42,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "from_minutes": ("from minute", "分から"), "as_table": ("as a table", "表で見る"),
     "refusals": ("Refused requests by reason", "断った理由"), "reason": ("Reason", "理由"),
     "share": ("Share of all requests", "全依頼に占める割合"), "none_refused": ("No request was refused.", "断った依頼はありません。"),
-    "method": ("Method and limits", "方法と限界"), "sources": ("Sources and licences", "出典と利用条件"),
-    "files": ("Data of this run", "この結果のデータ"), "refused": ("refused", "断った"),
+    "method": ("Method and limits", "方法と限界"), "sources": ("Sources and licences", "出典と利用条件"), "refused": ("refused", "断った"),
     "run_sheet": ("Run sheet", "運行表"), "time": ("Time", "時刻"), "what": ("What", "内容"),
     "where": ("Where", "場所"), "who": ("Who", "人・物"), "promise": ("Promised", "約束"),
     "pickup": ("Pick up", "乗車"), "dropoff": ("Set down", "降車"), "end": ("Back at the depot", "車庫に戻る"),
-    "start": ("Start at the depot", "車庫を出る"), "notes": ("Notes", "メモ"), "near": ("near", "付近"),
+    "start": ("Start at the depot", "車庫を出る"), "notes": ("Notes", "メモ"),
     "seats": ("{n} on seats", "座席{n}"), "wheelchairs": ("{n} wheelchair", "車いす{n}"), "luggage": ("{n} luggage", "荷物{n}"),
-    "aboard_after": ("Aboard after", "乗車中"), "by": ("by", "まで"), "nothing": ("No rides today.", "本日の予約はありません。"),
+    "aboard_after": ("Aboard after", "乗車中"), "nothing": ("No rides today.", "本日の予約はありません。"),
 }  # fmt: skip
 
 
