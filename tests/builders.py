@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,8 @@ layouts = [{{ seats = 3, luggage = 1 }}]
 shift = ["08:00", "16:00"]
 {extra}
 """
+
+
+def with_trips(text: str, table: str = 'file = "trips.csv"') -> str:
+    """The scenario with its synthetic demand replaced by a [demand] table."""
+    return re.sub(r"\[demand.synthetic\].*?(?=\[\[operators)", f"[demand]\n{table}\n", text, flags=re.S)

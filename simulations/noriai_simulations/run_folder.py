@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import noriai_engine
-from noriai_engine.kpis import Kpi
+from noriai_engine.kpis import Kpi, Ride
 from noriai_engine.model import Leg, Request, Vehicle
 from noriai_engine.model.events import EVENT_SCHEMA_VERSION, Event
 from noriai_engine.roads.network import RoadNetwork
@@ -87,24 +87,36 @@ def write_kpis(folder: Path, kpis: Sequence[Kpi], refusals: dict[str, int], requ
     write_json(folder / "kpis.json", document)
 
 
-def write_plan_geojson(folder: Path, scenario: Scenario, legs: Sequence[Leg]) -> None:
-    """Each vehicle's drives as one MultiLineString, and each request's two ends as points."""
+def write_plan_geojson(folder: Path, scenario: Scenario, legs: Sequence[Leg], rides: Iterable[Ride]) -> None:
+    """Each vehicle's drives as one MultiLineString, each request as a line from origin to destination."""
     network = scenario.region.network
     lines: dict[str, list[list[list[float]]]] = {vehicle.id: [] for vehicle in scenario.vehicles}
     for leg in legs:
         nodes = list(leg.nodes)
         lon, lat = network.node_lon[nodes], network.node_lat[nodes]
         lines[leg.vehicle_id].append([[round(float(x), 5), round(float(y), 5)] for x, y in zip(lon, lat, strict=True)])
-    features: list[dict[str, Any]] = [
-        {
-            "type": "Feature",
-            "properties": {"vehicle_id": v.id, "operator_id": v.operator_id, "kind": v.kind},
-            "geometry": {"type": "MultiLineString", "coordinates": lines[v.id]},
-        }
+    features = [
+        _feature(
+            "MultiLineString", lines[v.id], what="vehicle", vehicle_id=v.id, operator_id=v.operator_id, kind=v.kind
+        )
         for v in scenario.vehicles
     ]
+    for ride in rides:
+        ends = [[round(p.lon, 5), round(p.lat, 5)] for p in (ride.request.origin, ride.request.destination)]
+        features.append(
+            _feature(
+                "LineString", ends, what="request", request_id=ride.request.id, state=ride.state.value,
+                reason=ride.reason, vehicle_id=ride.vehicle_id,
+            )
+        )  # fmt: skip
     document = {"type": "FeatureCollection", "attribution": scenario.region.attribution, "features": features}
-    write_json(folder / "plan.geojson", document)
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    (folder / "plan.geojson").write_text(text + "\n", encoding="utf-8")
+
+
+def _feature(geometry: str, coordinates: Any, **properties: Any) -> dict[str, Any]:
+    shape = {"type": geometry, "coordinates": coordinates}
+    return {"type": "Feature", "properties": properties, "geometry": shape}
 
 
 def write_json(path: Path, document: Any) -> None:

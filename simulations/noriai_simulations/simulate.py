@@ -64,6 +64,6 @@ def write_result(result: Result, folder: Path, *, language: str = "en", csv: boo
         run_folder.write_run(out, result.scenario)
         run_folder.write_tables(out, result.scenario, result.events, result.legs, csv=csv)
         run_folder.write_kpis(out, result.kpis, result.refusals, len(result.scenario.requests))
-        run_folder.write_plan_geojson(out, result.scenario, result.legs)
+        run_folder.write_plan_geojson(out, result.scenario, result.legs, result.rides.values())
         write_report(result, out / "report.html", language)
         write_run_sheets(result, out / "run-sheets.html", language)

@@ -15,6 +15,7 @@ from naive.insertion import Fleet, Row, Task, best_insertion
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import NO_COST
+from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.terms import wish_of
 from noriai_engine.model import Request, Resources, RiderNeeds, Service, VirtualClock
 from noriai_engine.roads.bridges import to_networkx
@@ -46,11 +47,11 @@ def random_requests(network: object, rng: np.random.Generator, count: int) -> li
     return out
 
 
-def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int) -> list[object]:
+def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
     ends = dispatcher._area.ends_of(request)
     assert not isinstance(ends, str)
     times = dict(nx.all_pairs_dijkstra_path_length(to_networkx(dispatcher.travel_times.network), weight="ms"))
-    wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now)  # type: ignore[arg-type]
+    wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now, shift)  # type: ignore[arg-type]
     if isinstance(wish, str):
         return [None] * len(dispatcher.vehicles)
     utc = DAY.start
@@ -118,6 +119,39 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
 
     dispatcher.quote = quoted  # type: ignore[method-assign]
     day.run()
+
+
+@hypothesis_settings(max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> None:
+    """A refusal's nearest time against brute force at every grid time up to it, in the state it was given in."""
+    rng = np.random.default_rng(seed)
+    network = a_random_town(rng, 10)
+    vehicles = [a_vehicle("v", place=network.place(0), seats=2, shift=("08:00", "09:40"))]
+    params = DispatchParams(nearest_step_ms=10 * MINUTE, nearest_reach_ms=40 * MINUTE)
+    dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30", params=params)
+    requests = random_requests(network, rng, 16)
+    fleet = Fleet({r.id: r.party for r in requests})
+    looked_up = dispatcher._nearest_feasible
+
+    def judged(request: Request, ends: object, rows: object) -> object:
+        nearest = looked_up(request, ends, rows)  # type: ignore[arg-type]
+        for distance in range(params.nearest_step_ms, params.nearest_reach_ms + 1, params.nearest_step_ms):
+            for shift in (distance, -distance):
+                if request.wished + shift < clock.now():
+                    continue
+                feasible = any(x is not None for x in naive_answer(dispatcher, fleet, request, clock.now(), shift))
+                if request.wished + shift == nearest:
+                    assert feasible, f"seed {seed}: {request.id} told a time that does not work"
+                    return nearest
+                assert not feasible, f"seed {seed}: {request.id} could ride {shift} ms later, told {nearest}"
+        assert nearest is None
+        return nearest
+
+    dispatcher._nearest_feasible = judged  # type: ignore[method-assign, assignment]
+    for answer in Day(dispatcher, clock, requests).steps():
+        if answer.offers:
+            fleet.max_ride[answer.request_id] = answer.offers[0].max_ride_ms
 
 
 def street_day(**vehicle: object) -> tuple[Dispatcher, VirtualClock]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import a_scenario_text
+from builders import a_scenario_text, with_trips
 
 from noriai_engine.cli import main
 
@@ -143,12 +143,7 @@ def test_bad_trip_is_refused_with_file_row_and_column(
     rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], message: str
 ) -> None:
     (tmp_path / "trips.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    text = re.sub(
-        r"\[demand.synthetic\].*?(?=\[\[operators)",
-        '[demand]\nfile = "trips.csv"\n',
-        a_scenario_text(rural),
-        flags=re.S,
-    )
+    text = with_trips(a_scenario_text(rural))
     (tmp_path / "day.toml").write_text(text)
     assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
     error = capsys.readouterr().err
@@ -158,12 +153,7 @@ def test_bad_trip_is_refused_with_file_row_and_column(
 
 def test_negative_window_is_refused(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "trips.csv").write_text(f"{HEADER},pickup_from,pickup_until\n{GOOD},08:30,08:10\n")
-    text = re.sub(
-        r"\[demand.synthetic\].*?(?=\[\[operators)",
-        '[demand]\nfile = "trips.csv"\n',
-        a_scenario_text(rural),
-        flags=re.S,
-    )
+    text = with_trips(a_scenario_text(rural))
     (tmp_path / "day.toml").write_text(text)
     assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
     assert "row 2, column pickup_from: time window ends 1200000 ms before it starts" in capsys.readouterr().err
@@ -212,12 +202,7 @@ def test_a_terminated_run_leaves_nothing(rural: Path, tmp_path: Path) -> None:
 
 def test_unknown_column_is_named(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "trips.csv").write_text(f"{HEADER},colour\n{GOOD},red\n")
-    text = re.sub(
-        r"\[demand.synthetic\].*?(?=\[\[operators)",
-        '[demand]\nfile = "trips.csv"\n',
-        a_scenario_text(rural),
-        flags=re.S,
-    )
+    text = with_trips(a_scenario_text(rural))
     (tmp_path / "day.toml").write_text(text)
     assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
     assert "column colour: is not known" in capsys.readouterr().err
@@ -247,12 +232,7 @@ def test_trips_and_vehicles_from_csv_excel_and_parquet_are_the_same_day(rural: P
         )
     results = []
     for kind in ("csv", "xlsx", "parquet"):
-        text = re.sub(
-            r"\[demand.synthetic\].*?(?=\[\[operators)",
-            f'[demand]\nfile = "trips.{kind}"\n',
-            a_scenario_text(rural),
-            flags=re.S,
-        )
+        text = with_trips(a_scenario_text(rural), f'file = "trips.{kind}"')
         text = re.sub(
             r"\[\[fleet\]\]\noperator = \"taxi\".*?(?=\[\[fleet)",
             f'[[fleet]]\noperator = "taxi"\nfile = "fleet.{kind}"\n',
@@ -417,8 +397,7 @@ def test_vehicles_from_a_file(
 def test_column_mappings_that_name_nothing(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "trips.csv").write_text(f"{HEADER}\n{GOOD}\n")
     for mapping, message in (('{ colour = "x" }', "names colour"), ('{ request_id = "gone" }', "names column 'gone'")):
-        table = f'[demand]\nfile = "trips.csv"\ncolumns = {mapping}\n'
-        text = re.sub(r"\[demand.synthetic\].*?(?=\[\[operators)", table, a_scenario_text(rural), flags=re.S)
+        text = with_trips(a_scenario_text(rural), f'file = "trips.csv"\ncolumns = {mapping}')
         (tmp_path / "day.toml").write_text(text)
         assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
         assert message in capsys.readouterr().err

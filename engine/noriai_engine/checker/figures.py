@@ -35,7 +35,11 @@ def check_kpis(
         "requests",
         f"served + refused = {total} of {len(run.requests)}",
     )
-    drawn = {f["properties"]["vehicle_id"]: len(f["geometry"]["coordinates"]) for f in run.lines["features"]}
+    features = [(feature["properties"], feature["geometry"]["coordinates"]) for feature in run.lines["features"]]
+    drawn = {what["vehicle_id"]: len(lines) for what, lines in features if what["what"] == "vehicle"}
+    outcomes = {what["request_id"]: what["state"] for what, _ in features if what["what"] == "request"}
+    truth = {name: "done" if name in served else "refused" for name in run.requests}
+    report.expect(outcomes == truth, "accounting", "plan.geojson", "its requests are not those of the log")
     driven = dict.fromkeys(run.vehicles, 0)
     for leg in run.legs:
         driven[leg["vehicle_id"]] = driven.get(leg["vehicle_id"], 0) + 1

@@ -35,9 +35,11 @@ def check(
 
     from noriai_engine.checker import CheckError, check_run
     from noriai_engine.model.errors import InputError
-    from noriai_engine.terminal import out
+    from noriai_engine.terminal import out, tell
 
     try:
+        if not json:
+            tell(f"judging {run} with code of its own ...")
         report = check_run(run, region or _find_region(run))
     except CheckError as error:
         raise InputError(str(error), remedy="name a folder written by noriai simulate") from error

@@ -67,6 +67,9 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
             f"valid {feed.valid_from} to {feed.valid_to}"
         )
 
+    tell(
+        f"reading roads from {next(p for p in (options.osm, options.graphml, options.links) if p is not None).name} ..."
+    )
     roads = _read_roads(options)
     middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
     timezone = options.timezone or _timezone(middle_lon, middle_lat, feeds)
