@@ -165,3 +165,29 @@ shift = ["08:00", "16:00"]
 def with_trips(text: str, table: str = 'file = "trips.csv"') -> str:
     """The scenario with its synthetic demand replaced by a [demand] table."""
     return re.sub(r"\[demand.synthetic\].*?(?=\[\[operators)", f"[demand]\n{table}\n", text, flags=re.S)
+
+
+SERVICE = Service(max_wait_ms=20 * MINUTE, max_ride_ms=40 * MINUTE, detour_extra_ms=4 * MINUTE)
+PARTIES = [Resources(1), Resources(2), Resources(1, 1), Resources(0, 1), Resources(3, 0, 2)]
+LAYOUTS = [(Resources(4, 0, 4),), (Resources(4, 0, 2), Resources(2, 1, 2)), (Resources(2, 0, 0),)]
+
+
+def random_requests(network: RoadNetwork, rng: np.random.Generator, count: int) -> list[Request]:
+    out = []
+    for k in range(count):
+        origin, destination = (network.place(int(n)) for n in rng.integers(0, network.node_count, 2))
+        minute = int(rng.integers(0, 90))
+        clock = f"{8 + minute // 60:02d}:{minute % 60:02d}"
+        placed = f"{7 + minute // 60:02d}:{minute % 60:02d}" if rng.random() < 0.4 else clock
+        by_arrival = placed != clock and rng.random() < 0.5
+        until = minute + int(rng.integers(0, 25))
+        own = (clock, f"{8 + until // 60:02d}:{until % 60:02d}") if not by_arrival and rng.random() < 0.3 else None
+        out.append(
+            a_request(
+                f"r{k}", origin=origin, destination=destination, placed=placed,
+                departs=None if by_arrival else clock, arrives=clock if by_arrival else None,
+                party=PARTIES[int(rng.integers(len(PARTIES)))], pickup=own,
+                needs=RiderNeeds(int(rng.integers(0, 3)) * MINUTE, int(rng.integers(0, 2)) * MINUTE),
+            )
+        )  # fmt: skip
+    return out

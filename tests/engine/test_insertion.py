@@ -7,7 +7,19 @@ from dataclasses import replace
 import networkx as nx
 import numpy as np
 import pytest
-from builders import DAY, MINUTE, a_dispatcher, a_random_town, a_request, a_street, a_vehicle, at
+from builders import (
+    DAY,
+    LAYOUTS,
+    MINUTE,
+    SERVICE,
+    a_dispatcher,
+    a_random_town,
+    a_request,
+    a_street,
+    a_vehicle,
+    at,
+    random_requests,
+)
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -17,34 +29,9 @@ from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import NO_COST
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.terms import wish_of
-from noriai_engine.model import Request, Resources, RiderNeeds, Service, VirtualClock
+from noriai_engine.model import Request, Resources, Service, VirtualClock
 from noriai_engine.roads.bridges import to_networkx
 from noriai_engine.world.day import Day
-
-SERVICE = Service(max_wait_ms=20 * MINUTE, max_ride_ms=40 * MINUTE, detour_extra_ms=4 * MINUTE)
-PARTIES = [Resources(1), Resources(2), Resources(1, 1), Resources(0, 1), Resources(3, 0, 2)]
-LAYOUTS = [(Resources(4, 0, 4),), (Resources(4, 0, 2), Resources(2, 1, 2)), (Resources(2, 0, 0),)]
-
-
-def random_requests(network: object, rng: np.random.Generator, count: int) -> list[Request]:
-    out = []
-    for k in range(count):
-        origin, destination = (network.place(int(n)) for n in rng.integers(0, network.node_count, 2))  # type: ignore[attr-defined]
-        minute = int(rng.integers(0, 90))
-        clock = f"{8 + minute // 60:02d}:{minute % 60:02d}"
-        placed = f"{7 + minute // 60:02d}:{minute % 60:02d}" if rng.random() < 0.4 else clock
-        by_arrival = placed != clock and rng.random() < 0.5
-        until = minute + int(rng.integers(0, 25))
-        own = (clock, f"{8 + until // 60:02d}:{until % 60:02d}") if not by_arrival and rng.random() < 0.3 else None
-        out.append(
-            a_request(
-                f"r{k}", origin=origin, destination=destination, placed=placed,
-                departs=None if by_arrival else clock, arrives=clock if by_arrival else None,
-                party=PARTIES[int(rng.integers(len(PARTIES)))], pickup=own,
-                needs=RiderNeeds(int(rng.integers(0, 3)) * MINUTE, int(rng.integers(0, 2)) * MINUTE),
-            )
-        )  # fmt: skip
-    return out
 
 
 def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
