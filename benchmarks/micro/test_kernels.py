@@ -24,7 +24,6 @@ def test_one_to_all_on_coquimbo(benchmark: Any) -> None:
 def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
     """One exact search over the 54 vehicles of the Coquimbo day, in the middle of it."""
     from noriai_engine.dispatch.dispatcher import Dispatcher
-    from noriai_engine.dispatch.terms import wish_of
     from noriai_engine.model import IdSource, UtcMs
 
     scenario = load_scenario(shipped.scenario_file("coquimbo-day"))
@@ -37,11 +36,10 @@ def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
     for _, _ in zip(range(1_200), day.steps(), strict=False):
         pass
     request = scenario.requests[1_300]
-    ends = dispatcher._area.ends_of(request)
+    ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
-    rows = dispatcher._rows(ends)
-    direct = int(rows.from_origin[ends.destination])
-    wish = wish_of(request, ends, scenario.service, scenario.day, direct, clock.now())
+    rows = dispatcher.finder.rows(ends)
+    wish = dispatcher.finder.wish(request, ends, rows, clock.now())
     assert not isinstance(wish, str)
-    eligible = dispatcher._eligible(request)
-    benchmark(lambda: dispatcher._search(wish, rows, eligible))
+    eligible = dispatcher.finder.eligible(request, clock.now())
+    benchmark(lambda: dispatcher.finder.search(wish, rows, eligible, clock.now()))

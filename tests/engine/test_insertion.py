@@ -35,7 +35,7 @@ from noriai_engine.world.day import Day
 
 
 def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
-    ends = dispatcher._area.ends_of(request)
+    ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
     times = dict(nx.all_pairs_dijkstra_path_length(to_networkx(dispatcher.travel_times.network), weight="ms"))
     wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now, shift)  # type: ignore[arg-type]
@@ -78,10 +78,10 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
     day, fleet = Day(dispatcher, clock, requests), Fleet()
     fleet.party = {r.id: r.party for r in requests}
-    search = dispatcher._search
+    search = dispatcher.finder.search
 
-    def compared(wish, rows, eligible):  # type: ignore[no-untyped-def]
-        found = search(wish, rows, eligible)
+    def compared(wish, rows, eligible, now):  # type: ignore[no-untyped-def]
+        found = search(wish, rows, eligible, now)
         if asked:
             expected = naive_answer(dispatcher, fleet, asked[0], clock.now())
             got = [
@@ -93,7 +93,7 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
         return found
 
     asked: list[Request] = []
-    dispatcher._search = compared  # type: ignore[method-assign]
+    dispatcher.finder.search = compared  # type: ignore[method-assign]
     quote = dispatcher.quote
 
     def quoted(request: Request):  # type: ignore[no-untyped-def]
@@ -119,10 +119,10 @@ def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> No
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30", params=params)
     requests = random_requests(network, rng, 16)
     fleet = Fleet({r.id: r.party for r in requests})
-    looked_up = dispatcher._nearest_feasible
+    looked_up = dispatcher.finder.nearest_feasible
 
-    def judged(request: Request, ends: object, rows: object) -> object:
-        nearest = looked_up(request, ends, rows)  # type: ignore[arg-type]
+    def judged(request: Request, ends: object, rows: object, now: object) -> object:
+        nearest = looked_up(request, ends, rows, now)  # type: ignore[arg-type]
         for distance in range(params.nearest_step_ms, params.nearest_reach_ms + 1, params.nearest_step_ms):
             for shift in (distance, -distance):
                 if request.wished + shift < clock.now():
@@ -135,7 +135,7 @@ def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> No
         assert nearest is None
         return nearest
 
-    dispatcher._nearest_feasible = judged  # type: ignore[method-assign, assignment]
+    dispatcher.finder.nearest_feasible = judged  # type: ignore[method-assign, assignment]
     for answer in Day(dispatcher, clock, requests).steps():
         if answer.offers:
             fleet.max_ride[answer.request_id] = answer.offers[0].max_ride_ms

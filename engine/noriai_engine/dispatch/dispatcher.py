@@ -11,60 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from noriai_engine.dispatch.kernels.insertion import (
-    FEASIBLE,
-    NO_COST,
-    NO_ROOM,
-    NOT_ELIGIBLE,
-    PARTY_TOO_BIG,
-    RIDE_TOO_LONG,
-    TOO_FAR,
-    TOO_LATE,
-    Rows,
-    Wish,
-    best_per_vehicle,
-    schedule_insertion,
-)
+from noriai_engine.dispatch.finder import SIEVE_REASONS, TIME_REASONS, Finder, Search
+from noriai_engine.dispatch.kernels.insertion import FEASIBLE, Rows, Wish
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
-from noriai_engine.dispatch.terms import Area, Ends, wish_of
+from noriai_engine.dispatch.terms import Ends
 from noriai_engine.model.clock import Clock, ServiceDay
 from noriai_engine.model.errors import StaleOfferError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.ids import IdSource
 from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
-from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, TimeWindow
+from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, BoolArray, IntArray, LongArray, NodeIndex, UtcMs, VehicleId
+from noriai_engine.model.units import BookingId, IntArray, NodeIndex, UtcMs, VehicleId
 from noriai_engine.roads.travel_times import TravelTimes
-
-SIEVE_REASONS = {
-    NOT_ELIGIBLE: "fleet.none",
-    PARTY_TOO_BIG: "fleet.party_too_big",
-    TOO_FAR: "fleet.too_far",
-    NO_ROOM: "fleet.no_room",
-    TOO_LATE: "fleet.too_late",
-    RIDE_TOO_LONG: "fleet.ride_too_long",
-}
-"""Reason of a refusal by the furthest sieve that any vehicle reached."""
-
-TIME_REASONS = frozenset(
-    {"fleet.none", "fleet.too_far", "fleet.no_room", "fleet.too_late", "fleet.ride_too_long", "service.closed",
-     "booking.cutoff", "time.past", "time.window"}
-)  # fmt: skip
-"""Reasons that another time may cure: for these a refusal names the nearest feasible one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """Outcome of one search over the fleet, (V,) each."""
-
-    cost: LongArray
-    after_pickup: IntArray
-    after_dropoff: IntArray
-    sieve: "np.ndarray[Any, np.dtype[np.int8]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +57,13 @@ class Dispatcher:
         self.params = params or DispatchParams()
         self.events = EventLog()
         self._clock, self._ids = clock, ids
-        self._area = Area(service, travel_times.network)
         self._store = PlanStore(self.vehicles, travel_times, day)
+        self.finder = Finder(self._store, travel_times, service, self.vehicles, day, self.params)
         self._index_of = {v.id: k for k, v in enumerate(self.vehicles)}
-        self._operator = np.array([v.operator_id for v in self.vehicles], object)
-        self._shift_end = np.array([day.to_day_ms(v.shift.end) for v in self.vehicles], np.int64)
         self._requests: list[Request] = []
         self._ends: list[Ends] = []
         self._row_of: dict[str, int] = {}
-        self._open: dict[str, tuple[Wish, Rows, int]] = {}
+        self._open: dict[str, tuple[Wish, Rows]] = {}
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -119,36 +79,34 @@ class Dispatcher:
         self._requests.append(request)
         self._advance()
         self.events.append(now, "request_received", request_id=request.id)
-        ends = self._area.ends_of(request)
+        ends = self.finder.area.ends_of(request)
         if isinstance(ends, str):
             self._ends.append(Ends(NodeIndex(-1), NodeIndex(-1)))
             return self._refuse(request, ends)
         self._ends.append(ends)
-        rows = self._rows(ends)
-        direct_ms = int(rows.from_origin[ends.destination])
-        wish = wish_of(request, ends, self.service, self.day, direct_ms, now)
+        rows = self.finder.rows(ends)
+        wish = self.finder.wish(request, ends, rows, now)
         if isinstance(wish, str):
             return self._refuse(request, wish, ends=ends, rows=rows)
-        eligible = self._eligible(request)
-        search = self._search(wish, rows, eligible)
-        if (search.cost == NO_COST).all():
-            return self._refuse(request, self._reason(search), search=search, ends=ends, rows=rows)
-        self._open[request.id] = (wish, rows, direct_ms)
-        return Quote(request.id, offers=self._offers(request, wish, rows, direct_ms, search))
+        search = self.finder.search(wish, rows, self.finder.eligible(request, now), now)
+        if not search.found:
+            return self._refuse(request, search.reason, search=search, ends=ends, rows=rows)
+        self._open[request.id] = (wish, rows)
+        return Quote(request.id, offers=self.finder.offers(request, wish, rows, search, now))
 
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise. Raises StaleOfferError if the vehicle's plan has moved since the quote."""
         vehicle = self.index_of(offer.vehicle_id)
         if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
-        wish, rows, _ = self._open.pop(offer.request_id)
+        wish, rows = self._open.pop(offer.request_id)
         to_day = self.day.to_day_ms
         promised = wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
             dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
         )  # fmt: skip
         i, j = offer.after_pickup_row, offer.after_dropoff_row
-        start = self._free_from(vehicle)
+        start = self._store.free_from(vehicle, to_day(self._clock.now()))
         self._store.insert(vehicle, self._row_of[offer.request_id], promised, rows, i, j, start)
         booking = Booking(
             BookingId(self._ids.new_id()), offer.request_id, offer.vehicle_id, offer.operator_id,
@@ -265,107 +223,31 @@ class Dispatcher:
             int(plans.service[row]), int(plans.leg[row]), bool(plans.locked[row]),
         )  # fmt: skip
 
-    # --- the search -----------------------------------------------------------------------------------------
+    # --- the answer -----------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
         now = self.day.to_day_ms(self._clock.now())
         self._store.advance(now, now + self.service.commit_horizon_ms)
-
-    def _rows(self, ends: Ends) -> Rows:
-        times = self.travel_times
-        return Rows(
-            times.to_node(ends.origin), times.from_node(ends.origin),
-            times.to_node(ends.destination), times.from_node(ends.destination),
-        )  # fmt: skip
-
-    def _eligible(self, request: Request) -> BoolArray:
-        mask: BoolArray = self._shift_end > self.day.to_day_ms(self._clock.now())
-        if request.operator_id is not None:
-            mask = mask & (self._operator == request.operator_id).astype(bool)
-        return mask & (self._store.plans.count > 1)
-
-    def _search(self, wish: Wish, rows: Rows, eligible: BoolArray) -> _Search:
-        n = len(self.vehicles)
-        out = _Search(np.zeros(n, np.int64), np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int8))
-        if n:
-            best_per_vehicle(
-                self._store.plans, self._store.layouts, eligible.astype(np.int8), wish, rows,
-                self.day.to_day_ms(self._clock.now()), self._store.scratch,
-                out.cost, out.after_pickup, out.after_dropoff, out.sieve,
-            )  # fmt: skip
-        return out
-
-    def _free_from(self, vehicle: int) -> int:
-        """When the vehicle can set out from its position, day ms."""
-        plans = self._store.plans
-        return max(int(plans.begin[plans.first[vehicle]]), self.day.to_day_ms(self._clock.now()))
-
-    def _offers(self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search) -> tuple[Offer, ...]:
-        """At most one offer per operator, by added driving time, then vehicle."""
-        ranked: dict[str, int] = {}
-        for vehicle in np.argsort(search.cost, kind="stable"):
-            if search.cost[vehicle] == NO_COST or len(ranked) == self.params.max_offers:
-                break
-            ranked.setdefault(str(self._operator[vehicle]), int(vehicle))
-        return tuple(self._offer(request, wish, rows, direct_ms, search, v) for v in ranked.values())
-
-    def _offer(self, request: Request, wish: Wish, rows: Rows, direct_ms: int, search: _Search, vehicle: int) -> Offer:
-        i, j = int(search.after_pickup[vehicle]), int(search.after_dropoff[vehicle])
-        store = self._store
-        start = self._free_from(vehicle)
-        if not schedule_insertion(store.plans, vehicle, wish, rows, i, j, start, store.scratch):
-            raise AssertionError("the best insertion has no schedule")
-        pickup, dropoff = int(store.scratch.begin[i + 1]), int(store.scratch.begin[j + 2])
-        utc = self.day.to_utc
-        earliest, latest = wish.pickup_earliest, wish.pickup_latest
-        if request.latest_arrival is not None:
-            earliest, latest = pickup, min(latest, pickup + self.service.max_wait_ms)
-        return Offer(
-            request.id, self.vehicles[vehicle].id, self.vehicles[vehicle].operator_id,
-            TimeWindow(utc(earliest), utc(latest)), TimeWindow(utc(wish.dropoff_earliest), utc(wish.dropoff_latest)),
-            utc(pickup), utc(dropoff), wish.max_ride, direct_ms, int(search.cost[vehicle]), i, j,
-            int(store.version[vehicle]),
-        )  # fmt: skip
-
-    def _reason(self, search: _Search) -> str:
-        return SIEVE_REASONS[int(search.sieve.max(initial=NOT_ELIGIBLE))]
 
     def _refuse(
         self,
         request: Request,
         reason: str,
         *,
-        search: _Search | None = None,
+        search: Search | None = None,
         ends: Ends | None = None,
         rows: Rows | None = None,
     ) -> Quote:
-        nearest = None
+        now, nearest = self._clock.now(), None
         if reason in TIME_REASONS and ends is not None and rows is not None:
-            nearest = self._nearest_feasible(request, ends, rows)
+            nearest = self.finder.nearest_feasible(request, ends, rows, now)
         fallen = Counter(SIEVE_REASONS[int(s)] for s in search.sieve if s != FEASIBLE) if search else Counter()
         refusal = Refusal(request.id, reason, nearest, tuple(sorted(fallen.items())))
         self.events.append(
-            self._clock.now(), "request_refused", request_id=request.id, reason=reason,
+            now, "request_refused", request_id=request.id, reason=reason,
             details={"nearest": nearest, "vehicles": dict(refusal.candidates)},
         )  # fmt: skip
         return Quote(request.id, refusal=refusal)
-
-    def _nearest_feasible(self, request: Request, ends: Ends, rows: Rows) -> UtcMs | None:
-        """The wished time nearest to the one asked for at which some vehicle could serve; later wins a tie."""
-        step, reach = self.params.nearest_step_ms, self.params.nearest_reach_ms
-        now = self._clock.now()
-        direct_ms = int(rows.from_origin[ends.destination])
-        eligible = self._eligible(request)
-        for distance in range(step, reach + 1, step):
-            for shift in (distance, -distance):
-                if request.wished + shift < now:
-                    continue
-                wish = wish_of(request, ends, self.service, self.day, direct_ms, now, shift)
-                if isinstance(wish, str):
-                    continue
-                if (self._search(wish, rows, eligible).cost < NO_COST).any():
-                    return UtcMs(request.wished + shift)
-        return None
 
     # --- the log --------------------------------------------------------------------------------------------
 

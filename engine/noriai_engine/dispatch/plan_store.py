@@ -70,6 +70,10 @@ class PlanStore:
             free = int(plans.begin[row]) + service
         plans.count[index] = len(rows)
 
+    def free_from(self, vehicle: int, now: int) -> int:
+        """When the vehicle can set out from its position, day ms."""
+        return max(int(self.plans.begin[self.plans.first[vehicle]]), now)
+
     def make_room(self, vehicle: int, rows: int) -> None:
         self.plans = with_room(self.plans, vehicle, rows)
         if rows + 2 > len(self.scratch.begin):
