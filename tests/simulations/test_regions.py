@@ -68,6 +68,16 @@ def test_niikawa_with_its_nine_feeds(shared: Path, tmp_path: Path) -> None:
     assert region_facts(region)["stops"] == len(region.stops) > 600
 
 
+def test_two_feeds_of_one_name_are_refused(shared: Path, tmp_path: Path) -> None:
+    import shutil
+
+    feed = shared / "gtfs" / "jp-niikawa" / "town_asahi_gtfs.zip"
+    other = Path(shutil.copy(feed, tmp_path / feed.name))
+    options = BuildOptions(out=tmp_path / "r", osm=shared / "osm" / "jp-niikawa-busroads.osm.pbf", gtfs=(feed, other))
+    with pytest.raises(InputError, match="same file name"):
+        build_region(options, lambda line: None)
+
+
 def test_a_feed_of_another_place_is_a_mix_up(shared: Path, tmp_path: Path) -> None:
     options = BuildOptions(
         out=tmp_path / "r", osm=shared / "osm" / "jp-tsukuba-aist.osm",

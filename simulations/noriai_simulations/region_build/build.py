@@ -11,6 +11,7 @@ import numpy as np
 
 from noriai_engine.model.clock import ServiceDay
 from noriai_engine.model.errors import InputError
+from noriai_engine.model.units import BoolArray
 from noriai_engine.regions import Feed, PlaceOfInterest, RegionDraft, Source, spread_population, write_region
 from noriai_engine.roads.assemble import RawArcs, assemble
 from noriai_engine.roads.bridges import from_graphml, from_tables
@@ -56,68 +57,37 @@ class _Roads:
 
 def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     """Build and write the bundle. Raises InputError (what, where, remedy); then nothing is written."""
-    given = [options.osm is not None, options.graphml is not None, options.links is not None]
-    if sum(given) != 1 or (options.links is None) != (options.nodes is None):
-        raise InputError("roads from one source are needed", remedy="give --osm, or --graphml, or --nodes with --links")
+    file = _roads_file(options)
     boundary = None if options.boundary is None else read_polygons(options.boundary)
-    feeds = [(path, summarise_feed(path)) for path in options.gtfs]
-    for path, feed in feeds:
-        tell(
-            f"feed {path.name}: {feed.trips:,} trips, {len(feed.stops):,} stops, "
-            f"valid {feed.valid_from} to {feed.valid_to}"
-        )
-
-    tell(
-        f"reading roads from {next(p for p in (options.osm, options.graphml, options.links) if p is not None).name} ..."
-    )
+    feeds = _read_feeds(options.gtfs, tell)
+    tell(f"reading roads from {file.name} ...")
     roads = _read_roads(options)
     middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
     timezone = options.timezone or _timezone(middle_lon, middle_lat, feeds)
-    country = options.country.upper() or _country_at(middle_lon, middle_lat)
-    for note in roads.notes:
-        tell(note)
     ServiceDay(date(2026, 1, 1), timezone)  # refuses an unknown zone
+    country = options.country.upper() or _country_at(middle_lon, middle_lat)
 
-    inside = None
-    if boundary is not None:
-        import shapely
-
-        inside = shapely.contains_xy(boundary, roads.arcs.node_lon, roads.arcs.node_lat)
-        if not inside.any():
-            raise InputError(
-                "no road of the extract lies inside the boundary", where=options.boundary,
-                remedy="check that boundary and extract are of the same place, in (lon, lat)",
-            )  # fmt: skip
-    network, dropped = assemble(roads.arcs, inside)
-    told = [f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs"]
-    told += dropped.sentences()
-    population = None
+    network, dropped = assemble(roads.arcs, _inside(boundary, roads.arcs, options.boundary))
+    told = [
+        *roads.notes,
+        f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs",
+        *dropped.sentences(),
+    ]
+    population, sources = None, [roads.source, *_feed_sources(feeds)]
     if options.population is not None:
         population, notes = spread_population(network, read_population(options.population, boundary))
+        sources.append(_population_source(options.population))
         told += notes
-    places = [p for p in roads.places if _near(network, p.lon, p.lat)]
-    stops, stop_notes = stops_on_network(network, feeds, boundary)
+    stops, stop_notes = stops_on_network(network, feeds)
     told += stop_notes
     for line in told:
         tell(line)
 
-    name = options.name or _stem(next(p for p in (options.osm, options.graphml, options.links) if p is not None))
-    sources = [roads.source, *_feed_sources(feeds)]
-    if options.population is not None:
-        sources.append(
-            Source(
-                "population",
-                options.population.name,
-                "unknown",
-                "see its publisher",
-                "",
-                sha256_of(options.population),
-            )
-        )
+    name = options.name or file.name.split(".")[0]
     draft = RegionDraft(
         name=name, title=options.title or name, country=country or "unknown", timezone=timezone,
         driving_side="left" if country in LEFT_HAND_COUNTRIES else "right", network=network, sources=sources,
-        notes=[*roads.notes, *told], boundary=boundary, population=population, places=places,
+        notes=told, boundary=boundary, population=population, places=_places_on_network(network, roads.places),
         feeds=[_feed_record(path, feed) for path, feed in feeds],
         feed_files=[(path.name, path.read_bytes()) for path, _ in feeds], stops=stops,
         licences=licences("ODbL-1.0.txt") if "OpenStreetMap" in roads.source.attribution else {},
@@ -126,13 +96,52 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     return draft
 
 
+def _roads_file(options: BuildOptions) -> Path:
+    given = [path for path in (options.osm, options.graphml, options.links) if path is not None]
+    if len(given) != 1 or (options.links is None) != (options.nodes is None):
+        raise InputError("roads from one source are needed", remedy="give --osm, or --graphml, or --nodes with --links")
+    return given[0]
+
+
+def _read_feeds(paths: tuple[Path, ...], tell: Tell) -> list[tuple[Path, FeedSummary]]:
+    """Facts of every feed. Raises InputError where two have one file name: in the bundle they would be one."""
+    feeds: dict[str, tuple[Path, FeedSummary]] = {}
+    for path in paths:
+        if path.name in feeds:
+            raise InputError(
+                f"has the same file name as {feeds[path.name][0]}", where=path, remedy="rename one of the two feeds"
+            )
+        feed = summarise_feed(path)
+        feeds[path.name] = (path, feed)
+        tell(
+            f"feed {path.name}: {feed.trips:,} trips, {len(feed.stops):,} stops, "
+            f"valid {feed.valid_from} to {feed.valid_to}"
+        )
+    return list(feeds.values())
+
+
+def _inside(boundary: Any, arcs: RawArcs, where: Path | None) -> BoolArray | None:
+    """Mask of the nodes within the boundary; None without one. Raises InputError where no node is."""
+    if boundary is None:
+        return None
+    import shapely
+
+    inside: BoolArray = shapely.contains_xy(boundary, arcs.node_lon, arcs.node_lat)
+    if not inside.any():
+        raise InputError(
+            "no road of the extract lies inside the boundary", where=where,
+            remedy="check that boundary and extract are of the same place, in (lon, lat)",
+        )  # fmt: skip
+    return inside
+
+
+def _population_source(path: Path) -> Source:
+    return Source("population", path.name, "unknown", "see its publisher", "", sha256_of(path))
+
+
 def licences(*names: str) -> dict[str, str]:
     folder = files("noriai_simulations") / "shipped" / "licences"
     return {name: (folder / name).read_text(encoding="utf-8") for name in names}
-
-
-def _stem(path: Path) -> str:
-    return path.name.split(".")[0]
 
 
 def _read_roads(options: BuildOptions) -> _Roads:
@@ -203,13 +212,16 @@ def _country_at(lon: float, lat: float) -> str:
     return ""
 
 
-def _near(network: RoadNetwork, lon: float, lat: float) -> bool:
-    _, metres = network.nearest_nodes(np.array([lon]), np.array([lat]))
-    return bool(metres[0] <= STOP_FAR_M)
+def _places_on_network(network: RoadNetwork, places: list[PlaceOfInterest]) -> list[PlaceOfInterest]:
+    """Places that a road passes within STOP_FAR_M."""
+    if not places:
+        return []
+    _, metres = network.nearest_nodes(np.array([p.lon for p in places]), np.array([p.lat for p in places]))
+    return [place for place, distance in zip(places, metres, strict=True) if distance <= STOP_FAR_M]
 
 
 def stops_on_network(
-    network: RoadNetwork, feeds: list[tuple[Path, FeedSummary]], boundary: Any
+    network: RoadNetwork, feeds: list[tuple[Path, FeedSummary]]
 ) -> tuple[list[tuple[str, str, str, float, float, int]], list[str]]:
     """Stops of all feeds that a road passes within STOP_FAR_M, and what was left out."""
     stops = [(path.name, *stop) for path, feed in feeds for stop in feed.stops]

@@ -44,7 +44,7 @@ def build_coquimbo(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDraf
         path = Path(folder) / "gtfs_coquimbo.zip"
         path.write_bytes(feed_bytes)
         summary, digest = summarise_feed(path), sha256_of(path)
-        stops, stop_notes = stops_on_network(network, [(path, summary)], None)
+        stops, stop_notes = stops_on_network(network, [(path, summary)])
     told = [
         f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs",
         *dropped.sentences(), *notes, *stop_notes,
