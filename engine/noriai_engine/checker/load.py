@@ -81,7 +81,8 @@ def _json(path: Path) -> RowDict:
     try:
         document: RowDict = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckError(f"{path}: cannot be read ({error}); is this a run folder?") from error
+        why = getattr(error, "strerror", None) or error
+        raise CheckError(f"{path}: cannot be read ({why}); is this a run folder?") from error
     return document
 
 

@@ -75,7 +75,8 @@ def _find_region(run: Path) -> Path:
         region = json.loads((run / "run.json").read_text(encoding="utf-8"))["region"]
         reference, checksum = str(region["reference"]), str(region["checksum"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckError(f"{run / 'run.json'}: cannot be read ({error}); is this a run folder?") from error
+        why = getattr(error, "strerror", None) or repr(error)
+        raise CheckError(f"{run / 'run.json'}: cannot be read ({why}); is this a run folder?") from error
     shipped = find_spec("noriai_simulations")
     homes = [Path.cwd(), run, run.parent]
     if shipped is not None and shipped.origin is not None:
