@@ -128,7 +128,7 @@ class FleetTable(_Table):
 class DispatchTable(_Table):
     max_offers: Annotated[int, Field(ge=1, le=10)] = 3
     nearest_step_min: Annotated[float, Field(gt=0, le=120)] = 5
-    nearest_reach_min: Minutes = 120
+    nearest_reach_min: Minutes = 720
 
 
 class ScenarioFile(_Table):

@@ -259,6 +259,31 @@ def test_an_offer_goes_stale_when_the_plan_moves() -> None:
         dispatcher.commit(second)
 
 
+def test_an_offer_taken_late_is_kept_or_called_stale_never_broken() -> None:
+    """The vehicle drives on between quote and acceptance: too late means stale, with the plan as it was."""
+    from noriai_engine.model.errors import StaleOfferError
+
+    network = a_street(10, 60)
+    for seconds_later, kept in ((0, True), (30, True), (330, False)):
+        dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0))], SERVICE, now="07:00")
+        early = a_request("r1", origin=network.place(1), destination=network.place(9), departs="07:01", placed="07:00")
+        dispatcher.commit(dispatcher.quote(early).offers[0])
+        dispatcher.depart(0)
+        clock.advance_to(at("07:00") + 10_000)
+        late = a_request("r2", origin=network.place(2), destination=network.place(5), departs="07:00", placed="07:00",
+                         pickup=("07:00", "07:04"))  # fmt: skip
+        quote = dispatcher.quote(late)
+        before = dispatcher.plan(0).version
+        clock.advance_to(clock.now() + seconds_later * 1000)
+        if kept:
+            dispatcher.commit(quote.offers[0])
+            assert all(a.earliest <= a.begin <= a.latest for a in dispatcher.plan(0).activities[1:])
+        else:
+            with pytest.raises(StaleOfferError, match="moved on"):
+                dispatcher.commit(quote.offers[0])
+            assert dispatcher.plan(0).version == before
+
+
 def test_same_request_is_not_answered_twice() -> None:
     dispatcher, _ = street_day()
     asks(dispatcher, "r1", 1, 4, placed="07:00")

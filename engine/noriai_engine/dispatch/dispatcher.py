@@ -95,11 +95,16 @@ class Dispatcher:
         return Quote(request.id, offers=self.finder.offers(request, wish, rows, search, now))
 
     def commit(self, offer: Offer) -> Booking:
-        """Turn an offer into a promise. Raises StaleOfferError if the vehicle's plan has moved since the quote."""
+        """Turn an offer into a promise.
+
+        Raises StaleOfferError, with nothing changed, if the plan or the vehicle has moved since the quote so that the
+        offer cannot be kept any more.
+        """
         vehicle = self.index_of(offer.vehicle_id)
         if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
-        wish, rows = self._open.pop(offer.request_id)
+        self._advance()
+        wish, rows = self._open[offer.request_id]
         to_day = self.day.to_day_ms
         promised = wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
@@ -107,7 +112,11 @@ class Dispatcher:
         )  # fmt: skip
         i, j = offer.after_pickup_row, offer.after_dropoff_row
         start = self._store.free_from(vehicle, to_day(self._clock.now()))
-        self._store.insert(vehicle, self._row_of[offer.request_id], promised, rows, i, j, start)
+        if self._store.first_free(vehicle) > i or not self._store.insert(
+            vehicle, self._row_of[offer.request_id], promised, rows, i, j, start
+        ):
+            raise StaleOfferError(f"{offer.vehicle_id} has moved on since its offer to {offer.request_id}; quote again")
+        del self._open[offer.request_id]
         booking = Booking(
             BookingId(self._ids.new_id()), offer.request_id, offer.vehicle_id, offer.operator_id,
             offer.pickup, offer.dropoff, offer.max_ride_ms,

@@ -13,7 +13,7 @@ class DispatchParams:
 
     max_offers: int = 3
     nearest_step_ms: int = 5 * MINUTE_MS
-    nearest_reach_ms: int = 2 * HOUR_MS
+    nearest_reach_ms: int = 12 * HOUR_MS
 
     def __post_init__(self) -> None:
         if self.max_offers < 1:

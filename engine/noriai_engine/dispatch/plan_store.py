@@ -79,13 +79,19 @@ class PlanStore:
         if rows + 2 > len(self.scratch.begin):
             self.scratch = scratch_for(2 * rows, len(RESOURCE_NAMES))
 
-    def insert(self, vehicle: int, request: int, wish: Wish, rows: Rows, i: int, j: int, start: int) -> None:
-        """Schedule an insertion from `start` and write it into the plan. Raises ValueError where it is infeasible."""
+    def insert(self, vehicle: int, request: int, wish: Wish, rows: Rows, i: int, j: int, start: int) -> bool:
+        """Schedule an insertion from `start` and write it; False, and no change, where it is infeasible."""
         self.make_room(vehicle, int(self.plans.count[vehicle]) + 2)
         if not schedule_insertion(self.plans, vehicle, wish, rows, i, j, start, self.scratch):
-            raise ValueError(f"request {request} does not fit into the plan of vehicle {vehicle} after rows {i}, {j}")
+            return False
         apply_insertion(self.plans, vehicle, request, wish, rows, i, j, self.scratch)
         self.version[vehicle] += 1
+        return True
+
+    def first_free(self, vehicle: int) -> int:
+        """The row after which something may be inserted: the last locked one, or the position."""
+        base, count = int(self.plans.first[vehicle]), int(self.plans.count[vehicle])
+        return int(np.flatnonzero(self.plans.locked[base : base + count]).max(initial=0))
 
     def start_next(self, vehicle: int) -> None:
         start_next(self.plans, vehicle)
