@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.model import (
     Break,
     IdSource,
+    InputError,
     Place,
     Request,
     Resources,
@@ -21,36 +23,41 @@ from noriai_engine.model import (
     Service,
     ServiceDay,
     Shift,
+    Spot,
     TimeWindow,
     Vehicle,
     VirtualClock,
 )
 from noriai_engine.regions import RegionDraft, Source
-from noriai_engine.roads import RoadNetwork, TravelTimes
-from noriai_engine.roads.assemble import RawArcs, assemble
+from noriai_engine.roads import PlainNetwork, RoadNetwork, TravelTimes, haversine_m
+from noriai_engine.roads.assemble import assemble
+from noriai_engine.roads.bridges import Link, streets_of_links
+from noriai_engine.roads.osm import Restriction
+from noriai_engine.roads.profiles import PROFILES
+from noriai_engine.roads.streets import RawStreets
 
 MINUTE = 60_000
 DAY = ServiceDay(date(2026, 11, 24), "Asia/Tokyo")
 
 
-def a_network(arcs: list[tuple[int, int, int]], nodes: int) -> RoadNetwork:
-    """Network of arcs (tail, head, seconds); nodes lie on a line, 0.001 degrees apart; 10 m a second."""
-    tail, head, seconds = (np.array(x) for x in zip(*arcs, strict=True))
-    raw = RawArcs(
-        np.arange(1, nodes + 1), 137.0 + 0.001 * np.arange(nodes), np.full(nodes, 36.0), tail.astype(np.int32),
-        head.astype(np.int32), seconds * 10.0, seconds * 1000, np.full(len(arcs), 6, np.int8),
-        np.zeros(len(arcs), np.int32), ("",),
-    )  # fmt: skip
-    return assemble(raw)[0]
+def a_network(arcs: list[tuple[int, int, int]], nodes: int) -> PlainNetwork:
+    """Plain network of arcs (tail, head, seconds); nodes lie on a line, 0.001 degrees apart; 10 m a second."""
+    tail, head, seconds = (np.array(x, np.int32) for x in zip(*arcs, strict=True))
+    lon, lat = 137.0 + 0.001 * np.arange(nodes), np.full(nodes, 36.0)
+    return PlainNetwork(lon, lat, tail, head, seconds * np.int32(1_000), seconds * np.int32(10_000))
 
 
-def a_street(nodes: int = 8, seconds: int = 60) -> RoadNetwork:
-    """A two-way street of `nodes` nodes, `seconds` between neighbours."""
+def node(network: PlainNetwork, number: int) -> Place:
+    return network.place_at(Spot(number))
+
+
+def a_street(nodes: int = 8, seconds: int = 60) -> PlainNetwork:
+    """A two-way street of `nodes` nodes, `seconds` between neighbours; one may turn round anywhere."""
     return a_network([(a, b, seconds) for k in range(nodes - 1) for a, b in ((k, k + 1), (k + 1, k))], nodes)
 
 
-def a_random_town(rng: np.random.Generator, nodes: int) -> RoadNetwork:
-    """A one-way ring (so that all nodes reach each other) with random streets across it."""
+def a_random_town(rng: np.random.Generator, nodes: int) -> PlainNetwork:
+    """A one-way ring (so that all nodes reach each other) with random streets across it, without turns."""
     arcs = [(k, (k + 1) % nodes, int(rng.integers(20, 200))) for k in range(nodes)]
     for _ in range(2 * nodes):
         a, b = rng.choice(nodes, 2, replace=False)
@@ -58,9 +65,72 @@ def a_random_town(rng: np.random.Generator, nodes: int) -> RoadNetwork:
     return a_network(arcs, nodes)
 
 
+def some_streets(rng: np.random.Generator, nodes: int) -> RawStreets:
+    """Streets between random places in a square of 3 km: a ring, chords, one-way ones, bends, turn restrictions over a
+    node and over ways, busy and quiet classes, blocked junctions."""
+    lon, lat = 137.0 + rng.random(nodes) * 0.03, 36.0 + rng.random(nodes) * 0.03
+    links: list[Link] = []
+    ends = [(k, (k + 1) % nodes) for k in range(nodes)]
+    ends += [tuple(int(x) for x in rng.choice(nodes, 2, replace=False)) for _ in range(nodes)]  # type: ignore[misc]
+    for a, b in ends:
+        metres = float(haversine_m(lon[a], lat[a], lon[b], lat[b]))
+        bend = [(float((lon[a] + lon[b]) / 2 + rng.normal(0, 5e-4)), float((lat[a] + lat[b]) / 2))]
+        road = str(rng.choice(["residential", "tertiary", "secondary"]))
+        weights = (int(metres * rng.uniform(60, 200)), int(metres * 1_100), road, "")
+        shape = bend if rng.random() < 0.5 else []
+        links.append((a, b, *weights, shape))
+        if rng.random() < 0.8:
+            links.append((b, a, *weights, shape[::-1]))
+    raw = streets_of_links(np.arange(1, nodes + 1), list(zip(lon.tolist(), lat.tolist(), strict=True)), links)
+    count = len(raw.tail)
+    return replace(
+        raw, way_id=np.arange(1, count + 1), restrictions=some_restrictions(raw, rng), blocked=rng.random(nodes) < 0.05,
+        roundabout=rng.random(count) < 0.1, forward_delay_ms=rng.integers(0, 3_000, count).astype(np.int32),
+    )  # fmt: skip
+
+
+def some_restrictions(raw: RawStreets, rng: np.random.Generator) -> tuple[Restriction, ...]:
+    """Random walks of two to four streets, forbidden or the only way on."""
+    out = []
+    for number in range(len(raw.tail) // 2):
+        street = int(rng.integers(len(raw.tail)))
+        at, walk, nodes = int(raw.head[street]), [street], [int(raw.head[street])]
+        for _ in range(int(rng.integers(1, 4))):
+            near = np.flatnonzero(((raw.tail == at) | (raw.head == at)) & ~np.isin(np.arange(len(raw.tail)), walk))
+            if not len(near):
+                break
+            street = int(rng.choice(near))
+            at = int(raw.head[street] if raw.tail[street] == at else raw.tail[street])
+            walk.append(street)
+            nodes.append(at)
+        if len(walk) > 1:
+            via = (("n", nodes[0] + 1),) if len(walk) == 2 else tuple(("w", w + 1) for w in walk[1:-1])
+            kind = str(rng.choice(["no_straight_on", "only_straight_on"]))
+            out.append(Restriction(number, kind, "", (walk[0] + 1,), via, (walk[-1] + 1,)))
+    return tuple(out)
+
+
+def a_street_town(rng: np.random.Generator, nodes: int) -> RoadNetwork:
+    """A turn-aware town of `some_streets`, drawn until some of it is connected."""
+    while True:
+        try:
+            left = bool(rng.random() < 0.5)
+            return assemble(some_streets(rng, max(4, nodes)), PROFILES["taxi"], left_hand=left)[0]
+        except InputError:
+            continue
+
+
+def somewhere(network: RoadNetwork | PlainNetwork, rng: np.random.Generator) -> Place:
+    """A random node of a plain network, a random point of a street of any other."""
+    if isinstance(network, PlainNetwork):
+        return node(network, int(rng.integers(len(network.lon))))
+    arc = int(rng.integers(network.arc_count))
+    return network.place_at(Spot(arc, int(rng.integers(network.arc_ms[arc] + 1))))
+
+
 def a_region_draft(network: RoadNetwork, name: str = "tiny") -> RegionDraft:
     source = Source("roads", "drawn by a test", "never", "CC0-1.0", "made-up streets", "")
-    return RegionDraft(name, "A tiny town", "JP", DAY.timezone, "left", network, [source])
+    return RegionDraft(name, "A tiny town", "JP", DAY.timezone, network.driving_side, network, [source])
 
 
 def at(text: str) -> Any:
@@ -107,7 +177,7 @@ def a_request(
 
 
 def a_dispatcher(
-    network: RoadNetwork,
+    network: RoadNetwork | PlainNetwork,
     vehicles: list[Vehicle],
     service: Service | None = None,
     *,
@@ -172,10 +242,10 @@ PARTIES = [Resources(1), Resources(2), Resources(1, 1), Resources(0, 1), Resourc
 LAYOUTS = [(Resources(4, 0, 4),), (Resources(4, 0, 2), Resources(2, 1, 2)), (Resources(2, 0, 0),)]
 
 
-def random_requests(network: RoadNetwork, rng: np.random.Generator, count: int) -> list[Request]:
+def random_requests(network: RoadNetwork | PlainNetwork, rng: np.random.Generator, count: int) -> list[Request]:
     out = []
     for k in range(count):
-        origin, destination = (network.place(int(n)) for n in rng.integers(0, network.node_count, 2))
+        origin, destination = somewhere(network, rng), somewhere(network, rng)
         minute = int(rng.integers(0, 90))
         clock = f"{8 + minute // 60:02d}:{minute % 60:02d}"
         placed = f"{7 + minute // 60:02d}:{minute % 60:02d}" if rng.random() < 0.4 else clock

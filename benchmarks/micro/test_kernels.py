@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from noriai_engine.model import VirtualClock
+from noriai_engine.model import Spot, VirtualClock
 from noriai_engine.regions import open_region
 from noriai_engine.roads import TravelTimes
 from noriai_engine.world.day import Day
@@ -14,15 +14,17 @@ from noriai_simulations import shipped
 from noriai_simulations.scenario import load_scenario
 
 
-def test_one_to_all_on_coquimbo(benchmark: Any) -> None:
-    """15,492 nodes: one row of travel times."""
+def test_a_thousand_spots_from_one_on_coquimbo(benchmark: Any) -> None:
+    """34,089 states: times from a vehicle to 1,000 stops."""
     times = TravelTimes(open_region(shipped.region_folder("coquimbo")).network)
-    sources = iter(np.random.default_rng(1).integers(0, times.network.node_count, 1_000_000))
-    benchmark(lambda: times._compute("from", int(next(sources))))
+    rng = np.random.default_rng(1)
+    stops, zeros = rng.integers(0, times.graph.state_count, 1_000).astype(np.int32), np.zeros(1_000, np.int32)
+    sources = iter(rng.integers(0, times.graph.state_count, 1_000_000).tolist())
+    benchmark(lambda: times.to_spots(Spot(next(sources)), stops, zeros))
 
 
 def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
-    """One exact search over the 54 vehicles of the Coquimbo day, in the middle of it."""
+    """One exact search over the 60 vehicles of the Coquimbo day, in the middle of it."""
     from noriai_engine.dispatch.dispatcher import Dispatcher
     from noriai_engine.model import IdSource, UtcMs
 

@@ -14,7 +14,7 @@ from noriai_engine.model import Place, Request, Resources, Service, ServiceDay, 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import HOUR_MS, FloatArray, RequestId
 from noriai_engine.regions import Region
-from noriai_engine.roads.network import haversine_m
+from noriai_engine.roads import haversine_m
 from noriai_simulations.scenario_file import SyntheticTable
 
 KIND_WEIGHTS = {"hospital": 12.0, "clinic": 4.0, "shop": 3.0, "station": 6.0, "school": 3.0, "civic": 2.0}
@@ -57,8 +57,7 @@ def synthetic_requests(
 
 def _reachable(points: _Points, region: Region, service: Service) -> _Points:
     """Points within the service's snapping distance of a road; nobody is made up where no car can come."""
-    _, metres = region.network.nearest_nodes(points.lon, points.lat)
-    near = metres <= service.max_snap_m
+    near = region.snapper.snap(points.lon, points.lat, limit_m=service.max_snap_m).street >= 0
     weight = np.where(near, points.weight, 0.0)
     if weight.sum() == 0:
         raise InputError("nobody lives near a road", where="demand.synthetic", remedy="check the region's population")

@@ -71,14 +71,14 @@ def _alike(group: FleetTable, number: int, region: Region, day: ServiceDay, rng:
 
 
 def _spread_depots(region: Region, count: int, rng: np.random.Generator) -> list[Place]:
-    """Depots drawn where people live, or over all nodes where the region has no population."""
+    """Depots drawn where people live, or over all junctions where the region has no population."""
     people = region.population
     if people is None:
         anywhere = rng.integers(0, region.network.node_count, count)
-        return [region.network.place(int(node)) for node in anywhere]
+        return [Place(float(region.network.node_lon[n]), float(region.network.node_lat[n])) for n in anywhere]
     drawn = rng.choice(len(people.people), count, p=people.people / people.people.sum())
-    nodes, _ = region.network.nearest_nodes(people.lon[drawn], people.lat[drawn])
-    return [region.network.place(int(node)) for node in nodes]
+    lon, lat = region.snapper.on_street(people.lon[drawn], people.lat[drawn])
+    return [Place(x, y) for x, y in zip(lon.tolist(), lat.tolist(), strict=True)]
 
 
 def _from_file(group: FleetTable, path: Path, day: ServiceDay) -> list[Vehicle]:

@@ -22,8 +22,13 @@ def region_facts(region: Region) -> dict[str, Any]:
         "driving_side": region.driving_side,
         "checksum": region.checksum,
         "bounds": [round(x, 5) for x in network.bounds],
-        "nodes": network.node_count,
+        "profile": region.profile,
+        "junctions": network.node_count,
+        "streets": network.street_count,
         "arcs": network.arc_count,
+        "turns": network.turn_count,
+        "restricted_turns": network.state_count - network.arc_count,
+        "conditions": list(network.conditions[1:]),
         "arc_km": round(network.length_km, 1),
         "mean_kmh": round(speed, 1),
         "arc_km_by_class": {ROAD_CLASSES[k]: round(float(x), 1) for k, x in enumerate(km) if x > 0},
@@ -42,8 +47,9 @@ def region_text(region: Region, facts: dict[str, Any]) -> str:
         f"{facts['title']}  ({facts['name']}, {facts['country']}, {facts['timezone']}, drives on the "
         f"{facts['driving_side']})",
         f"  lies     {west} to {east} east, {south} to {north} north",
-        f"  roads    {facts['nodes']:,} nodes, {facts['arcs']:,} arcs, {facts['arc_km']:,} km (both directions "
-        f"counted), {facts['mean_kmh']} km/h on average",
+        f"  roads    {facts['junctions']:,} junctions, {facts['streets']:,} streets, {facts['turns']:,} turns for the "
+        f"profile {facts['profile']}; {facts['arc_km']:,} km (both directions counted), "
+        f"{facts['mean_kmh']} km/h on average",
         "           " + ", ".join(f"{name} {km:,} km" for name, km in facts["arc_km_by_class"].items()),
     ]
     people = "unknown" if facts["people"] is None else f"{facts['people']:,}"

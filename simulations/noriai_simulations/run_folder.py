@@ -8,7 +8,7 @@ from typing import Any
 
 import noriai_engine
 from noriai_engine.kpis import Kpi, Ride
-from noriai_engine.model import Leg, Request, Vehicle
+from noriai_engine.model import Leg, Request, Spot, Vehicle
 from noriai_engine.model.events import EVENT_SCHEMA_VERSION, Event
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.tables import Column, write_csv, write_parquet
@@ -16,7 +16,7 @@ from noriai_engine.texts import text
 from noriai_simulations.fleet import breaks_json, layouts_json
 from noriai_simulations.scenario import Scenario
 
-RUN_SCHEMA = "noriai-run/1"
+RUN_SCHEMA = "noriai-run/2"
 
 
 def write_tables(folder: Path, scenario: Scenario, events: Iterable[Event], legs: Sequence[Leg], *, csv: bool) -> None:
@@ -92,9 +92,8 @@ def write_plan_geojson(folder: Path, scenario: Scenario, legs: Sequence[Leg], ri
     network = scenario.region.network
     lines: dict[str, list[list[list[float]]]] = {vehicle.id: [] for vehicle in scenario.vehicles}
     for leg in legs:
-        nodes = list(leg.nodes)
-        lon, lat = network.node_lon[nodes], network.node_lat[nodes]
-        lines[leg.vehicle_id].append([[round(float(x), 5), round(float(y), 5)] for x, y in zip(lon, lat, strict=True)])
+        way = network.line(leg.states, leg.source_ms, leg.target_ms)
+        lines[leg.vehicle_id].append([[round(x, 5), round(y, 5)] for x, y in way])
     features = [
         _feature(
             "MultiLineString", lines[v.id], what="vehicle", vehicle_id=v.id, operator_id=v.operator_id, kind=v.kind
@@ -172,25 +171,29 @@ def _events(events: Sequence[Event]) -> list[Column]:
         Column("request_id", "string", [e.request_id for e in events]),
         Column("vehicle_id", "string", [e.vehicle_id for e in events]),
         Column("operator_id", "string", [e.operator_id for e in events]),
-        Column("node", "int64", [e.node for e in events]),
+        Column("state", "int64", [e.state for e in events]),
+        Column("offset_ms", "int64", [e.offset_ms for e in events]),
         Column("reason", "string", [e.reason for e in events]),
         Column("details", "string", [e.details for e in events]),
     ]
 
 
 def _legs(legs: Sequence[Leg], network: RoadNetwork) -> list[Column]:
-    first, last = [leg.nodes[0] for leg in legs], [leg.nodes[-1] for leg in legs]
+    first = [network.place_at(Spot(leg.states[0], leg.source_ms)) for leg in legs]
+    last = [network.place_at(Spot(leg.states[-1], leg.target_ms)) for leg in legs]
     return [
         Column("vehicle_id", "string", [leg.vehicle_id for leg in legs]),
         Column("operator_id", "string", [leg.operator_id for leg in legs]),
         Column("depart_ms", "int64", [leg.depart for leg in legs]),
         Column("arrive_ms", "int64", [leg.arrive for leg in legs]),
-        Column("from_node", "int64", first),
-        Column("to_node", "int64", last),
-        Column("from_lon", "float64", [float(network.node_lon[n]) for n in first]),
-        Column("from_lat", "float64", [float(network.node_lat[n]) for n in first]),
-        Column("to_lon", "float64", [float(network.node_lon[n]) for n in last]),
-        Column("to_lat", "float64", [float(network.node_lat[n]) for n in last]),
+        Column("from_state", "int64", [leg.states[0] for leg in legs]),
+        Column("from_offset_ms", "int64", [leg.source_ms for leg in legs]),
+        Column("to_state", "int64", [leg.states[-1] for leg in legs]),
+        Column("to_offset_ms", "int64", [leg.target_ms for leg in legs]),
+        Column("from_lon", "float64", [round(p.lon, 7) for p in first]),
+        Column("from_lat", "float64", [round(p.lat, 7) for p in first]),
+        Column("to_lon", "float64", [round(p.lon, 7) for p in last]),
+        Column("to_lat", "float64", [round(p.lat, 7) for p in last]),
         Column("distance_mm", "int64", [leg.distance_mm for leg in legs]),
         Column("purpose", "string", [leg.purpose for leg in legs]),
         Column("diverted", "bool", [leg.diverted for leg in legs]),
@@ -198,5 +201,5 @@ def _legs(legs: Sequence[Leg], network: RoadNetwork) -> list[Column]:
         Column("wheelchairs", "int64", [leg.aboard.wheelchairs for leg in legs]),
         Column("luggage", "int64", [leg.aboard.luggage for leg in legs]),
         Column("requests", "string", [json.dumps(leg.request_ids, separators=(",", ":")) for leg in legs]),
-        Column("nodes", "string", [" ".join(map(str, leg.nodes)) for leg in legs]),
+        Column("states", "string", [" ".join(map(str, leg.states)) for leg in legs]),
     ]

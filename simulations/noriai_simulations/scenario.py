@@ -13,6 +13,7 @@ from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
 from noriai_engine.model.units import DayMs, OperatorId
 from noriai_engine.regions import Region, open_region
+from noriai_engine.roads.snapper import FAR_M
 from noriai_engine.tables import read_table
 from noriai_simulations import shipped
 from noriai_simulations.demand import synthetic_requests
@@ -104,7 +105,7 @@ def _stops(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -
         return ()
     if table.stops == "gtfs":
         spots = dict.fromkeys(Place(s["lon"], s["lat"], s["name"]) for s in region.stops)
-        near = [p for p in spots if region.network.snap(p)[1] <= table.max_snap_m]
+        near = [p for p in spots if region.snapper.metres_off(p) <= table.max_snap_m]
         if not near:
             raise MissingDataError("no GTFS stop lies on the network", where="service.stops", remedy="add a feed")
         return tuple(near)
@@ -112,7 +113,7 @@ def _stops(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -
     stops = []
     for row in rows:
         place = row.place(name="name")
-        metres = region.network.snap(place)[1]
+        metres = region.snapper.metres_off(place)
         if metres > table.max_snap_m:
             raise row.error(
                 "lon",
@@ -153,7 +154,7 @@ def polygon_rings(path: Path) -> tuple[tuple[tuple[float, float], ...], ...]:
 
 def _check_depots(vehicles: tuple[Vehicle, ...], region: Region, service: Service) -> None:
     lon, lat = np.array([v.depot.lon for v in vehicles]), np.array([v.depot.lat for v in vehicles])
-    _, metres = region.network.nearest_nodes(lon, lat)
+    metres = region.snapper.snap(lon, lat, limit_m=FAR_M).metres
     limit = max(1_000, service.max_snap_m)
     for vehicle, distance in zip(vehicles, metres, strict=True):
         if distance > limit:

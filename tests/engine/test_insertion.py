@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-import networkx as nx
 import numpy as np
 import pytest
 from builders import (
@@ -16,28 +16,41 @@ from builders import (
     a_random_town,
     a_request,
     a_street,
+    a_street_town,
     a_vehicle,
     at,
+    node,
     random_requests,
+    somewhere,
 )
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from naive.insertion import Fleet, Row, Task, best_insertion
+from naive.roads import Times
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import NO_COST
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.terms import wish_of
 from noriai_engine.model import Request, Resources, Service, VirtualClock
-from noriai_engine.roads.bridges import to_networkx
+from noriai_engine.roads import PlainNetwork, RoadNetwork
 from noriai_engine.world.day import Day
+
+TIMES: list[tuple[object, Times]] = []
+
+
+def times_of(network: RoadNetwork | PlainNetwork) -> Times:
+    """The twin of the network in use, made once."""
+    if not TIMES or TIMES[0][0] is not network:
+        TIMES[:] = [(network, Times(network))]
+    return TIMES[0][1]
 
 
 def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
     ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
-    times = dict(nx.all_pairs_dijkstra_path_length(to_networkx(dispatcher.travel_times.network), weight="ms"))
+    times = times_of(dispatcher.travel_times.network)
     wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now, shift)  # type: ignore[arg-type]
     if isinstance(wish, str):
         return [None] * len(dispatcher.vehicles)
@@ -65,10 +78,11 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
     """Cost and both positions, for vehicles idle, under way, boarding, before their shift, with locked stops and
     breaks; ties go to the earliest pickup row, then the earliest dropoff row."""
     rng = np.random.default_rng(seed)
-    network = a_random_town(rng, int(rng.integers(6, 16)))
+    make = a_random_town if seed % 2 else a_street_town
+    network = make(rng, int(rng.integers(6, 16)))
     vehicles = [
         a_vehicle(
-            f"v{k}", place=network.place(int(rng.integers(network.node_count))),
+            f"v{k}", place=somewhere(network, rng),
             layouts=LAYOUTS[int(rng.integers(len(LAYOUTS)))], shift=("07:30", "10:30"),
             breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (),
         )
@@ -114,7 +128,7 @@ def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> No
     """A refusal's nearest time against brute force at every grid time up to it, in the state it was given in."""
     rng = np.random.default_rng(seed)
     network = a_random_town(rng, 10)
-    vehicles = [a_vehicle("v", place=network.place(0), seats=2, shift=("08:00", "09:40"))]
+    vehicles = [a_vehicle("v", place=node(network, 0), seats=2, shift=("08:00", "09:40"))]
     params = DispatchParams(nearest_step_ms=10 * MINUTE, nearest_reach_ms=40 * MINUTE)
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30", params=params)
     requests = random_requests(network, rng, 16)
@@ -143,12 +157,12 @@ def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> No
 
 def street_day(**vehicle: object) -> tuple[Dispatcher, VirtualClock]:
     network = a_street(10, 60)
-    return a_dispatcher(network, [a_vehicle(place=network.place(0), **vehicle)], SERVICE, now="07:00")  # type: ignore[arg-type]
+    return a_dispatcher(network, [a_vehicle(place=node(network, 0), **vehicle)], SERVICE, now="07:00")  # type: ignore[arg-type]
 
 
 def asks(dispatcher: Dispatcher, name: str, a: int, b: int, **more: object) -> str | None:
     """Quote and take the first offer; returns the reason of a refusal."""
-    place = dispatcher.travel_times.network.place
+    place = partial(node, dispatcher.travel_times.network)
     quote = dispatcher.quote(a_request(name, origin=place(a), destination=place(b), **more))  # type: ignore[arg-type]
     if quote.refusal:
         return quote.refusal.reason
@@ -159,7 +173,7 @@ def asks(dispatcher: Dispatcher, name: str, a: int, b: int, **more: object) -> s
 def test_cost_is_the_added_drive_home_included() -> None:
     dispatcher, clock = street_day()
     clock.advance_to(at("08:00"))
-    place = dispatcher.travel_times.network.place
+    place = partial(node, dispatcher.travel_times.network)
     quote = dispatcher.quote(a_request(origin=place(2), destination=place(5)))
     assert quote.offers[0].cost_ms == 10 * MINUTE  # 2 there, 3 with the rider, 5 back to the depot
 
@@ -183,11 +197,11 @@ def test_a_party_must_fit_some_layout(party: Resources, reason: str | None) -> N
 def test_full_vehicle_refuses_with_that_reason() -> None:
     """The first rider's pickup is committed, so the second could only come aboard while the one seat is taken."""
     network = a_street(10, 60)
-    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0), seats=1)], SERVICE, now="07:00")
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0), seats=1)], SERVICE, now="07:00")
     requests = [
-        a_request("r1", origin=network.place(0), destination=network.place(9), placed="07:00"),
+        a_request("r1", origin=node(network, 0), destination=node(network, 9), placed="07:00"),
         a_request(
-            "r2", origin=network.place(1), destination=network.place(8), departs="08:00", pickup=("08:00", "08:06")
+            "r2", origin=node(network, 1), destination=node(network, 8), departs="08:00", pickup=("08:00", "08:06")
         ),
     ]
     answers = list(Day(dispatcher, clock, requests).steps())
@@ -217,7 +231,7 @@ def test_nobody_rides_through_a_break() -> None:
 
 def test_refusal_names_the_nearest_feasible_time_and_it_is_feasible() -> None:
     dispatcher, _ = street_day(shift=("09:00", "12:00"))
-    place = dispatcher.travel_times.network.place
+    place = partial(node, dispatcher.travel_times.network)
     refusal = dispatcher.quote(a_request("r1", origin=place(2), destination=place(4), placed="07:00")).refusal
     assert refusal is not None
     assert refusal.nearest == at("08:45")  # 09:02 is the first pickup, 20 minutes of wait: 08:42, on the grid 08:45
@@ -226,7 +240,7 @@ def test_refusal_names_the_nearest_feasible_time_and_it_is_feasible() -> None:
 
 def test_a_wished_arrival_is_met_within_the_margin() -> None:
     dispatcher, _ = street_day()
-    place = dispatcher.travel_times.network.place
+    place = partial(node, dispatcher.travel_times.network)
     offer = dispatcher.quote(
         a_request("r1", origin=place(2), destination=place(6), departs=None, arrives="09:00", placed="07:00")
     ).offers[0]
@@ -237,9 +251,9 @@ def test_a_wished_arrival_is_met_within_the_margin() -> None:
 def test_locked_stop_keeps_place_and_time() -> None:
     """A rider on the way asks 30 s before the committed pickup of another: served, but only after that pickup."""
     network = a_street(10, 60)
-    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0))], SERVICE, now="07:00")
-    early = a_request("r1", origin=network.place(3), destination=network.place(6), placed="07:00")
-    late = a_request("r2", origin=network.place(2), destination=network.place(6), departs="07:59")
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0))], SERVICE, now="07:00")
+    early = a_request("r1", origin=node(network, 3), destination=node(network, 6), placed="07:00")
+    late = a_request("r2", origin=node(network, 2), destination=node(network, 6), departs="07:59")
     late = replace(late, placed_at=at("07:59") + 30_000, earliest_pickup=at("07:59") + 30_000)
     list(Day(dispatcher, clock, [early, late]).steps())
     pickups = [(e.request_id, e.time) for e in dispatcher.events if e.kind == "pickup_started"]
@@ -251,7 +265,7 @@ def test_an_offer_goes_stale_when_the_plan_moves() -> None:
     from noriai_engine.model.errors import StaleOfferError
 
     dispatcher, _ = street_day()
-    place = dispatcher.travel_times.network.place
+    place = partial(node, dispatcher.travel_times.network)
     first = dispatcher.quote(a_request("r1", origin=place(1), destination=place(4), placed="07:00")).offers[0]
     second = dispatcher.quote(a_request("r2", origin=place(2), destination=place(5), placed="07:00")).offers[0]
     dispatcher.commit(first)
@@ -265,12 +279,12 @@ def test_an_offer_taken_late_is_kept_or_called_stale_never_broken() -> None:
 
     network = a_street(10, 60)
     for seconds_later, kept in ((0, True), (30, True), (330, False)):
-        dispatcher, clock = a_dispatcher(network, [a_vehicle(place=network.place(0))], SERVICE, now="07:00")
-        early = a_request("r1", origin=network.place(1), destination=network.place(9), departs="07:01", placed="07:00")
+        dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0))], SERVICE, now="07:00")
+        early = a_request("r1", origin=node(network, 1), destination=node(network, 9), departs="07:01", placed="07:00")
         dispatcher.commit(dispatcher.quote(early).offers[0])
         dispatcher.depart(0)
         clock.advance_to(at("07:00") + 10_000)
-        late = a_request("r2", origin=network.place(2), destination=network.place(5), departs="07:00", placed="07:00",
+        late = a_request("r2", origin=node(network, 2), destination=node(network, 5), departs="07:00", placed="07:00",
                          pickup=("07:00", "07:04"))  # fmt: skip
         quote = dispatcher.quote(late)
         before = dispatcher.plan(0).version
@@ -312,16 +326,16 @@ def test_service_rules_refuse_with_their_reason(request_: dict[str, object], rea
         max_ride_ms=int(request_.pop("max_ride", 60)) * MINUTE,  # type: ignore[call-overload]
     )
     now, request_ = str(request_.pop("now", "07:00")), {"placed": "07:00"} | request_
-    dispatcher, _ = a_dispatcher(network, [a_vehicle(place=network.place(0))], service, now=now)
+    dispatcher, _ = a_dispatcher(network, [a_vehicle(place=node(network, 0))], service, now=now)
     assert asks(dispatcher, "r1", 1, 9, **request_) == reason
 
 
 def test_offers_of_several_operators_cheapest_first() -> None:
     network = a_street(10, 60)
-    vehicles = [a_vehicle("far", place=network.place(9), operator="a"), a_vehicle("near", place=network.place(1), operator="b"),
-                a_vehicle("also-near", place=network.place(1), operator="b")]  # fmt: skip
+    vehicles = [a_vehicle("far", place=node(network, 9), operator="a"), a_vehicle("near", place=node(network, 1), operator="b"),
+                a_vehicle("also-near", place=node(network, 1), operator="b")]  # fmt: skip
     dispatcher, _ = a_dispatcher(network, vehicles, SERVICE, now="07:00")
-    place = network.place
+    place = partial(node, network)
     quote = dispatcher.quote(a_request("r1", origin=place(1), destination=place(3), placed="07:00"))
     assert [offer.vehicle_id for offer in quote.offers] == ["near", "far"]
     dispatcher.commit(quote.offers[1])

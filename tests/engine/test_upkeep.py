@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from itertools import pairwise
+
 import numpy as np
-from builders import LAYOUTS, SERVICE, a_dispatcher, a_random_town, a_vehicle, random_requests
+from builders import LAYOUTS, SERVICE, a_dispatcher, a_random_town, a_street_town, a_vehicle, random_requests, somewhere
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from naive.roads import Times
 from naive.schedule import earliest_begins
 
 from noriai_engine.model import Plan, Resources
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.roads.bridges import to_networkx
 from noriai_engine.world.day import Day
 
 
@@ -48,11 +49,12 @@ def loads_fit(plan: Plan, party: dict[str, Resources], layouts: tuple[Resources,
 @given(seed=st.integers(0, 10_000))
 def test_plans_equal_a_full_recompute_after_every_request(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network = a_random_town(rng, int(rng.integers(4, 20)))
-    times = dict(nx.all_pairs_dijkstra_path_length(to_networkx(network), weight="ms"))
+    make = a_random_town if seed % 2 else a_street_town
+    network = make(rng, int(rng.integers(4, 20)))
+    times = Times(network)
     vehicles = [
         a_vehicle(
-            f"v{k}", place=network.place(int(rng.integers(network.node_count))), layouts=LAYOUTS[k % len(LAYOUTS)],
+            f"v{k}", place=somewhere(network, rng), layouts=LAYOUTS[k % len(LAYOUTS)],
             shift=("07:30", "10:30"), breaks=(("08:15", "09:00", 15), ("09:20", "10:00", 5)),
         )
         for k in range(2)
@@ -69,8 +71,8 @@ def test_plans_equal_a_full_recompute_after_every_request(seed: int) -> None:
                 continue  # its shift is over
             in_order_and_once(plan)
             loads_fit(plan, {str(r): p for r, p in party.items()}, vehicle.layouts)
-            stops = [activity.stop.node for activity in plan.activities]
-            assert [a.drive_ms for a in plan.activities[1:]] == [times[a][b] for a, b in nx.utils.pairwise(stops)]
+            stops = [activity.stop.spot for activity in plan.activities]
+            assert [a.drive_ms for a in plan.activities[1:]] == [times[a][b] for a, b in pairwise(stops)]
             begins = [activity.begin for activity in plan.activities]
             assert begins[1:] == earliest_begins(plan, clock.now(), max_ride, times)[1:], f"seed {seed}"
             assert all(a.earliest <= a.begin <= a.latest for a in plan.activities[1:])
@@ -81,12 +83,12 @@ def test_blocks_that_are_full_move_and_keep_their_rows() -> None:
 
     plans = empty_plans(3, 4, 3)
     plans.count[1] = 4
-    plans.node[4:8] = [5, 6, 7, 8]
+    plans.state[4:8] = [5, 6, 7, 8]
     plans.load[4:8, 0] = [1, 2, 3, 4]
     grown = with_room(plans, 1, 9)
     first = int(grown.first[1])
     assert grown.room[1] >= 9
-    assert grown.node[first : first + 4].tolist() == [5, 6, 7, 8]
+    assert grown.state[first : first + 4].tolist() == [5, 6, 7, 8]
     assert grown.load[first : first + 4, 0].tolist() == [1, 2, 3, 4]
-    assert len({name: len(getattr(grown, name)) for name in ("node", "kind", "begin", "load")}.values()) == 4
+    assert len({name: len(getattr(grown, name)) for name in ("state", "kind", "begin", "load")}.values()) == 4
     assert with_room(grown, 0, 4) is grown

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import networkx as nx
+from naive.roads import Times
 
-from noriai_engine.model import Plan, Resources
+from noriai_engine.model import Plan, Resources, Spot
 from noriai_engine.model.plan import ActivityKind
 
 
@@ -19,7 +20,7 @@ from noriai_engine.model.plan import ActivityKind
 class Row:
     """One row of a sequence: where, when it may begin, how long it lasts, how the load changes."""
 
-    node: int
+    spot: Spot
     earliest: int
     latest: int
     service: int
@@ -54,7 +55,7 @@ def rows_of(plan: Plan, fleet: Fleet) -> list[Row]:
         party = fleet.party[activity.request_id] if activity.request_id else Resources()
         rows.append(
             Row(
-                activity.stop.node, activity.earliest, activity.latest, activity.service_ms,
+                activity.stop.spot, activity.earliest, activity.latest, activity.service_ms,
                 tuple(sign * x for x in party.as_tuple()), activity.kind == ActivityKind.BREAK,  # type: ignore[arg-type]
                 activity.request_id, activity.kind == ActivityKind.PICKUP, activity.locked,
             )
@@ -63,7 +64,7 @@ def rows_of(plan: Plan, fleet: Fleet) -> list[Row]:
 
 
 def best_insertion(
-    plan: Plan, fleet: Fleet, layouts: tuple[Resources, ...], task: Task, times: dict[int, dict[int, int]], now: int
+    plan: Plan, fleet: Fleet, layouts: tuple[Resources, ...], task: Task, times: Times, now: int
 ) -> tuple[int, int, int] | None:
     """(added driving, row before the pickup, row before the dropoff), the least of all; None if none is feasible."""
     rows = rows_of(plan, fleet)
@@ -80,8 +81,8 @@ def best_insertion(
     return min(candidates, default=None)
 
 
-def driving(rows: list[Row], times: dict[int, dict[int, int]]) -> int:
-    return sum(times[a.node][b.node] for a, b in pairwise(rows))
+def driving(rows: list[Row], times: Times) -> int:
+    return sum(times[a.spot][b.spot] for a, b in pairwise(rows))
 
 
 def capacity_holds(rows: list[Row], aboard: Resources, layouts: tuple[Resources, ...]) -> bool:
@@ -95,7 +96,7 @@ def capacity_holds(rows: list[Row], aboard: Resources, layouts: tuple[Resources,
     return True
 
 
-def times_hold(rows: list[Row], start: int, limits: dict[str, int], times: dict[int, dict[int, int]]) -> bool:
+def times_hold(rows: list[Row], start: int, limits: dict[str, int], times: Times) -> bool:
     """An edge u -> v of weight w says b(v) <= b(u) + w; "zero" is the beginning of time."""
     graph = nx.DiGraph()
 
@@ -106,7 +107,7 @@ def times_hold(rows: list[Row], start: int, limits: dict[str, int], times: dict[
     at_most("zero", 0, start)
     at_most(0, "zero", -start)
     for k in range(1, len(rows)):
-        at_most(k, k - 1, -((rows[k - 1].service if k > 1 else 0) + times[rows[k - 1].node][rows[k].node]))
+        at_most(k, k - 1, -((rows[k - 1].service if k > 1 else 0) + times[rows[k - 1].spot][rows[k].spot]))
         at_most("zero", k, rows[k].latest)
         at_most(k, "zero", -rows[k].earliest)
     boarded = {row.rider: k for k, row in enumerate(rows) if row.is_pickup}

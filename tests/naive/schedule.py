@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from naive.roads import Times
+
 from noriai_engine.model import Plan
 from noriai_engine.model.plan import ActivityKind
 
 
-def earliest_begins(plan: Plan, now: int, max_ride: dict[str, int], times: dict[int, dict[int, int]]) -> list[int]:
+def earliest_begins(plan: Plan, now: int, max_ride: dict[str, int], times: Times) -> list[int]:
     """Least begins of all activities: after the drive, not before the window, no ride too long."""
     rows = plan.activities
     begins = [max(rows[0].begin, now), *(row.earliest for row in rows[1:])]
@@ -16,7 +18,7 @@ def earliest_begins(plan: Plan, now: int, max_ride: dict[str, int], times: dict[
         moved = False
         for k in range(1, len(rows)):
             service = rows[k - 1].service_ms if k > 1 else 0
-            soonest = begins[k - 1] + service + times[rows[k - 1].stop.node][rows[k].stop.node]
+            soonest = begins[k - 1] + service + times[rows[k - 1].stop.spot][rows[k].stop.spot]
             if soonest > begins[k]:
                 begins[k], moved = soonest, True
             pickup = pickups.get(rows[k].request_id) if rows[k].kind == ActivityKind.DROPOFF else None

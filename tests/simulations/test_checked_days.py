@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import a_random_town, a_region_draft, a_scenario_text, a_street, with_trips
+from builders import a_region_draft, a_scenario_text, a_street_town, somewhere, with_trips
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 from noriai_engine.checker import check_run
 from noriai_engine.regions import write_region
 from noriai_engine.roads import RoadNetwork
+from noriai_engine.roads.assemble import assemble
+from noriai_engine.roads.bridges import streets_of_links
+from noriai_engine.roads.profiles import PROFILES
 from noriai_simulations.scenario import load_scenario
 from noriai_simulations.simulate import simulate, write_result
 
@@ -48,7 +51,7 @@ def run_in(folder: Path, text: str, name: str = "run") -> Path:
 def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
     """Mixed fleets with breaks, folding seats, pre-booked and immediate riders, every kind of limit in turn."""
     rng = np.random.default_rng(seed)
-    network = a_random_town(rng, int(rng.integers(4, 40)))
+    network = a_street_town(rng, int(rng.integers(4, 40)))
     text = a_scenario_text("town", requests=int(rng.integers(1, 120)), seed=seed)
     for line in service.splitlines():
         key = line.split(" = ")[0]
@@ -57,7 +60,7 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_region(a_region_draft(network), folder / "town")
-        places = [network.place(int(k)) for k in rng.choice(network.node_count, min(4, network.node_count), False)]
+        places = [somewhere(network, rng) for _ in range(4)]
         rows = "\n".join(f"{p.lon},{p.lat},Stop {k}" for k, p in enumerate(places))
         (folder / "stops.csv").write_text(f"lon,lat,name\n{rows}\n", encoding="utf-8")
         report = check_run(run_in(folder, text), folder / "town")
@@ -77,7 +80,7 @@ def random_trips(network: RoadNetwork, rng: np.random.Generator, count: int) -> 
 
     for k in range(count):
         minute = int(rng.integers(6 * 60, 20 * 60))
-        places = [network.place(int(n)) for n in rng.integers(0, network.node_count, 2)]
+        places = [somewhere(network, rng) for _ in range(2)]
         off = 0.01 if rng.random() < 0.05 else 0.0005
         ends = [f"{p.lon + rng.normal(0, off):.6f},{p.lat + rng.normal(0, off):.6f}" for p in places]
         by_arrival = rng.random() < 0.3
@@ -100,7 +103,7 @@ def random_trips(network: RoadNetwork, rng: np.random.Generator, count: int) -> 
 
 def checked_trips(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network = a_random_town(rng, int(rng.integers(4, 40)))
+    network = a_street_town(rng, int(rng.integers(4, 40)))
     text = with_trips(a_scenario_text("town", seed=seed))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -203,14 +206,20 @@ def test_manhattan_trips_with_a_small_fleet_are_clean(tmp_path: Path) -> None:
 
 def test_paths_of_many_nodes(tmp_path: Path) -> None:
     """Legs over more nodes than the first buffers hold, with riders asking while vehicles are on them."""
-    network = a_street(700, 20)
+    places = [(137.0 + 0.001 * k, 36.0) for k in range(700)]
+    links = [
+        (a, b, 20_000, 90_000, "residential", "", [])
+        for k in range(699) for a, b in ((k, k + 1), (k + 1, k))
+    ]  # fmt: skip
+    network, _ = assemble(streets_of_links(np.arange(700), places, links), PROFILES["taxi"], left_hand=True)
     write_region(a_region_draft(network), tmp_path / "town")
-    text = a_scenario_text("town", requests=80).replace("max_ride_min = 60", "max_ride_min = 400")
+    text = a_scenario_text("town", requests=80).replace("max_ride_min = 60", "max_ride_min = 900")
+    text = text.replace("max_wait_min = 20", "max_wait_min = 500")
     folder = run_in(tmp_path, text.replace("typical_km = 6", "typical_km = 100"))
     assert check_run(folder, tmp_path / "town").ok
     import pyarrow.parquet as pq
 
-    assert max(len(nodes.split()) for nodes in pq.read_table(folder / "legs.parquet")["nodes"].to_pylist()) > 256
+    assert max(len(way.split()) for way in pq.read_table(folder / "legs.parquet")["states"].to_pylist()) > 256
 
 
 def test_service_area_refuses_what_lies_outside(rural: Path, tmp_path: Path) -> None:

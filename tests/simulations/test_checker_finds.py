@@ -47,8 +47,14 @@ def wrong_direct(rows: Rows) -> None:
     detail(first(rows, "booking_accepted"), direct_ms=1)
 
 
-def other_node(rows: Rows) -> None:
-    detail(first(rows, "booking_accepted"), origin_node=0)
+def other_street(rows: Rows) -> None:
+    detail(first(rows, "booking_accepted"), origin=[0, 0])
+
+
+def along_the_street(rows: Rows) -> None:
+    booked = first(rows, "booking_accepted")
+    state, offset = json.loads(booked["details"])["origin"]
+    detail(booked, origin=[state, offset + 3_000])
 
 
 def lost_rider(rows: Rows) -> None:
@@ -93,8 +99,9 @@ def false_reason(rows: Rows) -> None:
 
 
 def teleport(rows: Rows) -> None:
-    nodes = rows[5]["nodes"].split()
-    rows[5]["nodes"] = " ".join([nodes[0], *nodes[3:]])
+    leg = next(row for row in rows if len(row["states"].split()) > 3)
+    states = leg["states"].split()
+    leg["states"] = " ".join([states[0], *states[3:]])
 
 
 def slow_leg(rows: Rows) -> None:
@@ -141,7 +148,8 @@ LIES: list[tuple[str, Callable[[Rows], None], str]] = [
     ("events", late_pickup, "promise"),
     ("events", longer_ride, "ride limit"),
     ("events", wrong_direct, "travel time"),
-    ("events", other_node, "place"),
+    ("events", other_street, "place"),
+    ("events", along_the_street, "place"),
     ("events", lost_rider, "partition"),
     ("events", swapped_vehicle, "partition"),
     ("events", time_travel, "log"),

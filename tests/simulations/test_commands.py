@@ -327,7 +327,7 @@ def an_unknown_zone(path: Path) -> list[object]:
 
 BAD_BUILDS = [
     (a_corrupt_pbf, "cannot be read as OSM"), (a_text_as_pbf, "cannot be read as OSM"), (a_cut_gz, "cannot be read"),
-    (a_map_without_roads, "no drivable road"), (a_one_way_out, "connected both ways"),
+    (a_map_without_roads, "no road for the profile"), (a_one_way_out, "connected both ways"),
     (a_boundary_elsewhere, "inside the boundary"), (a_boundary_of_nothing, "no polygon"),
     (a_boundary_that_is_no_json, "GeoJSON"), (a_feed_that_is_no_zip, "not a readable zip"),
     (a_negative_population, "row 2, column population"), (an_empty_population, "nobody lives"),
@@ -359,7 +359,7 @@ def test_damaged_bundle_is_told(rural: Path, tmp_path: Path, capsys: pytest.Capt
     assert noriai("region", "info", copy) == 2
     assert "checksum" in capsys.readouterr().err
     toml = (rural / "region.toml").read_text()
-    (copy / "region.toml").write_text(toml.replace('format_version = "1.0"', 'format_version = "9.0"'))
+    (copy / "region.toml").write_text(toml.replace('format_version = "2.0"', 'format_version = "9.0"'))
     assert noriai("region", "info", copy) == 2
     assert "format 9.0" in capsys.readouterr().err
 

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from noriai_engine.model import InputError
+from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.regions import open_region, write_region
 from noriai_engine.roads import TravelTimes
+from noriai_engine.roads.bridges import to_sparse
+from noriai_engine.roads.snapper import Snapper
 from noriai_engine.world.rural import RuralParams, rural_region
 from noriai_simulations import shipped
 from noriai_simulations.region_build.build import BuildOptions, build_region
@@ -33,24 +36,21 @@ def tree(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", EXTRACTS)
 def test_every_extract_builds_and_routes_exactly(shared: Path, tmp_path: Path, name: str) -> None:
-    """Travel times equal scipy's Dijkstra on the raw arcs for 3 sources x all nodes; the driving side is the country's."""
-    from scipy.sparse import csr_matrix
+    """Times between states equal scipy's Dijkstra on the bundle's turns, for 3 sources x all states."""
     from scipy.sparse.csgraph import dijkstra
 
     told: list[str] = []
     build_region(BuildOptions(out=tmp_path / "r", osm=shared / "osm" / name), told.append)
     region = open_region(tmp_path / "r")
     region.verify()
-    network = region.network
     assert region.driving_side == ("left" if name[:2] in LEFT else "right")
     assert any("dropped" in line for line in told)
-    graph = csr_matrix(
-        (network.arc_ms.astype(float), (network.arc_tail, network.arc_head)), shape=(network.node_count,) * 2
-    )
-    sources = np.linspace(0, network.node_count - 1, 3).astype(int)
-    times = TravelTimes(network)
-    for source, expected in zip(sources, dijkstra(graph, indices=sources), strict=True):
-        assert times.from_node(int(source)).tolist() == expected.astype(int).tolist()
+    times = TravelTimes(region.network)
+    sources = np.linspace(0, region.network.arc_count - 1, 3).astype(np.int32)
+    expected = dijkstra(to_sparse(times.graph), indices=sources)
+    expected[np.isinf(expected)] = FOREVER_MS
+    found = times.metric.oracle.matrix(sources, np.arange(times.graph.state_count, dtype=np.int32))
+    assert np.array_equal(found, expected.astype(np.int32))
 
 
 def test_niikawa_with_its_nine_feeds(shared: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_every_seed_makes_a_connected_town(seed: int) -> None:
     draft = rural_region(seed, RuralParams(villages=2 + seed % 20, people=100, valley_km=3.0 + seed))
     assert draft.network.node_count > 50
     assert draft.population is not None
-    _, metres = draft.network.nearest_nodes(draft.population.lon, draft.population.lat)
+    metres = Snapper(draft.network).snap(draft.population.lon, draft.population.lat).metres
     assert metres.max() < 1.0
 
 

@@ -57,7 +57,7 @@ def test_report_draws_the_run_it_speaks_of(rural_run: Path) -> None:
     segments = np.frombuffer(zlib.decompress(base64.b64decode(document["timeline"]["segments"])), "<i4").reshape(-1, 5)  # type: ignore[index]
     assert (segments[:, 3] == 0).sum() == legs.num_rows
     flow = np.frombuffer(zlib.decompress(base64.b64decode(document["map"]["flow"])), "<i4")  # type: ignore[index]
-    assert flow.sum() == sum(len(nodes.split()) - 1 for nodes in legs["nodes"].to_pylist())
+    assert flow.sum() == sum(len(way.split()) for way in legs["states"].to_pylist())
     kpis = json.loads((rural_run / "kpis.json").read_text())["kpis"]
     html = (rural_run / "report.html").read_text(encoding="utf-8")
     assert f"{kpis['service_rate']['value']:,.1f} " in html

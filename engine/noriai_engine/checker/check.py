@@ -5,14 +5,15 @@ from pathlib import Path
 
 from noriai_engine.checker.figures import check_kpis
 from noriai_engine.checker.load import CheckError, Roads, RowDict, Run, load_roads, load_run
+from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.riders import check_promises, check_refusals, check_stories
-from noriai_engine.checker.shortest import fastest, nearest_distances
+from noriai_engine.checker.shortest import Way, fastest
 from noriai_engine.checker.vehicles import check_legs, check_locks, check_vehicle
 
 __all__ = ["CheckError", "check_run"]
 
-SCHEMA = "noriai-run/1"
+SCHEMA = "noriai-run/2"
 
 
 def check_run(folder: Path, region: Path) -> CheckReport:
@@ -30,14 +31,14 @@ def _judge(folder: Path, region: Path) -> CheckReport:
     if run.meta.get("schema") != SCHEMA:
         raise CheckError(f"{folder}/run.json: schema {run.meta.get('schema')!r}; this checker judges {SCHEMA}")
     roads = load_roads(region, run.meta["region"]["checksum"])
-    report = CheckReport()
+    streets, report = Streets(roads), CheckReport()
     check_log(run, report)
     served = check_stories(run, report)
     times = fastest(roads, _pairs(run, served))
-    check_promises(run, roads, served, times, report)
-    check_refusals(run, roads, report)
+    check_promises(run, streets, served, times, report)
+    check_refusals(run, streets, report)
     check_legs(run, roads, times, report)
-    check_vehicles(run, roads, report)
+    check_vehicles(run, roads, streets, report)
     check_locks(run, report)
     check_kpis(run, served, times, report)
     return report
@@ -53,7 +54,7 @@ def check_log(run: Run, report: CheckReport) -> None:
     report.expect(not run.duplicates, "log", "ids", f"given twice: {run.duplicates[:5]}")
 
 
-def check_vehicles(run: Run, roads: Roads, report: CheckReport) -> None:
+def check_vehicles(run: Run, roads: Roads, streets: Streets, report: CheckReport) -> None:
     events: dict[str, list[RowDict]] = {name: [] for name in run.vehicles}
     legs: dict[str, list[RowDict]] = {name: [] for name in run.vehicles}
     for event in run.events:
@@ -64,16 +65,15 @@ def check_vehicles(run: Run, roads: Roads, report: CheckReport) -> None:
     for leg in run.legs:
         if report.expect(leg["vehicle_id"] in legs, "partition", leg["vehicle_id"], "is no vehicle of this run"):
             legs[leg["vehicle_id"]].append(leg)
-    names = list(run.vehicles)
-    starts = [next((e["node"] for e in events[name] if e["kind"] == "shift_started"), -1) for name in names]
-    depots = [(run.vehicles[name]["depot_lon"], run.vehicles[name]["depot_lat"]) for name in names]
-    for name, (nearest, given) in zip(names, nearest_distances(roads, depots, starts), strict=True):
-        check_vehicle(run, run.vehicles[name], events[name], legs[name], given - nearest, report)
+    for name, vehicle in run.vehicles.items():
+        start = next((e["spot"] for e in events[name] if e["kind"] == "shift_started"), None)
+        depot = streets.find(vehicle["depot_lon"], vehicle["depot_lat"], start)
+        check_vehicle(run, vehicle, events[name], legs[name], depot, roads.state_arc, report)
 
 
-def _pairs(run: Run, served: dict[str, dict[str, RowDict]]) -> set[tuple[int, int]]:
-    pairs = {(leg["from_node"], leg["to_node"]) for leg in run.legs}
+def _pairs(run: Run, served: dict[str, dict[str, RowDict]]) -> set[Way]:
+    pairs = {(leg["from_spot"], leg["to_spot"], leg["diverted"]) for leg in run.legs}
     for story in served.values():
         promise = json.loads(story["booking_accepted"]["details"])
-        pairs.add((promise["origin_node"], promise["destination_node"]))
+        pairs.add((tuple(promise["origin"]), tuple(promise["destination"]), False))
     return pairs

@@ -6,12 +6,13 @@ from typing import Any
 
 from noriai_engine.checker.load import RowDict, Run
 from noriai_engine.checker.report import CheckReport
+from noriai_engine.checker.shortest import Times
 
 
 def check_kpis(
     run: Run,
     served: dict[str, dict[str, RowDict]],
-    times: dict[tuple[int, int], tuple[int, int]],
+    times: Times,
     report: CheckReport,
 ) -> None:
     """Every figure in kpis.json equals the recount to its last digit; the map's lines equal the legs."""
@@ -50,9 +51,7 @@ def _rounded(top: int, bottom: int, scale: Fraction = Fraction(1)) -> float | No
     return None if bottom == 0 else float(round(Fraction(top, bottom) * scale, 3))
 
 
-def _recount(
-    run: Run, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]]
-) -> dict[str, tuple[Any, int]]:
+def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> dict[str, tuple[Any, int]]:
     """Value and denominator of every figure."""
     minute, hour, km = Fraction(1, 60_000), Fraction(1, 3_600_000), Fraction(1, 1_000_000)
     waits, rides, directs, on_time, timed, riders = [], [], [], 0, 0, 0
@@ -66,7 +65,7 @@ def _recount(
             waits.append(story["pickup_started"]["time_ms"] - request["earliest_pickup_ms"])
         rides.append(story["dropoff_started"]["time_ms"] - story["picked_up"]["time_ms"])
         promise = json.loads(story["booking_accepted"]["details"])
-        directs.append(times[promise["origin_node"], promise["destination_node"]][0])
+        directs.append(times[tuple(promise["origin"]), tuple(promise["destination"]), False][0])
     chairs = {name for name, request in run.requests.items() if request["wheelchairs"] > 0}
     driven = sum(leg["distance_mm"] for leg in run.legs)
     crews = [(leg, json.loads(leg["requests"])) for leg in run.legs]

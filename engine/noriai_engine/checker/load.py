@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 RowDict = dict[str, Any]
+Spot = tuple[int, int]
+"""A state (a directed street) and how far along it in ms."""
 
 
 class CheckError(ValueError):
@@ -35,23 +37,37 @@ class Run:
 
 @dataclass(frozen=True)
 class Roads:
-    """The region's road arrays."""
+    """The region's road arrays (docs/region-bundle.md), integers widened."""
 
-    lon: npt.NDArray[np.float64]
-    lat: npt.NDArray[np.float64]
-    tail: npt.NDArray[np.int64]
-    head: npt.NDArray[np.int64]
-    ms: npt.NDArray[np.int64]
-    mm: npt.NDArray[np.int64]
+    point_lon: npt.NDArray[np.float64]
+    point_lat: npt.NDArray[np.float64]
+    street_first: npt.NDArray[np.int64]
+    street_class: npt.NDArray[np.int64]
+    street_flags: npt.NDArray[np.int64]
+    arc_street: npt.NDArray[np.int64]
+    arc_reversed: npt.NDArray[np.int64]
+    arc_ms: npt.NDArray[np.int64]
+    arc_mm: npt.NDArray[np.int64]
+    state_arc: npt.NDArray[np.int64]
+    turn_source: npt.NDArray[np.int64]
+    turn_target: npt.NDArray[np.int64]
+    turn_ms: npt.NDArray[np.int64]
+    driving_side: str
 
 
 def load_run(folder: Path) -> Run:
     """Raises CheckError naming the file that is missing or unreadable."""
     requests, vehicles = _rows(folder / "requests.parquet"), _rows(folder / "vehicles.parquet")
+    events, legs = _rows(folder / "events.parquet"), _rows(folder / "legs.parquet")
+    for event in events:
+        event["spot"] = None if event["state"] is None else (event["state"], event["offset_ms"])
+    for leg in legs:
+        for end in ("from", "to"):
+            leg[f"{end}_spot"] = (leg[f"{end}_state"], leg[f"{end}_offset_ms"])
     twice = [str(r["request_id"]) for r in requests] + [f"vehicle {v['vehicle_id']}" for v in vehicles]
     return Run(
         folder, _json(folder / "run.json"), {r["request_id"]: r for r in requests},
-        {v["vehicle_id"]: v for v in vehicles}, _rows(folder / "events.parquet"), _rows(folder / "legs.parquet"),
+        {v["vehicle_id"]: v for v in vehicles}, events, legs,
         _rows(folder / "stops.parquet") if (folder / "stops.parquet").exists() else [],
         _json(folder / "kpis.json"), _json(folder / "plan.geojson"), sorted({x for x in twice if twice.count(x) > 1})
         if len(set(twice)) < len(twice) else [],
@@ -66,15 +82,21 @@ def load_roads(folder: Path, checksum: str) -> Roads:
     raw = file.read_bytes()
     if hashlib.sha256(raw).hexdigest() != checksum:
         raise CheckError(f"{folder}: this is not the region the run was made with (checksum differs)")
-    for name, digest in tomllib.loads(raw.decode("utf-8"))["files"].items():
+    region = tomllib.loads(raw.decode("utf-8"))
+    for name, digest in region["files"].items():
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
             raise CheckError(f"{folder / name}: differs from its checksum")
 
-    def array(name: str) -> Any:
-        return np.load(folder / "roads" / f"{name}.npy")
+    def ints(name: str) -> Any:
+        return np.load(folder / "roads" / f"{name}.npy").astype(np.int64)
 
-    ints = [array(name).astype(np.int64) for name in ("arc_tail", "arc_head", "arc_ms", "arc_mm")]
-    return Roads(array("node_lon"), array("node_lat"), *ints)
+    points = [np.load(folder / "roads" / f"point_{axis}.npy") for axis in ("lon", "lat")]
+    names = ("street_first", "street_class", "street_flags", "arc_street", "arc_reversed", "arc_ms", "state_arc",
+             "turn_source", "turn_target", "turn_ms")  # fmt: skip
+    return Roads(
+        point_lon=points[0], point_lat=points[1], arc_mm=ints("street_mm")[ints("arc_street")],
+        driving_side=region["driving_side"], **{name: ints(name) for name in names},
+    )  # fmt: skip
 
 
 def _json(path: Path) -> RowDict:

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from noriai_engine.checker.load import Roads, RowDict, Run
+from noriai_engine.checker.load import RowDict, Run, Spot
+from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
-from noriai_engine.checker.shortest import nearest_distances
+from noriai_engine.checker.shortest import Times
 
 SERVED = [
     "request_received",
@@ -60,40 +61,34 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
 
 
 class Ends:
-    """Nodes and walks of both ends of a trip, worked out from coordinates alone."""
+    """Spots and walks of both ends of a trip, worked out from coordinates alone."""
 
-    def __init__(self, run: Run, roads: Roads) -> None:
+    def __init__(self, run: Run, streets: Streets) -> None:
         import shapely
 
-        self.service, self.roads, self.stops = run.meta["service"], roads, run.stops
+        self.service, self.streets, self.stops = run.meta["service"], streets, run.stops
         rings = self.service["area"]
         self.area = shapely.union_all([shapely.Polygon(ring) for ring in rings]) if rings else None
 
-    def judge(self, lon: float, lat: float, node: int) -> tuple[str | None, float, int]:
-        """(reason against this end, metres by which `node` is worse than the nearest, walk in ms)."""
+    def judge(self, lon: float, lat: float, spot: Spot | None = None) -> tuple[str | None, str, int]:
+        """(reason against this end, what is wrong with `spot` for it, walk in ms)."""
         import shapely
 
         if self.area is not None and not self.area.intersects(shapely.Point(lon, lat)):
-            return "area.outside", 0.0, 0
-        walk_ms = 0
+            return "area.outside", "", 0
+        walk_ms, places = 0, [(lon, lat)]
         if self.service["mode"] == "stops":
             metres = [_metres(lon, lat, stop["lon"], stop["lat"]) for stop in self.stops]
             if min(metres) > self.service["max_walk_m"]:
-                return "stops.too_far", 0.0, 0
+                return "stops.too_far", "", 0
             # Of stops equally near, the one the plan used is as good as any.
             near = [k for k, m in enumerate(metres) if m < min(metres) + 0.01]
-            best = min(near, key=lambda k: self._off(k, node))
-            walk_ms = int(np.ceil(metres[best] * 1e6 / self.service["walking_speed_mm_s"]))
-            lon, lat = self.stops[best]["lon"], self.stops[best]["lat"]
-        ((nearest, given),) = nearest_distances(self.roads, [(lon, lat)], [node])
-        if walk_ms == 0 and self.service["mode"] == "door" and nearest > self.service["max_snap_m"]:
-            return "place.off_network", 0.0, 0
-        return None, given - nearest, walk_ms
-
-    def _off(self, stop: int, node: int) -> float:
-        place = (self.stops[stop]["lon"], self.stops[stop]["lat"])
-        ((_, given),) = nearest_distances(self.roads, [place], [max(node, 0)])
-        return given
+            walk_ms = int(np.ceil(min(metres) * 1e6 / self.service["walking_speed_mm_s"]))
+            places = [(self.stops[k]["lon"], self.stops[k]["lat"]) for k in near]
+        found = min((self.streets.find(*place, spot) for place in places), key=lambda f: (f.worse_m, f.side))
+        if self.service["mode"] == "door" and found.nearest_m > self.service["max_snap_m"]:
+            return "place.off_network", "", 0
+        return None, found.side or (f"is {found.worse_m:.1f} m off its street" if found.worse_m else ""), walk_ms
 
 
 def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
@@ -103,21 +98,20 @@ def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
 
 
 def check_promises(
-    run: Run, roads: Roads, served: dict[str, dict[str, RowDict]], times: dict[tuple[int, int], tuple[int, int]],
-    report: CheckReport,
-) -> None:  # fmt: skip
-    """Every served request: nodes, limits and windows follow from request and service, and were kept."""
-    ends, service, day = Ends(run, roads), run.meta["service"], run.meta["day_start_ms"]
+    run: Run, streets: Streets, served: dict[str, dict[str, RowDict]], times: Times, report: CheckReport
+) -> None:
+    """Every served request: spots, limits and windows follow from request and service, and were kept."""
+    ends, service, day = Ends(run, streets), run.meta["service"], run.meta["day_start_ms"]
     for name, story in served.items():
         request = run.requests[name]
         promise = json.loads(story["booking_accepted"]["details"])
         walks = []
-        for end, key in (("origin", "origin_node"), ("destination", "destination_node")):
-            reason, off, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], promise[key])
+        for end in ("origin", "destination"):
+            reason, wrong, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], tuple(promise[end]))
             report.expect(reason is None, "area", name, f"{end} should have been refused: {reason}")
-            report.expect(off < 1.0, "place", name, f"{end} node {promise[key]} is {off:.1f} m worse than the nearest")
+            report.expect(not wrong, "place", name, f"{end} {promise[end]} {wrong}")
             walks.append(walk)
-        direct = times[promise["origin_node"], promise["destination_node"]][0]
+        direct = times[tuple(promise["origin"]), tuple(promise["destination"]), False][0]
         limit = min(
             service["max_ride_ms"],
             direct * service["detour_factor_permille"] // 1000 + service["detour_extra_ms"],
@@ -204,7 +198,7 @@ def _check_kept(
     chair = "wheelchair_" if request["wheelchairs"] else ""
     boarding = service[f"{chair}boarding_ms"] + request["extra_boarding_ms"]
     alighting = service[f"{chair}alighting_ms"] + request["extra_alighting_ms"]
-    nodes = {kind: event["node"] for kind, event in story.items()}
+    spots = {kind: event["spot"] for kind, event in story.items()}
     (p0, p1), (d0, d1) = promise["pickup"], promise["dropoff"]
     ride = at["dropoff_started"] - at["picked_up"]
     report.expect(
@@ -230,20 +224,21 @@ def _check_kept(
         f"alighting other than {alighting} ms",
     )
     report.expect(
-        nodes["pickup_started"] == promise["origin_node"] and nodes["dropoff_started"] == promise["destination_node"],
-        "place", name, f"boarded at {nodes['pickup_started']}, alighted at {nodes['dropoff_started']}",
+        spots["pickup_started"] == tuple(promise["origin"])
+        and spots["dropoff_started"] == tuple(promise["destination"]),
+        "place", name, f"boarded at {spots['pickup_started']}, alighted at {spots['dropoff_started']}",
     )  # fmt: skip
 
 
-def check_refusals(run: Run, roads: Roads, report: CheckReport) -> None:
+def check_refusals(run: Run, streets: Streets, report: CheckReport) -> None:
     """Refusals whose truth does not hang on the state of the fleet."""
-    ends = Ends(run, roads)
+    ends = Ends(run, streets)
     layouts = [json.loads(v["layouts"]) for v in run.vehicles.values()]
     for event in run.events:
         if event["kind"] != "request_refused" or event["request_id"] not in run.requests:
             continue
         request, reason = run.requests[event["request_id"]], event["reason"]
-        found = [ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], -1)[0] for end in ("origin", "destination")]
+        found = [ends.judge(request[f"{end}_lon"], request[f"{end}_lat"])[0] for end in ("origin", "destination")]
         first = next((x for x in found if x), None)
         if reason in STATIC_REASONS or first is not None:
             report.expect(reason == first, "reason", request["request_id"], f"refused for {reason}, found {first}")

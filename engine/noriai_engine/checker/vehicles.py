@@ -4,44 +4,46 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from noriai_engine.checker.load import Roads, RowDict, Run
+import numpy as np
+import numpy.typing as npt
+
+from noriai_engine.checker.load import Roads, RowDict, Run, Spot
+from noriai_engine.checker.places import Found
 from noriai_engine.checker.report import CheckReport
+from noriai_engine.checker.shortest import Times, along_mm
 
 STANDING = ("pickup", "dropoff", "break")
 STARTS = {"pickup_started": "picked_up", "dropoff_started": "dropped_off", "break_started": "break_ended"}
-Times = dict[tuple[int, int], tuple[int, int]]
 
 
 def check_legs(run: Run, roads: Roads, times: Times, report: CheckReport) -> None:
-    """Every leg runs over neighbouring nodes, in the fastest time and the shortest of fastest lengths."""
-    arcs: dict[tuple[int, int], tuple[int, int]] = {}
-    for tail, head, ms, mm in zip(*(x.tolist() for x in (roads.tail, roads.head, roads.ms, roads.mm)), strict=True):
-        arcs[tail, head] = min(arcs.get((tail, head), (1 << 60, 0)), (ms, mm))
+    """Every leg runs from street to street by turns that exist, in the fastest time and the shortest of fastest
+    lengths."""
+    columns = roads.turn_source.tolist(), roads.turn_target.tolist(), roads.turn_ms.tolist()
+    turns = {(a, b): ms for a, b, ms in zip(*columns, strict=True)}
+    ms_of, mm_of = roads.arc_ms[roads.state_arc].tolist(), roads.arc_mm[roads.state_arc].tolist()
     for number, leg in enumerate(run.legs):
         who = f"leg {number} of {leg['vehicle_id']}"
-        nodes = [int(node) for node in leg["nodes"].split()]
-        steps = [arcs.get(pair) for pair in pairwise(nodes)]
-        if not report.expect(None not in steps, "no teleport", who, "jumps between nodes that no street joins"):
+        states = [int(state) for state in leg["states"].split()]
+        steps = list(pairwise(states))
+        if not report.expect(all(s in turns for s in steps), "no teleport", who, "takes a turn that does not exist"):
             continue
-        ms, mm = sum(s[0] for s in steps if s), sum(s[1] for s in steps if s)
-        best = times[leg["from_node"], leg["to_node"]]
-        report.expect(
-            (nodes[0], nodes[-1]) == (leg["from_node"], leg["to_node"]),
-            "no teleport",
-            who,
-            "its path has other ends",
-        )
+        source, target = leg["from_spot"], leg["to_spot"]
+        ms = sum(ms_of[a] + turns[a, b] for a, b in steps) + target[1] - source[1]
+        mm = sum(mm_of[a] for a, _ in steps) + along_mm(roads, target) - along_mm(roads, source)
+        best = times[source, target, leg["diverted"]]
+        report.expect((states[0], states[-1]) == (source[0], target[0]), "no teleport", who, "its way has other ends")
         report.expect(
             leg["arrive_ms"] - leg["depart_ms"] == ms == best[0],
             "travel time",
             who,
-            f"drove {leg['arrive_ms'] - leg['depart_ms']} ms, its path takes {ms}, Dijkstra {best[0]}",
+            f"drove {leg['arrive_ms'] - leg['depart_ms']} ms, its way takes {ms}, Dijkstra {best[0]}",
         )
         report.expect(
             leg["distance_mm"] == mm == best[1],
             "distance",
             who,
-            f"says {leg['distance_mm']} mm, its path has {mm}, Dijkstra {best[1]}",
+            f"says {leg['distance_mm']} mm, its way has {mm}, Dijkstra {best[1]}",
         )
 
 
@@ -50,11 +52,17 @@ def check_vehicle(
     vehicle: RowDict,
     events: list[RowDict],
     legs: list[RowDict],
-    depot_off_m: float,
+    found: Found,
+    state_arc: npt.NDArray[np.int64],
     report: CheckReport,
 ) -> None:
     """One vehicle's day, walked through event by event beside its legs."""
     who = vehicle["vehicle_id"]
+
+    def same(one: Spot, other: Spot) -> bool:
+        """Two states of one street are one place: what sets them apart is how a vehicle came there."""
+        return int(state_arc[one[0]]) == int(state_arc[other[0]]) and one[1] == other[1]
+
     layouts = json.loads(vehicle["layouts"])
     moves = [event for event in events if event["kind"] not in ("booking_accepted", "plan_changed")]
     kinds = [event["kind"] for event in moves]
@@ -63,51 +71,53 @@ def check_vehicle(
         f"its day runs from {kinds[:1]} to {kinds[-1:]}",
     ):  # fmt: skip
         return
-    depot = moves[0]["node"]
-    report.expect(depot_off_m < 1.0, "shift", who, f"starts {depot_off_m:.1f} m farther than the depot's nearest node")
+    depot = moves[0]["spot"]
+    report.expect(found.worse_m == 0.0, "shift", who, f"starts {found.worse_m:.1f} m beside the depot's street")
+    report.expect(not found.side, "shift", who, f"its depot {found.side}")
     report.expect(moves[0]["time_ms"] == vehicle["shift_start_ms"], "shift", who, "starts at another time")
     report.expect(moves[-1]["time_ms"] <= vehicle["shift_end_ms"], "shift", who, "ends after its shift")
-    report.expect(moves[-1]["node"] == depot, "shift", who, "ends elsewhere than at the depot")
+    report.expect(moves[-1]["spot"] == depot, "shift", who, "ends elsewhere than at the depot")
 
     aboard: dict[str, list[int]] = {}
-    node, free_at, busy_with = depot, vehicle["shift_start_ms"], None
+    spot, free_at, busy_with = depot, vehicle["shift_start_ms"], None
     set_out = -1  # when it last left or turned; turned back on the spot, it arrives at once and drives no leg
     waiting_legs = list(reversed(legs))
     pauses: list[tuple[int, int]] = []
     for event in moves[1:]:
         now, kind = event["time_ms"], event["kind"]
         while waiting_legs and waiting_legs[-1]["arrive_ms"] <= now and kind != "vehicle_diverted":
-            node, free_at = _drive(who, waiting_legs.pop(), node, free_at, aboard, report)
+            spot, free_at = _drive(who, waiting_legs.pop(), spot, free_at, aboard, report)
         if kind == "vehicle_departed":
             report.expect(
-                busy_with is None and event["node"] == node,
+                busy_with is None and event["spot"] == spot,
                 "no teleport",
                 who,
-                f"departs from {event['node']}, stands at {node}",
+                f"departs from {event['spot']}, stands at {spot}",
             )
             set_out = now
         elif kind == "vehicle_diverted":
             set_out = json.loads(event["details"])["at"]
         elif kind == "vehicle_arrived":
             report.expect(
-                event["node"] == node and now in (free_at, set_out),
+                same(event["spot"], spot) and now in (free_at, set_out),
                 "no teleport",
                 who,
-                f"arrives at {event['node']}, is at {node}",
+                f"arrives at {event['spot']}, is at {spot}",
             )
+            spot = event["spot"]  # a vehicle that stands has no way behind it
         elif kind in STARTS:
             report.expect(
-                busy_with is None and event["node"] == node and free_at <= now,
+                busy_with is None and event["spot"] == spot and free_at <= now,
                 "no teleport",
                 who,
-                f"{kind} at {event['node']} at {now}, is at {node} from {free_at}",
+                f"{kind} at {event['spot']} at {now}, is at {spot} from {free_at}",
             )
             busy_with = (STARTS[kind], event["request_id"])
             free_at = now
             _board(run, who, event, aboard, layouts, report)
             if kind == "break_started":
                 report.expect(not aboard, "break", who, "starts with riders aboard")
-                report.expect(node == depot, "break", who, "is not at the depot")
+                report.expect(spot == depot, "break", who, "is not at the depot")
                 pauses.append((now, -1))
         elif kind in STARTS.values():
             report.expect(busy_with == (kind, event["request_id"]), "lifecycle", who, f"{kind} ends what has not begun")
@@ -118,19 +128,19 @@ def check_vehicle(
                 aboard.pop(event["request_id"], None)
         elif kind == "shift_ended":
             report.expect(not aboard, "capacity", who, f"ends its shift with {sorted(aboard)} aboard")
-            report.expect(event["node"] == node, "no teleport", who, f"ends at {event['node']}, is at {node}")
+            report.expect(event["spot"] == spot, "no teleport", who, f"ends at {event['spot']}, is at {spot}")
     report.expect(not waiting_legs, "no teleport", who, f"{len(waiting_legs)} legs after its last event")
     _check_breaks(who, json.loads(vehicle["breaks"]), pauses, report)
 
 
 def _drive(
-    who: str, leg: RowDict, node: int, free_at: int, aboard: dict[str, list[int]], report: CheckReport
-) -> tuple[int, int]:
+    who: str, leg: RowDict, spot: Spot, free_at: int, aboard: dict[str, list[int]], report: CheckReport
+) -> tuple[Spot, int]:
     report.expect(
-        leg["from_node"] == node and leg["depart_ms"] >= free_at,
+        leg["from_spot"] == spot and leg["depart_ms"] >= free_at,
         "no teleport",
         who,
-        f"leg at {leg['depart_ms']} from {leg['from_node']}, vehicle at {node} from {free_at}",
+        f"leg at {leg['depart_ms']} from {leg['from_spot']}, vehicle at {spot} from {free_at}",
     )
     report.expect(
         sorted(json.loads(leg["requests"])) == sorted(aboard),
@@ -141,7 +151,7 @@ def _drive(
     load = [sum(x) for x in zip([0, 0, 0], *aboard.values(), strict=True)]
     said = [leg["seats"], leg["wheelchairs"], leg["luggage"]]
     report.expect(load == said, "capacity", who, f"leg says load {said}, aboard is {load}")
-    return leg["to_node"], leg["arrive_ms"]
+    return leg["to_spot"], leg["arrive_ms"]
 
 
 def _board(

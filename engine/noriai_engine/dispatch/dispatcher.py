@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from noriai_engine.dispatch.finder import SIEVE_REASONS, TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.kernels.insertion import FEASIBLE, Rows, Wish
 from noriai_engine.dispatch.params import DispatchParams
@@ -21,22 +19,26 @@ from noriai_engine.model.errors import StaleOfferError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.ids import IdSource
+from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, IntArray, NodeIndex, UtcMs, VehicleId
-from noriai_engine.roads.travel_times import TravelTimes
+from noriai_engine.model.units import BookingId, UtcMs, VehicleId
+from noriai_engine.roads import Drive, TravelTimes
 
 
 @dataclass(frozen=True, slots=True)
 class DriveOrder:
-    """What a vehicle is to drive now: nodes, arrival instants, length, and what it drives to."""
+    """What a vehicle is to drive now, when it leaves, and what it drives to."""
 
-    nodes: IntArray
-    arrivals: list[UtcMs]
-    distance_mm: int
+    drive: Drive
+    leaves: UtcMs
     purpose: ActivityKind
+
+    @property
+    def arrives(self) -> UtcMs:
+        return UtcMs(self.leaves + self.drive.ms)
 
 
 class Dispatcher:
@@ -63,7 +65,7 @@ class Dispatcher:
         self._requests: list[Request] = []
         self._ends: list[Ends] = []
         self._row_of: dict[str, int] = {}
-        self._open: dict[str, tuple[Wish, Rows]] = {}
+        self._open: dict[str, tuple[Wish, Ends]] = {}
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class Dispatcher:
         self.events.append(now, "request_received", request_id=request.id)
         ends = self.finder.area.ends_of(request)
         if isinstance(ends, str):
-            self._ends.append(Ends(NodeIndex(-1), NodeIndex(-1)))
+            self._ends.append(Ends(Spot(-1), Spot(-1)))
             return self._refuse(request, ends)
         self._ends.append(ends)
         rows = self.finder.rows(ends)
@@ -91,7 +93,7 @@ class Dispatcher:
         search = self.finder.search(wish, rows, self.finder.eligible(request, now), now)
         if not search.found:
             return self._refuse(request, search.reason, search=search, ends=ends, rows=rows)
-        self._open[request.id] = (wish, rows)
+        self._open[request.id] = (wish, ends)
         return Quote(request.id, offers=self.finder.offers(request, wish, rows, search, now))
 
     def commit(self, offer: Offer) -> Booking:
@@ -104,7 +106,9 @@ class Dispatcher:
         if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
         self._advance()
-        wish, rows = self._open[offer.request_id]
+        wish, ends = self._open[offer.request_id]
+        self._store.make_room(vehicle, int(self._store.plans.count[vehicle]) + 2)
+        rows = self.finder.rows(ends, vehicle)
         to_day = self.day.to_day_ms
         promised = wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
@@ -135,41 +139,38 @@ class Dispatcher:
     def drive_order(self, vehicle: int) -> DriveOrder:
         """The path from the vehicle's position to its next activity, leaving when it is free there."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        nodes, elapsed, mm = self.travel_times.path(int(plans.node[base]), int(plans.node[base + 1]))
+        drive = self.travel_times.drive(self._store.spot(base), self._store.spot(base + 1))
         leaves = max(int(plans.begin[base]), self.day.to_day_ms(self._clock.now()))
-        arrivals = leaves + elapsed
-        self._store.set_path(vehicle, nodes, arrivals.astype(np.int32))
-        kind = ActivityKind(int(plans.kind[base + 1]))
-        return DriveOrder(nodes, [self.day.to_utc(int(t)) for t in arrivals], mm, kind)
+        self._store.set_path(vehicle, drive, leaves)
+        return DriveOrder(drive, self.day.to_utc(leaves), ActivityKind(int(plans.kind[base + 1])))
 
     def depart(self, vehicle: int) -> DriveOrder:
         """The vehicle leaves its stop now for its next activity."""
         order = self.drive_order(vehicle)
-        self._log("vehicle_departed", vehicle, node=int(order.nodes[0]), details={"to": int(order.nodes[-1])})
+        self._log("vehicle_departed", vehicle, spot=order.drive.source, details={"to": order.drive.target})
         return order
 
     def divert(self, vehicle: int) -> DriveOrder:
-        """A new plan has another next activity: turn at the node the vehicle reaches next."""
+        """A new plan has another next activity: turn at the vehicle's position."""
         order = self.drive_order(vehicle)
-        at = {"to": int(order.nodes[-1]), "at": order.arrivals[0]}
-        self._log("vehicle_diverted", vehicle, node=int(order.nodes[0]), details=at)
+        at = {"to": order.drive.target, "at": order.leaves}
+        self._log("vehicle_diverted", vehicle, spot=order.drive.source, details=at)
         return order
 
     def arrive(self, vehicle: int) -> None:
         """The vehicle stands at the stop of its next activity."""
-        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        node = NodeIndex(int(plans.node[base + 1]))
-        self._store.stop_at(vehicle, node, self.day.to_day_ms(self._clock.now()))
-        self._log("vehicle_arrived", vehicle, node=node)
+        spot = self.next_stop(vehicle)
+        self._store.stop_at(vehicle, spot, self.day.to_day_ms(self._clock.now()))
+        self._log("vehicle_arrived", vehicle, spot=spot)
 
     def start_shift(self, vehicle: int) -> None:
-        self._log("shift_started", vehicle, node=self._store.depot[vehicle])
+        self._log("shift_started", vehicle, spot=self._store.depot[vehicle])
 
     def start_service(self, vehicle: int) -> tuple[ActivityKind, str | None, UtcMs]:
         """The next activity begins: what it is, whose, and when it ends."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
         kind, request = ActivityKind(int(plans.kind[base + 1])), int(plans.request[base + 1])
-        node = int(plans.node[base + 1])
+        spot = self._store.spot(base + 1)
         name = {
             ActivityKind.PICKUP: "pickup_started",
             ActivityKind.DROPOFF: "dropoff_started",
@@ -177,7 +178,7 @@ class Dispatcher:
             ActivityKind.END: "shift_ended",
         }[kind]
         rider = self._requests[request].id if request >= 0 else None
-        self._log(name, vehicle, node=node, request_id=rider)
+        self._log(name, vehicle, spot=spot, request_id=rider)
         self._store.start_next(vehicle)
         return kind, rider, self.day.to_utc(int(self._store.plans.begin[base]))
 
@@ -188,7 +189,7 @@ class Dispatcher:
             ActivityKind.BREAK: "break_ended",
         }[kind]
         base = int(self._store.plans.first[vehicle])
-        self._log(name, vehicle, node=int(self._store.plans.node[base]), request_id=rider)
+        self._log(name, vehicle, spot=self._store.spot(base), request_id=rider)
 
     # --- views ----------------------------------------------------------------------------------------------
 
@@ -206,14 +207,13 @@ class Dispatcher:
     def version(self, vehicle: int) -> int:
         return int(self._store.version[vehicle])
 
-    def next_stop_node(self, vehicle: int) -> int:
-        return int(self._store.plans.node[int(self._store.plans.first[vehicle]) + 1])
+    def next_stop(self, vehicle: int) -> Spot:
+        return self._store.spot(int(self._store.plans.first[vehicle]) + 1)
 
-    def position(self, vehicle: int) -> tuple[NodeIndex, UtcMs]:
-        """Where and when the vehicle is free next; under way: the next node it reaches."""
+    def position(self, vehicle: int) -> tuple[Spot, UtcMs]:
+        """Where and when the vehicle is free next; under way: where it may turn to something else."""
         base = int(self._store.plans.first[vehicle])
-        begin = self.day.to_utc(int(self._store.plans.begin[base]))
-        return NodeIndex(int(self._store.plans.node[base])), begin
+        return self._store.spot(base), self.day.to_utc(int(self._store.plans.begin[base]))
 
     def is_on_duty(self, vehicle: int) -> bool:
         return int(self._store.plans.count[vehicle]) > 1
@@ -223,10 +223,10 @@ class Dispatcher:
 
     def _activity(self, row: int) -> Activity:
         plans, request = self._store.plans, int(self._store.plans.request[row])
-        node = NodeIndex(int(plans.node[row]))
+        spot = self._store.spot(row)
         utc = self.day.to_utc
         return Activity(
-            ActivityKind(int(plans.kind[row])), Stop(node, self.travel_times.network.place(node)),
+            ActivityKind(int(plans.kind[row])), Stop(spot, self.travel_times.place_of(spot)),
             self._requests[request].id if request >= 0 else None,
             utc(int(plans.earliest[row])), utc(int(plans.latest[row])), utc(int(plans.begin[row])),
             int(plans.service[row]), int(plans.leg[row]), bool(plans.locked[row]),
@@ -265,14 +265,14 @@ class Dispatcher:
         kind: str,
         vehicle: int,
         *,
-        node: int,
+        spot: Spot,
         request_id: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
         who = self.vehicles[vehicle]
         self.events.append(
             self._clock.now(), kind, request_id=request_id, vehicle_id=who.id, operator_id=who.operator_id,
-            node=node, details=details,
+            spot=spot, details=details,
         )  # fmt: skip
 
     def _log_booking(self, booking: Booking, offer: Offer, vehicle: int) -> None:
@@ -281,15 +281,23 @@ class Dispatcher:
             now, "booking_accepted", request_id=booking.request_id, vehicle_id=booking.vehicle_id,
             operator_id=booking.operator_id,
             details={
-                "booking": booking.id, "origin_node": ends.origin, "destination_node": ends.destination,
+                "booking": booking.id, "origin": ends.origin, "destination": ends.destination,
                 "pickup": [booking.pickup.earliest, booking.pickup.latest],
                 "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
                 "planned": [offer.planned_pickup, offer.planned_dropoff],
                 "max_ride_ms": booking.max_ride_ms, "direct_ms": offer.direct_ms, "added_drive_ms": offer.cost_ms,
             },
         )  # fmt: skip
-        todo = [[a.kind.name.lower(), a.request_id, a.stop.node, a.begin] for a in self.plan(vehicle).activities[1:]]
         self.events.append(
             now, "plan_changed", vehicle_id=booking.vehicle_id, operator_id=booking.operator_id,
-            details={"activities": todo},
+            details={"activities": self._todo(vehicle)},
         )  # fmt: skip
+
+    def _todo(self, vehicle: int) -> list[list[Any]]:
+        """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""
+        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
+        rows = range(base + 1, base + int(plans.count[vehicle]))
+        names = [ActivityKind(int(plans.kind[row])).name.lower() for row in rows]
+        riders = [self._requests[k].id if (k := int(plans.request[row])) >= 0 else None for row in rows]
+        begins = [self.day.to_utc(int(plans.begin[row])) for row in rows]
+        return [list(row) for row in zip(names, riders, map(self._store.spot, rows), begins, strict=True)]

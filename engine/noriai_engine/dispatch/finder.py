@@ -19,6 +19,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     best_per_vehicle,
     schedule_insertion,
 )
+from noriai_engine.dispatch.kernels.reaches import reaches
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.terms import Area, Ends, wish_of
@@ -27,7 +28,7 @@ from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.requests import Offer, Request, TimeWindow
 from noriai_engine.model.service import Service
 from noriai_engine.model.units import BoolArray, IntArray, LongArray, UtcMs
-from noriai_engine.roads.travel_times import TravelTimes
+from noriai_engine.roads import TravelTimes
 
 SIEVE_REASONS = {
     NOT_ELIGIBLE: "fleet.none",
@@ -77,24 +78,25 @@ class Finder:
         day: ServiceDay,
         params: DispatchParams,
     ) -> None:
-        self.area = Area(service, travel_times.network)
+        self.area = Area(service, travel_times)
         self._store, self._times, self._service = store, travel_times, service
         self._vehicles, self._day, self._params = tuple(vehicles), day, params
         self._operator = np.array([v.operator_id for v in vehicles], object)
         self._shift_end = np.array([day.to_day_ms(v.shift.end) for v in vehicles], np.int64)
 
-    def rows(self, ends: Ends) -> Rows:
-        """Travel times of a trip's ends to and from every node."""
-        times = self._times
-        return Rows(
-            times.to_node(ends.origin), times.from_node(ends.origin),
-            times.to_node(ends.destination), times.from_node(ends.destination),
-        )  # fmt: skip
+    def rows(self, ends: Ends, vehicle: int | None = None) -> Rows:
+        """Travel times of a trip's ends to and from every row of all plans (or of one vehicle's), as plans are now."""
+        plans = self._store.plans
+        first, last = (0, len(plans.first)) if vehicle is None else (vehicle, vehicle + 1)
+        labels, states = self._times.kernel_view(plans.state, ends.origin.state, ends.destination.state)
+        out = [np.zeros(len(plans.state), np.int32) for _ in range(4)]
+        reaches(labels, states, plans, first, last, *ends.origin, out[0], out[1])
+        reaches(labels, states, plans, first, last, *ends.destination, out[2], out[3])
+        return Rows(out[0], out[1], out[2], out[3], self._times.between(ends.origin, ends.destination))
 
     def wish(self, request: Request, ends: Ends, rows: Rows, now: UtcMs, shift_ms: int = 0) -> Wish | str:
         """The request's hard limits, its wished time moved by `shift_ms`; or the reason that rules it out."""
-        direct_ms = int(rows.from_origin[ends.destination])
-        return wish_of(request, ends, self._service, self._day, direct_ms, now, shift_ms)
+        return wish_of(request, ends, self._service, self._day, rows.direct, now, shift_ms)
 
     def eligible(self, request: Request, now: UtcMs) -> BoolArray:
         """(V,) vehicles with shift left, of the wanted operator if one is wanted."""
@@ -138,7 +140,7 @@ class Finder:
         return Offer(
             request.id, self._vehicles[vehicle].id, self._vehicles[vehicle].operator_id,
             TimeWindow(utc(earliest), utc(latest)), TimeWindow(utc(wish.dropoff_earliest), utc(wish.dropoff_latest)),
-            utc(pickup), utc(dropoff), wish.max_ride, int(rows.from_origin[wish.destination]),
+            utc(pickup), utc(dropoff), wish.max_ride, rows.direct,
             int(search.cost[vehicle]), i, j, int(store.version[vehicle]),
         )  # fmt: skip
 

@@ -14,10 +14,10 @@ from noriai_engine.model.units import ByteArray, IntArray, LongArray, SmallArray
 class PlanArrays(NamedTuple):
     """Blocks: `first`, `count`, `room` (V,) rows of each vehicle; `aboard` (V, R) load at the position.
 
-    Rows (N,): `node`; `kind` (ActivityKind); `request` (row of the dispatcher's requests, -1 for none);
-    `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `leg` drive from the row
-    before; `partner` row within the block of a dropoff's pickup, -1 where the rider is aboard already;
-    `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the row may move no more;
+    Rows (N,): `state` and `offset` (the spot); `kind` (ActivityKind); `request` (row of the dispatcher's requests,
+    -1 for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `leg`
+    drive from the row before; `partner` row within the block of a dropoff's pickup, -1 where the rider is aboard
+    already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the row may move no more;
     `load` (N, R) change of load when service begins.
     """
 
@@ -25,7 +25,8 @@ class PlanArrays(NamedTuple):
     count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
     room: IntArray
     aboard: SmallArray
-    node: IntArray
+    state: IntArray
+    offset: IntArray
     kind: ByteArray
     request: IntArray
     earliest: IntArray
@@ -40,8 +41,8 @@ class PlanArrays(NamedTuple):
 
 
 ROW_FIELDS = (
-    "node", "kind", "request", "earliest", "latest", "begin", "service", "leg", "partner", "ride_limit", "locked",
-    "load",
+    "state", "offset", "kind", "request", "earliest", "latest", "begin", "service", "leg", "partner", "ride_limit",
+    "locked", "load",
 )  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def empty_plans(vehicle_count: int, room: int, resources: int) -> PlanArrays:
         count=np.zeros(vehicle_count, np.int32),
         room=np.full(vehicle_count, room, np.int32),
         aboard=np.zeros((vehicle_count, resources), np.int16),
-        node=ints(), kind=np.zeros(rows, np.int8), request=np.full(rows, -1, np.int32), earliest=ints(),
+        state=ints(), offset=ints(), kind=np.zeros(rows, np.int8), request=np.full(rows, -1, np.int32), earliest=ints(),
         latest=ints(), begin=ints(), service=ints(), leg=ints(), partner=np.full(rows, -1, np.int32),
         ride_limit=ints(), locked=np.zeros(rows, np.int8), load=np.zeros((rows, resources), np.int16),
     )  # fmt: skip
@@ -68,7 +69,7 @@ def with_room(plans: PlanArrays, vehicle: int, rows: int) -> PlanArrays:
     if rows <= plans.room[vehicle]:
         return plans
     room = max(2 * int(plans.room[vehicle]), rows)
-    old, end = int(plans.first[vehicle]), len(plans.node)
+    old, end = int(plans.first[vehicle]), len(plans.state)
     count = int(plans.count[vehicle])
     grown = {}
     for name in ROW_FIELDS:

@@ -20,10 +20,9 @@ from noriai_engine.dispatch.kernels.upkeep import (
     start_next,
 )
 from noriai_engine.dispatch.plan_arrays import PlanArrays, empty_plans, with_room
-from noriai_engine.model import RESOURCE_NAMES, ServiceDay, Vehicle
+from noriai_engine.model import RESOURCE_NAMES, ServiceDay, Spot, Vehicle
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.model.units import IntArray, NodeIndex
-from noriai_engine.roads.travel_times import TravelTimes
+from noriai_engine.roads import Drive, TravelTimes
 
 _FIRST_ROOM = 12
 _FIRST_PATH = 256
@@ -40,11 +39,13 @@ class PlanStore:
             np.cumsum([0, *(len(v.layouts) for v in vehicles)]).astype(np.int32),
             np.array([layout.as_tuple() for v in vehicles for layout in v.layouts], np.int16).reshape(-1, kinds),
         )
-        self.depot = [travel_times.network.snap(v.depot)[0] for v in vehicles]
+        self.depot = [travel_times.stop_at(v.depot)[0] for v in vehicles]
+        self._times = travel_times
         self.scratch: Scratch = scratch_for(_FIRST_ROOM + 2, kinds)
         self.paths = Paths(
             np.zeros(len(vehicles), np.int8), np.zeros(len(vehicles), np.int32), np.zeros(len(vehicles), np.int32),
             np.zeros((len(vehicles), _FIRST_PATH), np.int32), np.zeros((len(vehicles), _FIRST_PATH), np.int32),
+            np.zeros(len(vehicles), np.int32),
         )  # fmt: skip
         for index, vehicle in enumerate(vehicles):
             self._first_plan(index, vehicle, day)
@@ -63,7 +64,7 @@ class PlanStore:
         free: int = start
         for k, (kind, earliest, latest, service) in enumerate(rows):
             row = base + k
-            plans.node[row], plans.kind[row], plans.request[row] = self.depot[index], kind, -1
+            (plans.state[row], plans.offset[row]), plans.kind[row], plans.request[row] = self.depot[index], kind, -1
             plans.earliest[row], plans.latest[row], plans.service[row] = earliest, latest, service
             plans.leg[row], plans.partner[row], plans.locked[row] = 0, -1, 0
             plans.begin[row] = max(free, earliest)
@@ -80,8 +81,10 @@ class PlanStore:
             self.scratch = scratch_for(2 * rows, len(RESOURCE_NAMES))
 
     def insert(self, vehicle: int, request: int, wish: Wish, rows: Rows, i: int, j: int, start: int) -> bool:
-        """Schedule an insertion from `start` and write it; False, and no change, where it is infeasible."""
-        self.make_room(vehicle, int(self.plans.count[vehicle]) + 2)
+        """Schedule an insertion from `start` and write it; False, and no change, where it is infeasible.
+
+        `rows` must have been asked for since the plan last moved or grew: call `make_room` first.
+        """
         if not schedule_insertion(self.plans, vehicle, wish, rows, i, j, start, self.scratch):
             return False
         apply_insertion(self.plans, vehicle, request, wish, rows, i, j, self.scratch)
@@ -98,25 +101,33 @@ class PlanStore:
         self.version[vehicle] += 1
 
     def advance(self, now: int, horizon: int) -> None:
-        advance_positions(self.plans, self.paths, now)
+        advance_positions(self.plans, self.paths, self._times.metric.inner_ms, now)
         lock_until(self.plans, horizon)
 
-    def set_path(self, vehicle: int, nodes: IntArray, arrivals: IntArray) -> None:
-        """The vehicle is under way along `nodes`, reaching each at `arrivals` (day ms)."""
-        while len(nodes) > self.paths.node.shape[1]:
-            wider = [np.zeros((len(a), 2 * a.shape[1]), np.int32) for a in (self.paths.node, self.paths.ms)]
-            for old, new in zip((self.paths.node, self.paths.ms), wider, strict=True):
+    def set_path(self, vehicle: int, drive: Drive, leaves: int) -> None:
+        """The vehicle is under way along `drive`, having left at `leaves` (day ms)."""
+        count = len(drive.states)
+        while count > self.paths.state.shape[1]:
+            wider = [np.zeros((len(a), 2 * a.shape[1]), np.int32) for a in (self.paths.state, self.paths.enter)]
+            for old, new in zip((self.paths.state, self.paths.enter), wider, strict=True):
                 new[:, : old.shape[1]] = old
-            self.paths = self.paths._replace(node=wider[0], ms=wider[1])
+            self.paths = self.paths._replace(state=wider[0], enter=wider[1])
         self.paths.driving[vehicle] = 1
-        self.paths.at[vehicle], self.paths.count[vehicle] = 0, len(nodes)
-        self.paths.node[vehicle, : len(nodes)] = nodes
-        self.paths.ms[vehicle, : len(nodes)] = arrivals
-        base = self.plans.first[vehicle]
-        self.plans.node[base], self.plans.begin[base] = nodes[0], arrivals[0]
+        self.paths.at[vehicle], self.paths.count[vehicle] = 0, count
+        self.paths.state[vehicle, :count] = drive.states
+        self.paths.enter[vehicle, :count] = leaves + drive.enter_ms
+        self.paths.target[vehicle] = drive.target.offset_ms
+        self._stand(vehicle, drive.source, leaves)
 
-    def stop_at(self, vehicle: int, node: NodeIndex, now: int) -> None:
-        """The vehicle stands at `node` from `now` on."""
+    def stop_at(self, vehicle: int, spot: Spot, now: int) -> None:
+        """The vehicle stands at `spot` from `now` on."""
         self.paths.driving[vehicle] = 0
+        self._stand(vehicle, spot, now)
+        self.plans.leg[self.plans.first[vehicle] + 1] = 0
+
+    def _stand(self, vehicle: int, spot: Spot, since: int) -> None:
         base = self.plans.first[vehicle]
-        self.plans.node[base], self.plans.begin[base], self.plans.leg[base + 1] = node, now, 0
+        self.plans.state[base], self.plans.offset[base], self.plans.begin[base] = *spot, since
+
+    def spot(self, row: int) -> Spot:
+        return Spot(int(self.plans.state[row]), int(self.plans.offset[row]))

@@ -1,21 +1,21 @@
-"""From a request and a service to hard limits: nodes, windows, ride limit; or the reason it cannot be carried."""
+"""From a request and a service to hard limits: spots, windows, ride limit; or the reason it cannot be carried."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
-from noriai_engine.model import Place, Request, Service, ServiceDay
-from noriai_engine.model.units import FOREVER_MS, NodeIndex, UtcMs
-from noriai_engine.roads.network import RoadNetwork, haversine_m
+from noriai_engine.model import Place, Request, Service, ServiceDay, Spot
+from noriai_engine.model.units import FOREVER_MS, UtcMs
+from noriai_engine.roads import TravelTimes, haversine_m
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Where the ride begins and ends, and how long the rider walks there and from there (ms)."""
 
-    origin: NodeIndex
-    destination: NodeIndex
+    origin: Spot
+    destination: Spot
     walk_to_ms: int = 0
     walk_from_ms: int = 0
 
@@ -23,20 +23,20 @@ class Ends:
 class Area:
     """Where a service picks up and sets down. Points on the border belong to it."""
 
-    def __init__(self, service: Service, network: RoadNetwork) -> None:
+    def __init__(self, service: Service, travel_times: TravelTimes) -> None:
         import shapely
 
-        self._service, self._network = service, network
+        self._service, self._times = service, travel_times
         polygons = [shapely.Polygon(ring) for ring in service.area]
         self._shape = shapely.union_all(polygons) if polygons else None
         if self._shape is not None:
             shapely.prepare(self._shape)
-        self._stop_nodes = [network.snap(stop)[0] for stop in service.stops]
+        self._stop_spots = [travel_times.stop_at(stop)[0] for stop in service.stops]
         self._stop_lon = np.array([stop.lon for stop in service.stops])
         self._stop_lat = np.array([stop.lat for stop in service.stops])
 
     def ends_of(self, request: Request) -> Ends | str:
-        """Nodes and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
+        """Spots and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
         origin, destination = self._end(request.origin), self._end(request.destination)
         if isinstance(origin, str):
             return origin
@@ -44,7 +44,7 @@ class Area:
             return destination
         return Ends(origin[0], destination[0], origin[1], destination[1])
 
-    def _end(self, place: Place) -> tuple[NodeIndex, int] | str:
+    def _end(self, place: Place) -> tuple[Spot, int] | str:
         import shapely
 
         if self._shape is not None and not shapely.intersects_xy(self._shape, place.lon, place.lat):
@@ -55,9 +55,9 @@ class Area:
             if metres[stop] > self._service.max_walk_m:
                 return "stops.too_far"
             walk_ms = int(np.ceil(metres[stop] * 1e6 / self._service.walking_speed_mm_s))
-            return self._stop_nodes[stop], walk_ms
-        node, metres_off = self._network.snap(place)
-        return (node, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
+            return self._stop_spots[stop], walk_ms
+        spot, metres_off = self._times.stop_at(place)
+        return (spot, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
 
 
 def wish_of(
@@ -111,6 +111,6 @@ def wish_of(
     if pickup[1] < pickup[0] or dropoff[1] < max(dropoff[0], pickup[0] + boarding + direct_ms):
         return "time.window"
     return Wish(
-        ends.origin, ends.destination, pickup[0], pickup[1], dropoff[0], min(dropoff[1], FOREVER_MS),
+        *ends.origin, *ends.destination, pickup[0], pickup[1], dropoff[0], min(dropoff[1], FOREVER_MS),
         boarding, alighting, ride_limit, np.array(request.party.as_tuple(), np.int16),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from noriai_engine.model.events import Event, EventLog
 from noriai_engine.model.fleet import Break, Operator, Shift, Vehicle
 from noriai_engine.model.ids import IdSource
 from noriai_engine.model.lifecycle import BookingState, next_state
-from noriai_engine.model.places import Place
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.plan import Activity, Leg, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, RiderNeeds, TimeWindow
 from noriai_engine.model.resources import RESOURCE_NAMES, Resources
@@ -40,6 +40,7 @@ __all__ = [
     "Service",
     "ServiceDay",
     "Shift",
+    "Spot",
     "Stop",
     "TimeWindow",
     "UtcMs",

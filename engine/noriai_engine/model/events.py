@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from noriai_engine.model.lifecycle import TRANSITIONS
+from noriai_engine.model.places import Spot
 from noriai_engine.model.units import UtcMs
 
-EVENT_SCHEMA_VERSION = 1
+EVENT_SCHEMA_VERSION = 2
 
 EVENT_KINDS: dict[str, str] = {
     "request_received": "a wish reached us",
@@ -18,7 +19,7 @@ EVENT_KINDS: dict[str, str] = {
     "shift_started": "the vehicle is on duty at its depot",
     "shift_ended": "the vehicle is back at its depot",
     "vehicle_departed": "the vehicle leaves a stop for the next",
-    "vehicle_diverted": "a new plan turned the vehicle at a node on its way",
+    "vehicle_diverted": "a new plan turned the vehicle on its way",
     "vehicle_arrived": "the vehicle stands at a stop",
     "pickup_started": "boarding begins",
     "picked_up": "boarding is over, the vehicle may leave",
@@ -32,7 +33,8 @@ assert {event for _, event in TRANSITIONS} <= set(EVENT_KINDS)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact. `sequence` counts from 0 within a run; `details` is canonical JSON (sorted keys, no blanks)."""
+    """One fact. `sequence` counts from 0 within a run; `details` is canonical JSON (sorted keys, no blanks).
+    `state` and `offset_ms` are the spot where it happened."""
 
     sequence: int
     time: UtcMs
@@ -40,7 +42,8 @@ class Event:
     request_id: str | None
     vehicle_id: str | None
     operator_id: str | None
-    node: int | None
+    state: int | None
+    offset_ms: int | None
     reason: str | None
     details: str | None
 
@@ -59,7 +62,7 @@ class EventLog:
         request_id: str | None = None,
         vehicle_id: str | None = None,
         operator_id: str | None = None,
-        node: int | None = None,
+        spot: Spot | None = None,
         reason: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> Event:
@@ -68,7 +71,8 @@ class EventLog:
         if self._events and time < self._events[-1].time:
             raise ValueError(f"{kind} at {time} ms comes before {self._events[-1].kind} at {self._events[-1].time} ms")
         text = None if details is None else json.dumps(details, sort_keys=True, separators=(",", ":"))
-        event = Event(len(self._events), time, kind, request_id, vehicle_id, operator_id, node, reason, text)
+        state, offset = (None, None) if spot is None else spot
+        event = Event(len(self._events), time, kind, request_id, vehicle_id, operator_id, state, offset, reason, text)
         self._events.append(event)
         return event
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from noriai_engine.model.places import Place
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.resources import Resources
-from noriai_engine.model.units import NodeIndex, OperatorId, RequestId, UtcMs, VehicleId
+from noriai_engine.model.units import OperatorId, RequestId, UtcMs, VehicleId
 
 
 class ActivityKind(IntEnum):
@@ -20,9 +20,9 @@ class ActivityKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where an activity takes place: a node of the road network and its coordinates."""
+    """Where an activity takes place: a spot on the road graph and its coordinates."""
 
-    node: NodeIndex
+    spot: Spot
     place: Place
 
 
@@ -54,13 +54,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A drive without a stop. `diverted` means that a new plan cut it short at a node on the way."""
+    """A drive without a stop. `diverted` means that a new plan cut it short on the way.
+
+    `states` are the directed streets it drives, from `source_ms` along the first to `target_ms` along the last.
+    """
 
     vehicle_id: VehicleId
     operator_id: OperatorId
     depart: UtcMs
     arrive: UtcMs
-    nodes: tuple[NodeIndex, ...]
+    states: tuple[int, ...]
+    source_ms: int
+    target_ms: int
     distance_mm: int
     purpose: str
     aboard: Resources

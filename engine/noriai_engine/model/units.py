@@ -17,15 +17,14 @@ VehicleId = NewType("VehicleId", str)
 OperatorId = NewType("OperatorId", str)
 BookingId = NewType("BookingId", str)
 
-NodeIndex = NewType("NodeIndex", int)
-"""Row of a road network's node; never leaves the process except in files that carry the network's checksum."""
-
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 SmallArray = npt.NDArray[np.int16]
 ByteArray = npt.NDArray[np.int8]
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
+WeightArray = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+"""Weights of arcs: int32 ms, or int64 keys (ms << 32) + mm."""
 
 SECOND_MS = 1_000
 MINUTE_MS = 60_000

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,14 @@ from noriai_engine.regions.people import PlaceOfInterest, Population
 from noriai_engine.roads.network import RoadNetwork, check_network
 from noriai_engine.tables.read import read_parquet_columns
 
-FORMAT_VERSION = "1.0"
+if TYPE_CHECKING:
+    from noriai_engine.roads.snapper import Snapper
+
+FORMAT_VERSION = "2.0"
 ROAD_ARRAYS = (
-    "node_lon", "node_lat", "node_id", "arc_tail", "arc_head", "arc_ms", "arc_mm", "arc_class", "arc_name",
+    "node_lon", "node_lat", "node_id", "street_first", "street_mm", "street_class", "street_name", "street_way",
+    "street_flags", "point_lon", "point_lat", "arc_tail", "arc_head", "arc_street", "arc_reversed", "arc_ms",
+    "state_arc", "turn_source", "turn_target", "turn_ms", "turn_condition", "standing", "rank",
 )  # fmt: skip
 
 
@@ -63,6 +68,7 @@ class Region:
     country: str
     timezone: str
     driving_side: str
+    profile: str
     notes: tuple[str, ...]
     sources: tuple[Source, ...]
     feeds: tuple[Feed, ...]
@@ -73,13 +79,25 @@ class Region:
     def network(self) -> RoadNetwork:
         folder = self.folder / "roads"
         try:
-            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ROAD_ARRAYS}
-            names = tuple(json.loads((folder / "names.json").read_text(encoding="utf-8")))
+            arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ROAD_ARRAYS}
+            names, conditions = (
+                tuple(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+                for name in ("names", "conditions")
+            )
         except (OSError, ValueError) as error:
             raise RegionError(f"roads cannot be read: {error}", where=self.folder, remedy="build it again") from error
-        network = RoadNetwork(**arrays, names=names)
+        network = RoadNetwork(
+            **arrays, names=names, conditions=conditions, profile=self.profile, driving_side=self.driving_side
+        )
         check_network(network)
         return network
+
+    @cached_property
+    def snapper(self) -> "Snapper":
+        """Finds the streets near a place."""
+        from noriai_engine.roads.snapper import Snapper
+
+        return Snapper(self.network)
 
     @cached_property
     def population(self) -> Population | None:
@@ -145,6 +163,7 @@ def open_region(folder: Path) -> Region:
             country=data["country"],
             timezone=data["timezone"],
             driving_side=data["driving_side"],
+            profile=data["profile"],
             notes=tuple(data["notes"]),
             sources=tuple(Source(**source) for source in data["sources"]),
             feeds=tuple(Feed(**feed | {"agencies": tuple(feed["agencies"])}) for feed in data["feeds"]),

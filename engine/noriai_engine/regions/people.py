@@ -33,21 +33,18 @@ class PlaceOfInterest:
 
 
 HOME_CLASSES = (5, 6, 7)  # unclassified, residential, living_street
+HOMES_EVERY_M = 100.0
 
 
 def spread_population(network: RoadNetwork, zones: list[tuple[Any, float]]) -> tuple[Population, list[str]]:
-    """Spread each zone's people evenly over the nodes of its residential streets.
+    """Spread each zone's people evenly along its residential streets.
 
-    `zones` are (shapely polygon or point, people). A zone without such a node keeps its people at one point
+    `zones` are (shapely polygon or point, people). A zone without such a street keeps its people at one point
     inside it. Returns the points (each place once) and sentences on what was done.
     """
     import shapely
 
-    home = np.zeros(network.node_count, bool)
-    on_home_street = np.isin(network.arc_class, HOME_CLASSES)
-    home[network.arc_tail[on_home_street]] = True
-    nodes = np.flatnonzero(home)
-    lon, lat = network.node_lon[nodes], network.node_lat[nodes]
+    lon, lat = network.points_along(HOME_CLASSES, HOMES_EVERY_M)
     points_at_home: Any = shapely.points(np.column_stack([lon, lat]))
     tree = shapely.STRtree(points_at_home)
     people_at: dict[tuple[float, float], float] = {}

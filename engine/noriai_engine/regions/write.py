@@ -62,10 +62,13 @@ def write_region(draft: RegionDraft, folder: Path) -> None:
             "country": draft.country,
             "timezone": draft.timezone,
             "driving_side": draft.driving_side,
+            "profile": draft.network.profile,
             "notes": draft.notes,
             "counts": {
-                "nodes": draft.network.node_count,
+                "junctions": draft.network.node_count,
+                "streets": draft.network.street_count,
                 "arcs": draft.network.arc_count,
+                "turns": draft.network.turn_count,
                 "arc_km": round(draft.network.length_km, 1),
                 "people": round(draft.population.total) if draft.population else 0,
                 "places": len(draft.places),
@@ -84,8 +87,9 @@ def _write_roads(network: RoadNetwork, folder: Path) -> None:
     folder.mkdir()
     for name in ROAD_ARRAYS:
         np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(network, name)))
-    text = json.dumps(network.names, ensure_ascii=False, separators=(",", ":"))
-    (folder / "names.json").write_text(text, encoding="utf-8")
+    for name in ("names", "conditions"):
+        text = json.dumps(getattr(network, name), ensure_ascii=False, separators=(",", ":"))
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
 def _write_boundary(draft: RegionDraft, path: Path) -> None:
@@ -93,7 +97,7 @@ def _write_boundary(draft: RegionDraft, path: Path) -> None:
 
     shape = draft.boundary
     if shape is None:
-        points = shapely.MultiPoint(np.column_stack([draft.network.node_lon, draft.network.node_lat]))
+        points = shapely.MultiPoint(np.column_stack([draft.network.point_lon, draft.network.point_lat]))
         shape = points.convex_hull.buffer(0.005, quad_segs=2)
     polygons = list(getattr(shape, "geoms", [shape]))
     rings = [[[[round(x, 6), round(y, 6)] for x, y in polygon.exterior.coords]] for polygon in polygons]

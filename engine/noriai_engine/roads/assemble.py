@@ -1,126 +1,200 @@
-"""From raw arcs of any source to a RoadNetwork: clip, clean, keep the largest strong component, say what fell."""
+"""From raw streets of any source to a RoadNetwork: clip, add turns, keep what is strongly connected, say what fell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.model.units import BoolArray, ByteArray, FloatArray, IntArray, LongArray
+from noriai_engine.model.units import BoolArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.geodesy import bearing_deg
+from noriai_engine.roads.hierarchy import order_streets
 from noriai_engine.roads.network import RoadNetwork, check_network
-
-
-@dataclass(frozen=True)
-class RawArcs:
-    """Directed arcs as a source gives them; indices point into the node arrays."""
-
-    node_id: LongArray
-    node_lon: FloatArray
-    node_lat: FloatArray
-    tail: IntArray
-    head: IntArray
-    length_m: FloatArray
-    duration_ms: LongArray
-    road_class: ByteArray
-    name: IntArray
-    names: tuple[str, ...]
+from noriai_engine.roads.profiles import Profile
+from noriai_engine.roads.restrictions import ArcEnds, arc_rules
+from noriai_engine.roads.streets import RawStreets
+from noriai_engine.roads.turns import Turns, plain_turns, restricted_turns, turn_delays
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """What of the source did not get into the network, in words a person can check."""
 
-    outside_nodes: int = 0
-    unconnected_nodes: int = 0
+    outside_streets: int = 0
+    unconnected_streets: int = 0
     unconnected_km: float = 0.0
     components: int = 1
-    parallel_arcs: int = 0
-    self_loops: int = 0
+    restrictions: int = 0
+    restrictions_lost: int = 0
 
     def sentences(self) -> list[str]:
         out = []
-        if self.outside_nodes:
-            out.append(f"{self.outside_nodes:,} nodes outside the boundary were dropped")
-        if self.unconnected_nodes:
+        if self.outside_streets:
+            out.append(f"{self.outside_streets:,} streets outside the boundary were dropped")
+        if self.unconnected_streets:
             out.append(
-                f"{self.unconnected_nodes:,} nodes ({self.unconnected_km:,.1f} km of arcs) in {self.components - 1:,} "
+                f"{self.unconnected_streets:,} streets ({self.unconnected_km:,.1f} km) in {self.components - 1:,} "
                 "smaller components were dropped: one cannot drive there and back from the main network"
             )
-        if self.parallel_arcs or self.self_loops:
-            out.append(f"{self.parallel_arcs:,} slower parallel arcs and {self.self_loops:,} short loops were dropped")
+        if self.restrictions:
+            out.append(
+                f"{self.restrictions - self.restrictions_lost:,} of {self.restrictions:,} turn restrictions in force"
+            )
         return out or ["nothing was dropped"]
 
 
-def assemble(raw: RawArcs, inside: BoolArray | None = None) -> tuple[RoadNetwork, Dropped]:
-    """Network of the largest strong component of `raw`, within `inside` (n,) if given.
+def assemble(
+    raw: RawStreets, profile: Profile, *, left_hand: bool, inside: BoolArray | None = None
+) -> tuple[RoadNetwork, Dropped]:
+    """Network of the largest strong component of `raw`, between nodes `inside` (n,) if given.
 
     Raises InputError where no road is left.
     """
-    if len(raw.tail) == 0:
-        raise InputError("there is no drivable road", remedy="check that the extract holds highway=* ways")
-    keep = np.ones(len(raw.node_id), bool) if inside is None else inside
-    arcs = np.flatnonzero(keep[raw.tail] & keep[raw.head])
-    loops = raw.tail[arcs] == raw.head[arcs]
-    arcs = arcs[~loops]
-    if len(arcs) == 0:
-        raise InputError("the area holds no drivable road", remedy="check the boundary: does it lie on the extract?")
-
-    in_main, component_count = _largest_component(raw, arcs, keep)
-    in_network = in_main[raw.tail[arcs]] & in_main[raw.head[arcs]]
-    lost_km = float(raw.length_m[arcs[~in_network]].sum()) / 1e3
-    arcs = arcs[in_network]
-
-    ms = np.maximum(1, raw.duration_ms[arcs])
-    mm = np.maximum(1, np.rint(raw.length_m[arcs] * 1e3).astype(np.int64))
-    order = np.lexsort((mm, ms, raw.head[arcs], raw.tail[arcs]))
-    arcs, ms, mm = arcs[order], ms[order], mm[order]
-    lightest = np.ones(len(arcs), bool)
-    lightest[1:] = (raw.tail[arcs][1:] != raw.tail[arcs][:-1]) | (raw.head[arcs][1:] != raw.head[arcs][:-1])
-    chosen, ms, mm = arcs[lightest], ms[lightest], mm[lightest]
-
-    index = np.cumsum(in_main) - 1
-    names, name = _used_names(raw, chosen)
-    network = RoadNetwork(
-        node_lon=raw.node_lon[in_main], node_lat=raw.node_lat[in_main], node_id=raw.node_id[in_main],
-        arc_tail=index[raw.tail[chosen]].astype(np.int32), arc_head=index[raw.head[chosen]].astype(np.int32),
-        arc_ms=ms.astype(np.int32), arc_mm=mm.astype(np.int32),
-        arc_class=raw.road_class[chosen].astype(np.int8), arc_name=name, names=names,
-    )  # fmt: skip
-    check_network(network)
-    used = np.zeros(len(keep), bool)
-    used[raw.tail], used[raw.head] = True, True
-    dropped = Dropped(
-        outside_nodes=int((used & ~keep).sum()),
-        unconnected_nodes=int((used & keep & ~in_main).sum()),
-        unconnected_km=lost_km,
-        components=component_count,
-        parallel_arcs=int((~lightest).sum()),
-        self_loops=int(loops.sum()),
+    kept = (raw.forward_ms > 0) | (raw.backward_ms > 0)
+    if inside is not None:
+        kept &= inside[raw.tail] & inside[raw.head]
+    streets = np.flatnonzero(kept).astype(np.int64)
+    if len(streets) == 0:
+        raise InputError(
+            "there is no road that the profile may use", remedy="check highway=* and access tags, and the boundary"
+        )
+    arcs, directed = _arcs(raw, streets)
+    rules, lost = arc_rules(raw.restrictions, raw.node_id, arcs)
+    turns = restricted_turns(len(arcs.tail), *plain_turns(arcs, raw.blocked), rules)
+    source, target = turns.state_arc[turns.source], turns.state_arc[turns.target]
+    roads_at = np.bincount(raw.tail[streets], minlength=len(raw.node_id)) + np.bincount(
+        raw.head[streets], minlength=len(raw.node_id)
     )
-    return network, dropped
+    delay = turn_delays(arcs, source, target, roads_at, raw.roundabout[arcs.street], profile, left_hand=left_hand)
+    turns = replace(turns, ms=delay + directed.end_delay_ms[source])
+    alive, components = _strongest(turns)
+    network = _network(raw, arcs, directed, turns, alive, profile.name, "left" if left_hand else "right")
+    check_network(network)
+    gone = np.setdiff1d(streets, arcs.street[np.unique(turns.state_arc[alive])])
+    return network, Dropped(
+        outside_streets=0 if inside is None else int((~(inside[raw.tail] & inside[raw.head])).sum()),
+        unconnected_streets=len(gone),
+        unconnected_km=float(raw.mm[gone].sum()) / 1e6,
+        components=components,
+        restrictions=len(raw.restrictions),
+        restrictions_lost=lost,
+    )
 
 
-def _largest_component(raw: RawArcs, arcs: LongArray, keep: BoolArray) -> tuple[BoolArray, int]:
-    """Mask of the nodes of the largest strong component (ties: the one with the lowest node), and their number."""
+@dataclass(frozen=True)
+class _Directed:
+    """By arc: `reversed`, `ms`, and the delay at its end."""
+
+    reversed: BoolArray
+    ms: IntArray
+    end_delay_ms: IntArray
+
+
+def _arcs(raw: RawStreets, streets: LongArray) -> tuple[ArcEnds, _Directed]:
+    ahead, back = streets[raw.forward_ms[streets] > 0], streets[raw.backward_ms[streets] > 0]
+    street = np.concatenate([ahead, back])
+    turned = np.concatenate([np.zeros(len(ahead), bool), np.ones(len(back), bool)])
+    tail = np.where(turned, raw.head[street], raw.tail[street])
+    head = np.where(turned, raw.tail[street], raw.head[street])
+    order = np.lexsort((turned, street, head, tail))
+    street, turned, tail, head = street[order], turned[order], tail[order], head[order]
+    start, end = _bearings(raw)
+    back_round = np.float64(180.0)
+    leaving = np.where(turned, end[street] + back_round, start[street])
+    arriving = np.where(turned, start[street] + back_round, end[street])
+    first_out = np.searchsorted(tail, np.arange(len(raw.node_id) + 1)).astype(np.int64)
+    arcs = ArcEnds(
+        tail.astype(np.int32), head.astype(np.int32), raw.way_id[street], street.astype(np.int32), leaving, arriving,
+        first_out,
+    )  # fmt: skip
+    ms = np.where(turned, raw.backward_ms[street], raw.forward_ms[street])
+    delay = np.where(turned, raw.backward_delay_ms[street], raw.forward_delay_ms[street])
+    return arcs, _Directed(turned, ms.astype(np.int32), delay.astype(np.int32))
+
+
+def _bearings(raw: RawStreets) -> tuple[FloatArray, FloatArray]:
+    """Bearing of each street as it leaves its tail and as it arrives at its head."""
+    lon, lat = raw.point_lon, raw.point_lat
+    a, b = raw.first_point[:-1], raw.first_point[1:] - 1
+    start = bearing_deg(lon[a], lat[a], lon[a + 1], lat[a + 1], lat[a])
+    end = bearing_deg(lon[b - 1], lat[b - 1], lon[b], lat[b], lat[b])
+    return start, end
+
+
+def _strongest(turns: Turns) -> tuple[BoolArray, int]:
+    """States of the largest strong component, with the plain and the standing state of every arc in it; and how many
+    components there are."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    n = len(keep)
-    matrix = csr_matrix((np.ones(len(arcs), np.int8), (raw.tail[arcs], raw.head[arcs])), shape=(n, n))
-    _, label = connected_components(matrix, directed=True, connection="strong")
-    touched = np.zeros(n, bool)
-    touched[raw.tail[arcs]], touched[raw.head[arcs]] = True, True
-    size = np.bincount(label[touched], minlength=1)
-    biggest = np.flatnonzero(size == size.max())
-    main = label[np.flatnonzero(touched & np.isin(label, biggest))[0]]
+    k = len(turns.state_arc)
+    matrix = csr_matrix((np.ones(len(turns.source), np.int8), (turns.source, turns.target)), shape=(k, k))
+    count, label = connected_components(matrix, directed=True, connection="strong")
+    size = np.bincount(label, minlength=count)
     if size.max() < 2:
         raise InputError("no two places are connected both ways", remedy="check one-way tags, or take a larger extract")
-    return touched & (label == main), int((size > 0).sum())
+    main = label[np.flatnonzero(size[label] == size.max())[0]]
+    alive: BoolArray = label == main
+    alive[turns.state_arc[alive]] = True
+    leads = np.zeros(k, bool)
+    leads[turns.source[alive[turns.target]]] = True
+    alive[turns.standing[leads[turns.standing] & alive[turns.state_arc[turns.standing]]]] = True
+    return alive, int(count)
 
 
-def _used_names(raw: RawArcs, arcs: LongArray) -> tuple[tuple[str, ...], IntArray]:
+def _network(
+    raw: RawStreets, arcs: ArcEnds, directed: _Directed, turns: Turns, alive: BoolArray, profile: str, side: str
+) -> RoadNetwork:
+    arc_kept = alive[: len(arcs.tail)]
+    street_kept = np.zeros(len(raw.tail), bool)
+    street_kept[arcs.street[arc_kept]] = True
+    node_kept = np.zeros(len(raw.node_id), bool)
+    node_kept[raw.tail[street_kept]] = node_kept[raw.head[street_kept]] = True
+    node, street, state = (np.cumsum(mask) - 1 for mask in (node_kept, street_kept, alive))
+    turn_kept = alive[turns.source] & alive[turns.target]
+    used = np.unique(turns.condition[turn_kept])
+    conditions = tuple(turns.conditions[i] for i in sorted({0, *used.tolist()}))
+    condition = np.array([conditions.index(text) if text in conditions else 0 for text in turns.conditions], np.int32)
+    points = np.repeat(street_kept, np.diff(raw.first_point))
+    names, name = _used_names(raw, street_kept)
+    network = RoadNetwork(
+        node_lon=raw.node_lon[node_kept], node_lat=raw.node_lat[node_kept], node_id=raw.node_id[node_kept],
+        street_first=np.concatenate([[0], np.cumsum(np.diff(raw.first_point)[street_kept])]).astype(np.int32),
+        street_mm=raw.mm[street_kept].astype(np.int32), street_class=raw.road_class[street_kept].astype(np.int8),
+        street_name=name, street_way=raw.way_id[street_kept], street_flags=raw.flags[street_kept].astype(np.int8),
+        point_lon=raw.point_lon[points], point_lat=raw.point_lat[points],
+        arc_tail=node[arcs.tail[arc_kept]].astype(np.int32), arc_head=node[arcs.head[arc_kept]].astype(np.int32),
+        arc_street=street[arcs.street[arc_kept]].astype(np.int32),
+        arc_reversed=directed.reversed[arc_kept].astype(np.int8), arc_ms=directed.ms[arc_kept],
+        state_arc=state[turns.state_arc[alive]].astype(np.int32),
+        turn_source=state[turns.source[turn_kept]].astype(np.int32),
+        turn_target=state[turns.target[turn_kept]].astype(np.int32), turn_ms=turns.ms[turn_kept].astype(np.int32),
+        turn_condition=condition[turns.condition[turn_kept]],
+        standing=state[turns.standing[alive[turns.standing]]].astype(np.int32),
+        rank=np.arange(int(alive.sum()), dtype=np.int32), names=names, conditions=conditions, profile=profile,
+        driving_side=side,
+    )  # fmt: skip
+    return replace(network, rank=state_rank(network))
+
+
+def state_rank(network: RoadNetwork) -> IntArray:
+    """Elimination rank of the states, from a dissection of the junction graph by cuts of streets."""
+    ends = np.zeros((network.street_count, 2), np.int32)
+    ends[network.arc_street, network.arc_reversed] = network.arc_tail
+    ends[network.arc_street, 1 - network.arc_reversed] = network.arc_head
+    width = np.minimum(2, np.bincount(network.arc_street, minlength=network.street_count)).astype(np.int32)
+    x = network.node_lon * np.cos(np.radians(float(np.median(network.node_lat))))
+    by_street = order_streets(network.node_count, ends[:, 0], ends[:, 1], width, x, network.node_lat)
+    arc = network.state_arc
+    order = np.lexsort((np.arange(len(arc)), by_street[network.arc_street[arc]]))
+    rank = np.empty(len(arc), np.int32)
+    rank[order] = np.arange(len(arc), dtype=np.int32)
+    return rank
+
+
+def _used_names(raw: RawStreets, kept: BoolArray) -> tuple[tuple[str, ...], IntArray]:
     """Names still in use, in the order of the text so that equal networks have equal files; "" stays first."""
-    used = sorted({raw.names[i] for i in np.unique(raw.name[arcs])} - {""})
+    used = sorted({raw.names[i] for i in np.unique(raw.name[kept])} - {""})
     names = ("", *used)
     position = {text: i for i, text in enumerate(names)}
     table = np.array([position.get(text, 0) for text in raw.names], np.int32)
-    return names, table[raw.name[arcs]]
+    return names, table[raw.name[kept]]

@@ -1,54 +1,85 @@
-"""The drivable road network as arrays: nodes, arcs with whole milliseconds and millimetres, names."""
+"""The road network as arrays: junctions, streets with their geometry, arcs (directed streets), states and turns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.model.places import Place
-from noriai_engine.model.units import ByteArray, FloatArray, IntArray, LongArray, NodeIndex
-
-EARTH_RADIUS_M = 6_371_008.8
-
-
-def haversine_m(lon_a: FloatArray, lat_a: FloatArray, lon_b: FloatArray, lat_b: FloatArray) -> FloatArray:
-    """Great-circle distance in metres on the mean sphere; inputs in degrees, any broadcastable shapes."""
-    lon_a, lat_a, lon_b, lat_b = (np.radians(np.asarray(x, np.float64)) for x in (lon_a, lat_a, lon_b, lat_b))
-    h = np.sin((lat_b - lat_a) / 2) ** 2 + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_b - lon_a) / 2) ** 2
-    metres: FloatArray = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.clip(h, 0.0, 1.0)))
-    return metres
+from noriai_engine.model.places import Place, Spot
+from noriai_engine.model.units import ByteArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.geodesy import haversine_m
 
 
 @dataclass(frozen=True)
 class RoadNetwork:
-    """A directed graph, arcs sorted by (tail, head). Every node reaches every other (one strong component).
+    """Streets of one profile. From every state one can get to every other (one strong component).
 
-    node_lon, node_lat: (n,) degrees WGS84. node_id: (n,) id in the source (OSM node id), 0 if none.
-    arc_tail, arc_head: (m,). arc_ms: (m,) driving time, at least 1. arc_mm: (m,) length, at least 1.
-    arc_class: (m,) index into ROAD_CLASSES. arc_name: (m,) index into `names`; names[0] is "".
+    Junctions (n,): `node_lon`, `node_lat` degrees WGS84, `node_id` in the source (0 if none).
+    Streets (s,): `street_first` (s + 1,) rows of `point_lon`, `point_lat`; `street_mm` length, at least 1;
+    `street_class` index into ROAD_CLASSES; `street_name` index into `names` (names[0] is ""); `street_way` OSM id;
+    `street_flags` bits 1 (one may stop there) and 2 (step-free to the kerb).
+    Arcs (m,), sorted by (tail, head): `arc_tail`, `arc_head`; `arc_street`; `arc_reversed` 1 where it runs against
+    the street's geometry; `arc_ms` driving time from end to end, at least 1.
+    States (k,): `state_arc`. The first m are the arcs; a further one repeats an arc for a driver who came to it by a
+    path that a via-way restriction watches. `standing` are those of vehicles that have stopped on such an arc: all
+    restrictions that anyone there might be under hold for them.
+    Turns (t,), sorted by (source, target): `turn_source`, `turn_target` states; `turn_ms` the delay between them;
+    `turn_condition` 0, or the index into `conditions` of the opening-hours text when the turn is forbidden.
+    `rank` (k,): elimination order of the states, lowest first (see `hierarchy`).
     """
 
     node_lon: FloatArray
     node_lat: FloatArray
     node_id: LongArray
+    street_first: IntArray
+    street_mm: IntArray
+    street_class: ByteArray
+    street_name: IntArray
+    street_way: LongArray
+    street_flags: ByteArray
+    point_lon: FloatArray
+    point_lat: FloatArray
     arc_tail: IntArray
     arc_head: IntArray
+    arc_street: IntArray
+    arc_reversed: ByteArray
     arc_ms: IntArray
-    arc_mm: IntArray
-    arc_class: ByteArray
-    arc_name: IntArray
+    state_arc: IntArray
+    turn_source: IntArray
+    turn_target: IntArray
+    turn_ms: IntArray
+    turn_condition: IntArray
+    standing: IntArray
+    rank: IntArray
     names: tuple[str, ...] = field(default=("",), repr=False)
+    conditions: tuple[str, ...] = field(default=("",), repr=False)
+    profile: str = "taxi"
+    driving_side: str = "right"
 
     @property
     def node_count(self) -> int:
         return int(self.node_lon.shape[0])
 
     @property
+    def street_count(self) -> int:
+        return int(self.street_mm.shape[0])
+
+    @property
     def arc_count(self) -> int:
         return int(self.arc_tail.shape[0])
 
     @property
+    def state_count(self) -> int:
+        return int(self.state_arc.shape[0])
+
+    @property
+    def turn_count(self) -> int:
+        return int(self.turn_source.shape[0])
+
+    @cached_property
     def length_km(self) -> float:
         """Length of all arcs; a two-way street counts in both directions."""
         return float(self.arc_mm.sum(dtype=np.int64)) / 1e6
@@ -57,69 +88,147 @@ class RoadNetwork:
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in degrees."""
         return (
-            float(self.node_lon.min()), float(self.node_lat.min()),
-            float(self.node_lon.max()), float(self.node_lat.max()),
+            float(self.point_lon.min()), float(self.point_lat.min()),
+            float(self.point_lon.max()), float(self.point_lat.max()),
         )  # fmt: skip
 
     @cached_property
-    def weight(self) -> LongArray:
-        """(m,) key (ms << 32) + mm: fastest first, then shortest."""
-        return (self.arc_ms.astype(np.int64) << 32) + self.arc_mm.astype(np.int64)
+    def arc_mm(self) -> IntArray:
+        return np.ascontiguousarray(self.street_mm[self.arc_street])
+
+    @cached_property
+    def arc_class(self) -> ByteArray:
+        return np.ascontiguousarray(self.street_class[self.arc_street])
+
+    @cached_property
+    def state_ms(self) -> IntArray:
+        """(k,) driving time along each state's arc."""
+        return np.ascontiguousarray(self.arc_ms[self.state_arc])
+
+    @cached_property
+    def state_mm(self) -> IntArray:
+        return np.ascontiguousarray(self.arc_mm[self.state_arc])
+
+    @cached_property
+    def twin(self) -> IntArray:
+        """(k,) the next state on the same arc, round and round; -1 where there is no other."""
+        out = np.full(self.state_count, -1, np.int32)
+        extra = np.arange(self.arc_count, self.state_count)
+        for state in extra.tolist():
+            arc = int(self.state_arc[state])
+            out[state] = arc if out[arc] < 0 else out[arc]
+            out[arc] = state
+        return out
+
+    @cached_property
+    def stop_state(self) -> IntArray:
+        """(m,) the state of a vehicle that stands on an arc."""
+        out = np.arange(self.arc_count, dtype=np.int32)
+        out[self.state_arc[self.standing]] = self.standing
+        return out
+
+    @cached_property
+    def arcs_of_street(self) -> tuple[IntArray, IntArray]:
+        """(s,) the arc along each street's geometry, and the one against it; -1 where it is closed that way."""
+        arc_of = np.full((2, self.street_count), -1, np.int32)
+        arc_of[self.arc_reversed, self.arc_street] = np.arange(self.arc_count, dtype=np.int32)
+        return arc_of[0], arc_of[1]
+
+    @cached_property
+    def opposite(self) -> IntArray:
+        """(m,) the arc along the same street the other way; -1 on one-way streets."""
+        ahead, back = self.arcs_of_street
+        return np.where(self.arc_reversed == 1, ahead[self.arc_street], back[self.arc_street])
+
+    @cached_property
+    def first_turn(self) -> LongArray:
+        """(k + 1,) first turn of each source state."""
+        return np.searchsorted(self.turn_source, np.arange(self.state_count + 1)).astype(np.int64)
 
     @cached_property
     def first_out(self) -> LongArray:
         """(n + 1,) first arc of each tail node."""
         return np.searchsorted(self.arc_tail, np.arange(self.node_count + 1)).astype(np.int64)
 
-    @cached_property
-    def reversed_arcs(self) -> tuple[LongArray, IntArray, LongArray]:
-        """first (n + 1,), head (m,), weight (m,) of the graph with every arc turned round."""
-        order = np.argsort(self.arc_head, kind="stable")
-        first = np.searchsorted(self.arc_head[order], np.arange(self.node_count + 1)).astype(np.int64)
-        return first, np.ascontiguousarray(self.arc_tail[order]), np.ascontiguousarray(self.weight[order])
+    def geometry(self, arc: int) -> tuple[FloatArray, FloatArray]:
+        """lon, lat of an arc's points in the direction of driving."""
+        street = int(self.arc_street[arc])
+        rows = slice(int(self.street_first[street]), int(self.street_first[street + 1]))
+        lon, lat = self.point_lon[rows], self.point_lat[rows]
+        return (lon[::-1], lat[::-1]) if self.arc_reversed[arc] else (lon, lat)
 
-    def place(self, node: int, name: str = "") -> Place:
-        return Place(float(self.node_lon[node]), float(self.node_lat[node]), name)
+    def place_at(self, spot: Spot, name: str = "") -> Place:
+        """Coordinates of a spot."""
+        arc = int(self.state_arc[spot.state])
+        share = np.array([spot.offset_ms / int(self.arc_ms[arc])])
+        return Place(*points_at(*self.geometry(arc), share)[0], name)
 
-    def street_name(self, node: int) -> str:
-        """Name of the most important named street that leaves the node; "" if none has one."""
-        arcs = range(int(self.first_out[node]), int(self.first_out[node + 1]))
-        named = [(int(self.arc_class[a]), a) for a in arcs if self.arc_name[a]]
-        return self.names[int(self.arc_name[min(named)[1]])] if named else ""
+    def line(self, states: Sequence[int], source_ms: int, target_ms: int) -> list[tuple[float, float]]:
+        """(lon, lat) along a way, from an offset on the first state to one on the last."""
+        out: list[tuple[float, float]] = []
+        for k, state in enumerate(states):
+            lon, lat = self.geometry(int(self.state_arc[state]))
+            whole = list(zip(lon.tolist(), lat.tolist(), strict=True))
+            total = int(self.state_ms[state])
+            low, high = source_ms if k == 0 else 0, target_ms if k == len(states) - 1 else total
+            if (low, high) != (0, total):
+                whole = _part(lon, lat, low / total, min(1.0, high / total))
+            out += whole if not out or out[-1] != whole[0] else whole[1:]
+        return out
 
-    @cached_property
-    def _tree(self) -> tuple[object, float]:
-        from scipy.spatial import cKDTree
+    def points_along(self, classes: tuple[int, ...], every_m: float) -> tuple[FloatArray, FloatArray]:
+        """Points spread evenly along the streets of some classes, one or more a street, `every_m` apart at most."""
+        lon, lat = [], []
+        for street in np.flatnonzero(np.isin(self.street_class, classes)).tolist():
+            rows = slice(int(self.street_first[street]), int(self.street_first[street + 1]))
+            count = max(1, int(np.ceil(int(self.street_mm[street]) / 1e3 / every_m)))
+            for x, y in points_at(self.point_lon[rows], self.point_lat[rows], (np.arange(count) + 0.5) / count):
+                lon.append(round(x, 7))
+                lat.append(round(y, 7))
+        return np.array(lon), np.array(lat)
 
-        mid = float(np.radians((self.bounds[1] + self.bounds[3]) / 2))
-        scale = float(np.cos(mid))
-        return cKDTree(np.column_stack([self.node_lon * scale, self.node_lat])), scale
+    def name_of(self, arc: int) -> str:
+        return self.names[int(self.street_name[self.arc_street[arc]])]
 
-    def nearest_nodes(self, lon: FloatArray, lat: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Node nearest to each point and its great-circle distance in metres.
 
-        The search is planar at the network's middle latitude; within a region of some 100 km the node found
-        is the true nearest but for near ties.
-        """
-        tree, scale = self._tree
-        _, node = tree.query(np.column_stack([np.asarray(lon) * scale, np.asarray(lat)]))  # type: ignore[attr-defined]
-        node = np.asarray(node, np.int32)
-        return node, haversine_m(np.asarray(lon), np.asarray(lat), self.node_lon[node], self.node_lat[node])
+def points_at(lon: FloatArray, lat: FloatArray, shares: FloatArray) -> list[tuple[float, float]]:
+    """Points at shares (0 to 1) of the way along a line."""
+    along = np.concatenate([[0.0], np.cumsum(haversine_m(lon[:-1], lat[:-1], lon[1:], lat[1:]))])
+    at = np.clip(shares, 0.0, 1.0) * along[-1]
+    return list(zip(np.interp(at, along, lon).tolist(), np.interp(at, along, lat).tolist(), strict=True))
 
-    def snap(self, place: Place) -> tuple[NodeIndex, float]:
-        node, metres = self.nearest_nodes(np.array([place.lon]), np.array([place.lat]))
-        return NodeIndex(int(node[0])), float(metres[0])
+
+def _part(lon: FloatArray, lat: FloatArray, low: float, high: float) -> list[tuple[float, float]]:
+    """The piece of a line between two shares of its length."""
+    along = np.concatenate([[0.0], np.cumsum(haversine_m(lon[:-1], lat[:-1], lon[1:], lat[1:]))])
+    inside = np.flatnonzero((along > low * along[-1]) & (along < high * along[-1]))
+    first, last = points_at(lon, lat, np.array([low, high]))
+    return [first, *zip(lon[inside].tolist(), lat[inside].tolist(), strict=True), last]
 
 
 def check_network(network: RoadNetwork) -> None:
     """Raise InputError where arrays disagree in length or point outside, or weights are not positive."""
-    n, m = network.node_count, network.arc_count
-    if n == 0 or m == 0:
+    n, s, m = network.node_count, network.street_count, network.arc_count
+    k, t = network.state_count, network.turn_count
+    if min(n, s, m, k, t) == 0:
         raise InputError("the road network is empty", remedy="check that the extract holds drivable roads")
-    lengths = {len(network.node_lat), len(network.node_id)} | {n}
-    arcs = {len(x) for x in (network.arc_head, network.arc_ms, network.arc_mm, network.arc_class, network.arc_name)}
-    ends = np.concatenate([network.arc_tail, network.arc_head])
-    if lengths != {n} or arcs != {m} or ends.min() < 0 or ends.max() >= n:
+    lengths: list[tuple[int, *tuple[Any, ...]]] = [
+        (n, network.node_lat, network.node_id), (s + 1, network.street_first),
+        (s, network.street_class, network.street_name, network.street_way, network.street_flags),
+        (int(network.street_first[-1]), network.point_lon, network.point_lat),
+        (m, network.arc_head, network.arc_street, network.arc_reversed, network.arc_ms), (k, network.rank),
+        (t, network.turn_target, network.turn_ms, network.turn_condition),
+    ]  # fmt: skip
+    limits: list[tuple[int, *tuple[Any, ...]]] = [
+        (n, network.arc_tail, network.arc_head), (s, network.arc_street), (m, network.state_arc),
+        (k, network.turn_source, network.turn_target, network.rank, network.standing),
+        (len(network.names), network.street_name), (len(network.conditions), network.turn_condition),
+    ]  # fmt: skip
+    fits = all(len(array) == size for size, *arrays in lengths for array in arrays)
+    inside = all(
+        array.min(initial=0) >= 0 and array.max(initial=0) < size for size, *arrays in limits for array in arrays
+    )
+    if not fits or not inside or not np.array_equal(network.state_arc[:m], np.arange(m)):
         raise InputError("the road network's arrays do not fit together", remedy="build the region again")
-    if network.arc_ms.min() < 1 or network.arc_mm.min() < 1:
+    if network.arc_ms.min() < 1 or network.street_mm.min() < 1 or network.turn_ms.min() < 0:
         raise InputError("an arc takes no time or has no length", remedy="build the region again")

@@ -1,24 +1,24 @@
-"""OSM files (.osm.pbf, .osm, .osm.gz, .osm.bz2) to raw arcs and places of interest, read by pyosmium.
+"""OSM files (.osm.pbf, .osm, .osm.gz, .osm.bz2) to the ways a profile may use, tagged nodes, restrictions, places.
 
-Nodes of the network are way ends, junctions, and as many points between as keep every arc under
-MAX_ARC_M: a coordinate then lies within half of that of a node along its street.
+pyosmium filters and adds locations in C++ and hands the rest over as OPL text, one object a line
+(https://osmcode.org/opl-file-format): reading that is twice as fast as asking for objects one by one.
 """
 
 import hashlib
+import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.model.units import IntArray, LongArray
-from noriai_engine.roads.assemble import RawArcs
-from noriai_engine.roads.network import haversine_m
-from noriai_engine.roads.speeds import ROAD_CLASSES, directions, is_drivable, parse_maxspeed, speed_kmh, speed_table
-
-MAX_ARC_M = 150.0
+from noriai_engine.model.units import ByteArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.access import NodeRule, directions, is_open, node_rule, road_class, way_flags
+from noriai_engine.roads.geodesy import haversine_m
+from noriai_engine.roads.profiles import Profile
+from noriai_engine.roads.speeds import ROAD_CLASSES, SpeedTable, way_speeds, width_share
 
 PLACE_KINDS: dict[tuple[str, str], str] = {
     ("amenity", "hospital"): "hospital", ("amenity", "clinic"): "clinic", ("amenity", "doctors"): "clinic",
@@ -30,15 +30,60 @@ PLACE_KINDS: dict[tuple[str, str], str] = {
     ("amenity", "bus_station"): "station", ("shop", "supermarket"): "shop", ("shop", "mall"): "shop",
     ("shop", "convenience"): "shop", ("shop", "department_store"): "shop", ("shop", "doityourself"): "shop",
 }  # fmt: skip
+_PLACE_KEYS = ("amenity", "shop", "railway", "public_transport")
+_MODES = ("motorcar", "motor_vehicle", "vehicle", "taxi", "bus", "psv")
+_KEYS = (
+    "highway", "route", "barrier", "restriction", "restriction:conditional", *(f"restriction:{m}" for m in _MODES),
+    *_PLACE_KEYS,
+)  # fmt: skip
+_ESCAPED = re.compile("%([0-9a-f]+)%")
+_NO_PLACE = 999.0
+
+Tags = dict[str, str]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A turn restriction relation as mapped: OSM ids, in the relation's order. `via` are (type, id)."""
+
+    relation: int
+    kind: str
+    condition: str
+    sources: tuple[int, ...]
+    via: tuple[tuple[str, int], ...]
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OsmWays:
+    """Ways open to a profile, (w,) each; the nodes of way k are rows first[k] .. first[k + 1] of ref, lon, lat.
+
+    `forward_kmh`, `backward_kmh`: 0 where closed. `flags` as in `way_flags`. A node whose place the extract
+    lacks has lon 999.
+    """
+
+    way_id: LongArray
+    first: LongArray
+    forward_kmh: FloatArray
+    backward_kmh: FloatArray
+    road_class: ByteArray
+    name: IntArray
+    roundabout: ByteArray
+    flags: ByteArray
+    names: tuple[str, ...]
+    ref: LongArray
+    lon: FloatArray
+    lat: FloatArray
+
+
+@dataclass(frozen=True)
 class OsmExtract:
-    """What one file gave: raw arcs, places of interest as (kind, name, lon, lat), and counts for the report."""
+    """What one file gave. `places` are (kind, name, lon, lat); `rules` by OSM node id."""
 
-    arcs: RawArcs
-    places: list[tuple[str, str, float, float]]
-    drivable_ways: int
+    ways: OsmWays
+    rules: dict[int, NodeRule]
+    restrictions: tuple[Restriction, ...]
+    places: tuple[tuple[str, str, float, float], ...]
     closed_ways: int
     missing_nodes: int
     timestamp: str
@@ -46,28 +91,14 @@ class OsmExtract:
     country: str
 
 
-@dataclass
-class _Ways:
-    """Drivable ways while reading: one entry a way, and the nodes of all ways in one list."""
-
-    first: list[int] = field(default_factory=list)
-    forward: list[bool] = field(default_factory=list)
-    backward: list[bool] = field(default_factory=list)
-    maxspeed: list[float | None] = field(default_factory=list)
-    road_class: list[int] = field(default_factory=list)
-    name: list[int] = field(default_factory=list)
-    refs: list[int] = field(default_factory=list)
-    lons: list[float] = field(default_factory=list)
-    lats: list[float] = field(default_factory=list)
-
-
 CountryAt = Callable[[float, float], str]
+SpeedsOf = Callable[[str], SpeedTable]
 
 
-def read_osm(path: Path, country_at: CountryAt) -> OsmExtract:
-    """Read drivable roads and places of interest. Raises InputError where the file cannot be read.
+def read_osm(path: Path, profile: Profile, country_at: CountryAt, speeds_of: SpeedsOf) -> OsmExtract:
+    """Read what `profile` may use. Raises InputError where the file cannot be read or holds no such road.
 
-    `country_at` gives the ISO 3166 code at the roads' middle (lon, lat), "" if unknown; it picks the speed table.
+    `country_at` gives the ISO 3166 code at the roads' middle (lon, lat), "" if unknown; `speeds_of` its speed table.
     """
     import osmium
 
@@ -76,129 +107,179 @@ def read_osm(path: Path, country_at: CountryAt) -> OsmExtract:
     try:
         with osmium.io.Reader(str(path), osmium.osm.osm_entity_bits.NOTHING) as reader:
             timestamp = reader.header().get("osmosis_replication_timestamp", "") or "unknown"
-        return _read(path, country_at, timestamp)
+        text = _as_opl(path)
     except (RuntimeError, ValueError, osmium.InvalidLocationError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
-            f"cannot be read as OSM data: {error}",
-            where=path,
-            remedy="download the extract again; it may be cut short",
+            f"cannot be read as OSM data: {error}", where=path, remedy="download it again; it may be cut short"
         ) from error
-
-
-def _read(path: Path, country_at: CountryAt, timestamp: str) -> OsmExtract:
-    ways, names, places, closed, missing = _Ways(), {"": 0}, [], 0, 0
-    for item in _objects(path):
-        tags = dict(item.tags)
-        kind = next((PLACE_KINDS[pair] for pair in tags.items() if pair in PLACE_KINDS), None)
-        if kind is not None and (point := _point(item)) is not None:
-            places.append((kind, tags.get("name", ""), *point))
-        if not item.is_way() or "highway" not in tags:
-            continue
-        if not is_drivable(tags):
-            closed += tags["highway"] in ROAD_CLASSES
-            continue
-        forward, backward = directions(tags)
-        name = names.setdefault(tags.get("name") or tags.get("ref") or "", len(names))
-        for run in _located_runs(item):
-            if len(run) > 1:
-                ways.first.append(len(ways.refs))
-                ways.forward.append(forward)
-                ways.backward.append(backward)
-                ways.maxspeed.append(parse_maxspeed(tags.get("maxspeed")))
-                ways.road_class.append(ROAD_CLASSES.index(tags["highway"]))
-                ways.name.append(name)
-                for ref, lon, lat in run:
-                    ways.refs.append(ref)
-                    ways.lons.append(lon)
-                    ways.lats.append(lat)
-        missing += sum(1 for node in item.nodes if not node.location.valid())
-    if not ways.first:
-        raise InputError("holds no drivable road", where=path, remedy="take an extract with highway=* ways")
-    country = country_at(float(np.median(ways.lons)), float(np.median(ways.lats)))
-    arcs = _arcs(ways, tuple(names), speed_table(country))
-    return OsmExtract(arcs, sorted(places), len(ways.first), closed, missing, timestamp, sha256_of(path), country)
-
-
-def _objects(path: Path) -> Iterator[Any]:
-    import osmium
-
-    keys = osmium.filter.KeyFilter("highway", "amenity", "shop", "railway", "public_transport")
-    yield from osmium.FileProcessor(str(path)).with_locations().with_filter(keys)
-
-
-def _point(item: Any) -> tuple[float, float] | None:
-    """Coordinates of a node, or the middle of a way's nodes; None for relations and cut ways."""
-    if item.is_node():
-        return (item.lon, item.lat) if item.location.valid() else None
-    if not item.is_way():
-        return None
-    known = [(n.lon, n.lat) for n in item.nodes if n.location.valid()]
-    if not known:
-        return None
-    return (
-        round(sum(p[0] for p in known) / len(known), 7),
-        round(sum(p[1] for p in known) / len(known), 7),
-    )
-
-
-def _located_runs(way: Any) -> Iterator[list[tuple[int, float, float]]]:
-    """The way's nodes, cut where the extract lacks a node's location."""
-    run: list[tuple[int, float, float]] = []
-    for node in way.nodes:
-        if node.location.valid():
-            run.append((node.ref, node.lon, node.lat))
-        else:
-            yield run
-            run = []
-    yield run
-
-
-def _arcs(ways: _Ways, names: tuple[str, ...], table: dict[str, float]) -> RawArcs:
-    refs = np.array(ways.refs, np.int64)
-    lon, lat = np.array(ways.lons), np.array(ways.lats)
-    way_of = np.zeros(len(refs), np.int32)
-    way_of[np.array(ways.first[1:], np.int64)] = 1
-    way_of = np.cumsum(way_of, dtype=np.int32)
-    step = np.zeros(len(refs))
-    step[1:] = np.where(way_of[1:] == way_of[:-1], haversine_m(lon[:-1], lat[:-1], lon[1:], lat[1:]), 0.0)
-    along = np.cumsum(step)
-    kept = np.flatnonzero(_kept(refs, way_of, along))
-
-    same_way = way_of[kept[1:]] == way_of[kept[:-1]]
-    tails, heads = kept[:-1][same_way], kept[1:][same_way]
-    way = way_of[tails]
-    length = along[heads] - along[tails]
-    kmh = np.array([speed_kmh(ROAD_CLASSES[k], m, table) for k, m in zip(ways.road_class, ways.maxspeed, strict=True)])
-    ms = np.rint(length * 3_600.0 / kmh[way]).astype(np.int64)
-
-    node_id, first_seen, node_of = np.unique(refs[kept], return_index=True, return_inverse=True)
-    node_at = np.zeros(len(refs), np.int32)
-    node_at[kept] = node_of
-    forward, backward = np.array(ways.forward)[way], np.array(ways.backward)[way]
-    both = np.concatenate([np.flatnonzero(forward), np.flatnonzero(backward)])
-    turned = np.concatenate([np.zeros(int(forward.sum()), bool), np.ones(int(backward.sum()), bool)])
-    tail = np.where(turned, node_at[heads[both]], node_at[tails[both]]).astype(np.int32)
-    head = np.where(turned, node_at[tails[both]], node_at[heads[both]]).astype(np.int32)
-    return RawArcs(
-        node_id, lon[kept][first_seen], lat[kept][first_seen], tail, head, length[both], ms[both],
-        np.array(ways.road_class, np.int8)[way][both], np.array(ways.name, np.int32)[way][both], names,
+    draft = _Draft()
+    for line in text.split("\n"):
+        if line:
+            draft.take(line, profile)
+    if not draft.way_id:
+        raise InputError(
+            f"holds no road for the profile {profile.name}", where=path, remedy="take an extract with highway=* ways"
+        )
+    ref, lon, lat = _positions(draft.nodes)
+    seen = lon != _NO_PLACE
+    if not seen.any():
+        raise InputError("holds ways without the places of their nodes", where=path, remedy="take a complete extract")
+    country = country_at(float(np.median(lon[seen])), float(np.median(lat[seen])))
+    ways = draft.ways(ref, lon, lat, profile, speeds_of(country))
+    return OsmExtract(
+        ways, draft.rules, tuple(draft.restrictions), tuple(sorted(draft.places)), draft.closed,
+        int((~seen).sum()), timestamp, sha256_of(path), country,
     )  # fmt: skip
 
 
-def _kept(refs: LongArray, way_of: IntArray, along: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Mask of way nodes that become network nodes: ends, junctions, and one at least every MAX_ARC_M."""
-    _, node, uses = np.unique(refs, return_inverse=True, return_counts=True)
-    is_end = np.ones(len(refs), bool)
-    is_end[1:-1] = (way_of[1:-1] != way_of[:-2]) | (way_of[1:-1] != way_of[2:])
-    # A shape point of one way that is chosen here and shared with no other stays that way's alone.
-    kept = is_end | (uses[node] > 1)
-    last_kept = np.maximum.accumulate(np.where(kept, np.arange(len(refs)), 0))
-    bucket = ((along - along[last_kept]) // MAX_ARC_M).astype(np.int64)
-    spaced = np.zeros(len(refs), bool)
-    spaced[1:] = (bucket[1:] > bucket[:-1]) & ~kept[1:]
-    return kept | spaced
+def _as_opl(path: Path) -> str:
+    import osmium
+
+    with tempfile.TemporaryDirectory(prefix="noriai-osm-") as folder:
+        out = Path(folder) / "roads.opl"
+        form = osmium.io.File(str(out), "opl,locations_on_ways=true,add_metadata=false")
+        with osmium.SimpleWriter(form) as writer:
+            keys = osmium.filter.KeyFilter(*_KEYS)
+            for item in osmium.FileProcessor(str(path)).with_locations().with_filter(keys):
+                writer.add(item)
+        return out.read_text(encoding="utf-8")
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda m: chr(int(m[1], 16)), text) if "%" in text else text
+
+
+def _tags(text: str) -> Tags:
+    if not text:
+        return {}
+    pairs = (pair.split("=") for pair in text.split(","))
+    return {_plain(key): _plain(value) for key, value in pairs}
+
+
+def _positions(nodes: list[str]) -> tuple[LongArray, FloatArray, FloatArray]:
+    """ref, lon, lat of the node lists `n1x137.0y36.0,n2x...`; an unknown place is written as `xy`."""
+    text = ",".join(filter(None, nodes))
+    if "xy" in text:
+        text = text.replace("xy", f"x{_NO_PLACE}y{_NO_PLACE}")
+    flat = text.translate({ord("n"): None, ord("x"): " ", ord("y"): " ", ord(","): " "})
+    table = np.fromstring(flat, sep=" ").reshape(-1, 3)
+    return table[:, 0].astype(np.int64), np.ascontiguousarray(table[:, 1]), np.ascontiguousarray(table[:, 2])
+
+
+@dataclass
+class _Draft:
+    """What has been read so far."""
+
+    way_id: list[int] = field(default_factory=list)
+    tags: list[Tags] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+    rules: dict[int, NodeRule] = field(default_factory=dict)
+    restrictions: list[Restriction] = field(default_factory=list)
+    places: list[tuple[str, str, float, float]] = field(default_factory=list)
+    closed: int = 0
+
+    def take(self, line: str, profile: Profile) -> None:
+        kind, fields = line[0], line.split(" ")
+        number = int(fields[0][1:])
+        parts = {field[0]: field[1:] for field in fields[1:] if field}
+        tags = _tags(parts.get("T", ""))
+        place = next((PLACE_KINDS[pair] for pair in tags.items() if pair in PLACE_KINDS), None)
+        if place is not None and kind != "r":
+            self._place(place, tags, parts)
+        if kind == "n":
+            rule = node_rule(tags, profile)
+            if rule is not None:
+                self.rules[number] = rule
+        elif kind == "w" and road_class(tags) is not None:
+            if is_open(tags, number, profile):
+                self.way_id.append(number)
+                self.tags.append(tags)
+                self.nodes.append(parts.get("N", ""))
+            else:
+                self.closed += 1
+        elif kind == "r" and profile.restricted and tags.get("type", "").startswith("restriction"):
+            restriction = _restriction(number, tags, parts.get("M", ""), profile)
+            if restriction is not None:
+                self.restrictions.append(restriction)
+
+    def _place(self, kind: str, tags: Tags, parts: dict[str, str]) -> None:
+        name = tags.get("name", "")
+        if "N" in parts:
+            _, lon, lat = _positions([parts["N"]])
+            lon, lat = lon[lon != _NO_PLACE], lat[lon != _NO_PLACE]
+            if len(lon):
+                self.places.append((kind, name, round(float(lon.mean()), 7), round(float(lat.mean()), 7)))
+        elif parts.get("x") and parts.get("y"):
+            self.places.append((kind, name, float(parts["x"]), float(parts["y"])))
+
+    def ways(self, ref: LongArray, lon: FloatArray, lat: FloatArray, profile: Profile, table: SpeedTable) -> OsmWays:
+        count = np.array([nodes.count("n") for nodes in self.nodes], np.int64)
+        first = np.concatenate([[0], np.cumsum(count)])
+        names = {"": 0}
+        forward, backward = np.zeros(len(count)), np.zeros(len(count))
+        for k, (way, tags) in enumerate(zip(self.way_id, self.tags, strict=True)):
+            if road_class(tags) == "ferry":
+                speeds = (_ferry_kmh(tags, profile, lon, lat, int(first[k]), int(first[k + 1])),) * 2
+            else:
+                speeds = way_speeds(tags, way, table, profile)
+            ahead, back = directions(tags, profile)
+            share = width_share(tags) if ahead and back and not profile.is_walking else 1.0
+            forward[k] = speeds[0] * share if ahead else 0.0
+            backward[k] = speeds[1] * share if back else 0.0
+        return OsmWays(
+            np.array(self.way_id, np.int64), first, forward, backward,
+            np.array([ROAD_CLASSES.index(road_class(t) or "other") for t in self.tags], np.int8),
+            np.array([names.setdefault(t.get("name") or t.get("ref") or "", len(names)) for t in self.tags], np.int32),
+            np.array([t.get("junction") in ("roundabout", "circular") for t in self.tags], np.int8),
+            np.array([way_flags(t) for t in self.tags], np.int8),
+            tuple(names), ref, lon, lat,
+        )  # fmt: skip
+
+
+def _ferry_kmh(tags: Tags, profile: Profile, lon: FloatArray, lat: FloatArray, a: int, b: int) -> float:
+    """Speed of a ferry by its `duration` (Key:duration: HH:MM, H:MM:SS or minutes), else the profile's."""
+    parts = tags.get("duration", "").split(":")
+    if not all(part.isdigit() for part in parts) or len(parts) > 3:
+        return profile.ferry_kmh
+    units = {1: (60,), 2: (3_600, 60), 3: (3_600, 60, 1)}[len(parts)]
+    seconds = sum(int(part) * unit for part, unit in zip(parts, units, strict=True))
+    metres = float(haversine_m(lon[a : b - 1], lat[a : b - 1], lon[a + 1 : b], lat[a + 1 : b]).sum())
+    return max(0.5, metres / seconds * 3.6) if seconds else profile.ferry_kmh
+
+
+def _restriction(number: int, tags: Tags, members: str, profile: Profile) -> Restriction | None:
+    """None where the profile is excepted or the relation is no restriction of its kind of vehicle."""
+    if profile.excepted_by & set(re.split(r"[;,]\s*", tags.get("except", ""))):
+        return None
+    kind, condition = tags.get("restriction", ""), ""
+    if not kind:
+        kinds = (tags[f"restriction:{key}"] for key in profile.access_keys if f"restriction:{key}" in tags)
+        kind = next(kinds, "")
+    if not kind and "restriction:conditional" in tags:
+        kind, _, condition = (part.strip() for part in tags["restriction:conditional"].partition("@"))
+        condition = condition.strip("() ")
+    elif kind and tags.get("hour_on") and tags.get("hour_off"):  # the older way to say so
+        days = f"{tags['day_on'][:2]}-{tags['day_off'][:2]} " if tags.get("day_on") and tags.get("day_off") else ""
+        condition = f"{days}{tags['hour_on']}-{tags['hour_off']}"
+    if not kind.startswith(("no_", "only_")):
+        return None
+    by_role: dict[str, list[tuple[str, int]]] = {"from": [], "via": [], "to": []}
+    for member in filter(None, members.split(",")):
+        item, _, role = member.partition("@")
+        if role in by_role:
+            by_role[role].append((item[0], int(item[1:])))
+    return Restriction(
+        number, kind, condition, tuple(i for t, i in by_role["from"] if t == "w"), tuple(by_role["via"]),
+        tuple(i for t, i in by_role["to"] if t == "w"),
+    )  # fmt: skip
+
+
+def restricted_ways(restrictions: tuple[Restriction, ...]) -> Iterator[int]:
+    """Ways that some restriction names: a street never runs on from one of them into another way."""
+    for restriction in restrictions:
+        yield from restriction.sources
+        yield from restriction.targets
+        yield from (number for kind, number in restriction.via if kind == "w")
 
 
 def sha256_of(path: Path) -> str:

@@ -1,97 +1,322 @@
-"""Exact travel times and paths on a road network, a row (one node to or from all) at a time.
+"""Travel times on a network: between spots for the dispatcher, between coordinates for everyone else.
 
-Rows are kept in a bounded cache, least recently used first out. Every answer equals Dijkstra's.
+>>> times = TravelTimes(network)
+>>> times.matrix([(137.37, 36.75), (137.38, 36.76)])
+array([[     0, 182041], ...
 """
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from noriai_engine.model.units import FOREVER_MS, IntArray, LongArray, NodeIndex
+from noriai_engine.model.errors import InputError
+from noriai_engine.model.places import Place, Spot
+from noriai_engine.model.units import FOREVER_MS, FloatArray, IntArray, LongArray
+from noriai_engine.roads.access import STOPPABLE
+from noriai_engine.roads.drives import Drive
+from noriai_engine.roads.graph import StateGraph, state_graph
+from noriai_engine.roads.hierarchy import Hierarchy
+from noriai_engine.roads.kernels import key_spots, queries
+from noriai_engine.roads.kernels import spots as spot_kernels
 from noriai_engine.roads.network import RoadNetwork
+from noriai_engine.roads.oracle import Oracle, split_keys
+from noriai_engine.roads.plain import PlainNetwork
+from noriai_engine.roads.snapper import FAR_M, Snapped, Snapper
+from noriai_engine.roads.speeds import ROAD_CLASSES
+
+Points = Sequence[Place] | Sequence[tuple[float, float]] | npt.NDArray[np.float64]
+Approach = Literal["any", "kerb"]
+
+KERB_CLASSES = frozenset(
+    ROAD_CLASSES.index(name)
+    for name in ("trunk", "primary", "secondary", "tertiary", "primary_link", "secondary_link", "tertiary_link")
+)
+"""Streets too busy to cross: a stop there is on the side of its address."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowCacheParams:
-    """How much memory rows of travel times may take, in bytes."""
+@dataclass(frozen=True)
+class Metric:
+    """Weights in force: `inner_ms` (k,) along each state, `between_ms` (t,) of each turn, and the oracle on them."""
 
-    max_bytes: int = 512 << 20
-
-    def __post_init__(self) -> None:
-        if self.max_bytes < 1 << 20:
-            raise ValueError(f"max_bytes = {self.max_bytes}: rows need at least 1 MiB")
+    version: int
+    inner_ms: IntArray
+    between_ms: IntArray
+    oracle: Oracle
+    states: spot_kernels.States
 
 
 class TravelTimes:
-    """Travel times of one road network. Durations are int32 ms; FOREVER_MS where there is no path."""
+    """Exact times in int32 ms; FOREVER_MS where there is no path.
 
-    def __init__(self, network: RoadNetwork, params: RowCacheParams | None = None) -> None:
+    Every call sees one metric from beginning to end, whatever another thread does meanwhile.
+    """
+
+    def __init__(
+        self, network: RoadNetwork | PlainNetwork, *, hierarchy: Hierarchy | None = None, dense: bool | None = None
+    ) -> None:
         self.network = network
-        row_bytes = 12 * network.node_count
-        self._room = max(8, (params or RowCacheParams()).max_bytes // row_bytes)
-        self._rows: OrderedDict[tuple[str, int], tuple[LongArray, IntArray]] = OrderedDict()
+        self.graph: StateGraph = network.graph if isinstance(network, PlainNetwork) else state_graph(network)
+        graph = self.graph
+        hierarchy = hierarchy or graph.hierarchy()
+        ms = graph.ms(graph.inner_ms, graph.between_ms)
+        oracle = Oracle(hierarchy, graph.source, graph.target, ms, graph.mm, dense=dense)
+        self._metric = self._metric_of(0, graph.inner_ms, graph.between_ms, oracle)
+        self._snapper = Snapper(network) if isinstance(network, RoadNetwork) else None
 
-    def from_node(self, node: int) -> IntArray:
-        """(n,) ms from `node` to every node."""
-        return self._row("from", node)[1]
+    @property
+    def metric(self) -> Metric:
+        return self._metric
 
-    def to_node(self, node: int) -> IntArray:
-        """(n,) ms from every node to `node`."""
-        return self._row("to", node)[1]
+    def _metric_of(self, version: int, inner_ms: IntArray, between_ms: IntArray, oracle: Oracle) -> Metric:
+        graph = self.graph
+        states = spot_kernels.States(
+            oracle.hierarchy.number, graph.arc, graph.twin, graph.first, graph.target, oracle.weights.ms
+        )
+        return Metric(version, inner_ms, between_ms, oracle, states)
 
-    def between(self, source: int, target: int) -> int:
-        """Driving time in ms."""
-        return int(self.to_node(target)[source])
+    # --- spots ----------------------------------------------------------------------------------------------
 
-    def path(self, source: int, target: int) -> tuple[IntArray, IntArray, int]:
-        """Nodes of the best path (k,), ms from the start at each of them (k,), and its length in mm.
+    def stop_at(self, place: Place) -> tuple[Spot, float]:
+        """The spot where a vehicle stops for a place, and how many metres it is off; (Spot(-1), inf) if none is near.
 
-        Among equally fast paths the shortest; `source == target` gives one node, 0 ms, 0 mm. Raises LookupError
-        where there is no path.
+        On a busy street that is the side of the address. Elsewhere it is the direction that makes the way there and
+        away shorter, measured from the heart of the network; the near side where both are alike.
         """
-        from noriai_engine.roads.kernels.shortest_path import walk
+        lon, lat = np.array([place.lon]), np.array([place.lat])
+        if isinstance(self.network, PlainNetwork):
+            node, off = self.network.nearest(lon, lat)
+            return Spot(int(node[0])), float(off[0])
+        assert self._snapper is not None
+        snapped = self._snapper.snap(lon, lat, limit_m=FAR_M)
+        if snapped.street[0] < 0:
+            return Spot(-1), float("inf")
+        metric = self._metric
+        busy = int(self.network.street_class[snapped.street[0]]) in KERB_CLASSES
+        kerb = self._anchors(metric, snapped, "kerb")
+        spot = Spot(int(kerb.a[0]), int(kerb.a_ms[0]))
+        if not busy:
+            both = self._anchors(metric, snapped, "any")
+            other = Spot(int(both.b[0]), int(both.b_ms[0]))
+            if other.state == spot.state:
+                other = Spot(int(both.a[0]), int(both.a_ms[0]))
+            if other.state >= 0 and self._from_heart(metric, other) < self._from_heart(metric, spot):
+                spot = other
+        return spot, float(snapped.metres[0])
 
+    def _from_heart(self, metric: Metric, spot: Spot) -> int:
+        heart = int(metric.oracle.hierarchy.node[0])
+        return self._between(metric, Spot(heart), spot) + self._between(metric, spot, Spot(heart))
+
+    def place_of(self, spot: Spot, name: str = "") -> Place:
+        """Coordinates of a spot."""
+        return self.network.place_at(spot, name)
+
+    def street_of(self, spot: Spot) -> str:
+        """Name of the street a spot is on; "" if it has none."""
+        if isinstance(self.network, PlainNetwork):
+            return ""
+        return self.network.name_of(int(self.network.state_arc[spot.state]))
+
+    def between(self, source: Spot, target: Spot) -> int:
+        """ms from one spot to another."""
+        return self._between(self._metric, source, target)
+
+    def _between(self, metric: Metric, source: Spot, target: Spot) -> int:
+        labels = self._labels(metric, np.array([source.state, target.state], np.int32))
+        return int(spot_kernels.spot_pair(labels, metric.states, *source, *target))
+
+    def to_spots(self, source: Spot, states: IntArray, offsets_ms: IntArray) -> IntArray:
+        """(s,) ms from one spot to many; 0 for a state of -1."""
+        metric, out = self._metric, np.empty(len(states), np.int32)
+        labels = self._labels(metric, np.append(states, np.int32(source.state)))
+        spot_kernels.to_spots(labels, metric.states, *source, states, offsets_ms, out)
+        return out
+
+    def from_spots(self, states: IntArray, offsets_ms: IntArray, target: Spot) -> IntArray:
+        """(s,) ms from many spots to one; 0 for a state of -1."""
+        metric, out = self._metric, np.empty(len(states), np.int32)
+        labels = self._labels(metric, np.append(states, np.int32(target.state)))
+        spot_kernels.from_spots(labels, metric.states, states, offsets_ms, *target, out)
+        return out
+
+    def nearest(self, states: IntArray, offsets_ms: IntArray, target: Spot, count: int) -> tuple[LongArray, IntArray]:
+        """The `count` spots (vehicles) that reach `target` first: their rows, and ms; the lowest row among equals."""
+        ms = self.from_spots(states, offsets_ms, target)
+        ms[states < 0] = FOREVER_MS
+        first = np.argsort(ms, kind="stable")[:count]
+        first = first[ms[first] < FOREVER_MS]
+        return first, ms[first]
+
+    def kernel_view(self, *states: IntArray | int) -> tuple[queries.Labels, spot_kernels.States]:
+        """What kernels need for times between these states: labels in which their rows stand, and the states."""
+        metric = self._metric
+        wanted = np.concatenate([np.atleast_1d(np.asarray(s, np.int32)) for s in states])
+        return self._labels(metric, wanted), metric.states
+
+    def drive(self, source: Spot, target: Spot) -> Drive:
+        """The fastest way between two spots, the shortest among equally fast ones. Raises LookupError without one."""
+        metric, graph = self._metric, self.graph
+        turns = np.zeros(0, np.int32)
+        ahead = graph.arc[source.state] == graph.arc[target.state] and target.offset_ms >= source.offset_ms
+        if not ahead:
+            oracle, keys = metric.oracle, metric.oracle.keys
+            _, end, first = key_spots.best_end(
+                oracle.hierarchy.tree, oracle.shape, metric.states, keys.key, keys.up, keys.down, source.state,
+                target.state, True,
+            )  # fmt: skip
+            if end < 0:
+                raise LookupError(f"no way from {source} to {target}")
+            start = source.state if first < 0 else int(graph.target[first])
+            turns = oracle.path(start, end)
+            if first >= 0:
+                turns = np.concatenate([np.array([first], np.int32), turns])
+        states = np.concatenate([np.array([source.state], np.int32), graph.target[turns]])
+        steps = np.concatenate([[0], np.cumsum(metric.oracle.weights.ms[turns])])
+        enter = (steps - source.offset_ms).astype(np.int32)
+        mm = int(graph.mm[turns].sum(dtype=np.int64)) + self._mm_at(metric, int(states[-1]), target.offset_ms)
+        mm -= self._mm_at(metric, source.state, source.offset_ms)
+        return Drive(source, target, states, enter, int(enter[-1]) + target.offset_ms, mm)
+
+    def drive_mm(self, drive: Drive, until: Spot, count: int) -> int:
+        """mm of the first `count` states of a drive, up to the spot `until` on the last of them."""
+        turns = [
+            self._turn(int(a), int(b)) for a, b in zip(drive.states[: count - 1], drive.states[1:count], strict=True)
+        ]
+        mm = int(self.graph.mm[turns].sum(dtype=np.int64)) if turns else 0
+        metric = self._metric
+        return mm + self._mm_at(metric, *until) - self._mm_at(metric, *drive.source)
+
+    def _turn(self, source: int, target: int) -> int:
+        first, last = int(self.graph.first[source]), int(self.graph.first[source + 1])
+        rows = first + np.flatnonzero(self.graph.target[first:last] == target)
+        keys = (self._metric.oracle.weights.ms[rows].astype(np.int64) << 32) + self.graph.mm[rows]
+        return int(rows[int(np.argmin(keys))])
+
+    def _mm_at(self, metric: Metric, state: int, offset_ms: int) -> int:
+        inner = int(metric.inner_ms[state])
+        return int(self.graph.inner_mm[state]) * offset_ms // inner if inner else 0
+
+    def _labels(self, metric: Metric, states: IntArray) -> queries.Labels:
+        """Labels with the rows that spot kernels touch: the states', their twins', and those one turn on."""
+        oracle, graph = metric.oracle, self.graph
+        if oracle.weights.labels is not None:
+            return oracle.weights.labels
+        near = np.unique(states[states >= 0])
+        while len(more := np.setdiff1d(graph.twin[near], np.append(near, np.int32(-1)))):
+            near = np.union1d(near, more)
+        fan = [graph.target[graph.first[s] : graph.first[s + 1]] for s in near.tolist()]
+        return oracle.labels_of(oracle.numbers(np.concatenate([near, *fan])))
+
+    # --- coordinates ----------------------------------------------------------------------------------------
+
+    def snap(self, points: Points, *, limit_m: float = 1_000.0, needed: int = STOPPABLE) -> Snapped:
+        """Nearest streets of points, (lon, lat) each; `needed` are street flags such as STEP_FREE."""
+        if self._snapper is None:
+            raise InputError("a plain network has no streets to snap to", remedy="ask for spots with stop_at")
+        return self._snapper.snap(*lon_lat(points), limit_m=limit_m, needed=needed)
+
+    def matrix(
+        self, origins: Points | Snapped, destinations: Points | Snapped | None = None, *, approach: Approach = "any",
+        limit_m: float = 1_000.0,
+    ) -> IntArray:  # fmt: skip
+        """(o, d) ms from every origin to every destination (the origins themselves if none are given).
+
+        FOREVER_MS for points with no street within `limit_m`. With approach "any" a vehicle may stop on either
+        side and set out in either direction; with "kerb" it stops on the side the point lies on.
+        """
+        metric = self._metric
+        sources = self._points(metric, origins, approach, limit_m)
+        targets = sources if destinations is None else self._points(metric, destinations, approach, limit_m)
+        labels = self._labels(metric, np.concatenate([sources.a, sources.b, targets.a, targets.b]))
+        a, b = self._deepest(labels, metric, sources, False), self._deepest(labels, metric, targets, True)
+        by_a, by_b = np.argsort(a, kind="stable").astype(np.int32), np.argsort(b, kind="stable").astype(np.int32)
+        up, up_at = self._rows(labels, metric, sources, a, True)
+        down, down_at = self._rows(labels, metric, targets, b, False)
+        out = np.empty((len(a), len(b)), np.int32)
+        at = np.maximum(a[by_a], 0), np.maximum(b[by_b], 0)
+        queries.matrix(labels, at[0], up, up_at[by_a], at[1], down, down_at[by_b], by_a, by_b, out)
+        by_street = np.argsort(targets.street, kind="stable").astype(np.int32)
+        spot_kernels.fix_same_street(labels, metric.states, sources, targets, by_street, out)
+        return out
+
+    def matrix_with_lengths(
+        self, origins: Points | Snapped, destinations: Points | Snapped | None = None, *, approach: Approach = "any",
+        limit_m: float = 1_000.0,
+    ) -> tuple[IntArray, IntArray]:  # fmt: skip
+        """(o, d) ms as `matrix`, and mm along the shortest among the fastest ways; -1 where there is none."""
+        metric = self._metric
+        sources = self._points(metric, origins, approach, limit_m)
+        targets = sources if destinations is None else self._points(metric, destinations, approach, limit_m)
+        oracle, keys = metric.oracle, metric.oracle.keys
+        shape, out = oracle.shape, np.empty((len(sources.street), len(targets.street)), np.int64)
+        a, b = self._deepest(shape, metric, sources, False), self._deepest(shape, metric, targets, True)
+        key_spots.point_key_matrix(
+            oracle.hierarchy.tree, shape, metric.states, keys.key, keys.up, keys.down, sources, a, targets, b, out
+        )
+        return split_keys(out)
+
+    def _deepest(
+        self, labels: queries.Labels, metric: Metric, points: spot_kernels.Anchors, with_twins: bool
+    ) -> IntArray:
+        out = np.empty(len(points.street), np.int32)
+        spot_kernels.deepest_numbers(labels, metric.states, points, with_twins, out)
+        return out
+
+    def _rows(
+        self, labels: queries.Labels, metric: Metric, points: spot_kernels.Anchors, numbers: IntArray, is_source: bool
+    ) -> tuple[IntArray, LongArray]:
+        at = np.zeros(len(numbers) + 1, np.int64)
+        np.cumsum(labels.depth[np.maximum(numbers, 0)] + 8 & ~7, out=at[1:])
+        rows = np.empty(int(at[-1]), np.int32)
+        spot_kernels.point_rows(labels, metric.states, points, numbers, is_source, at, rows)
+        return rows, at[:-1]
+
+    def _points(
+        self, metric: Metric, points: Points | Snapped, approach: Approach, limit_m: float
+    ) -> spot_kernels.Anchors:
+        snapped = points if isinstance(points, Snapped) else self.snap(points, limit_m=limit_m)
+        return self._anchors(metric, snapped, approach)
+
+    def _anchors(self, metric: Metric, snapped: Snapped, approach: Approach) -> spot_kernels.Anchors:
+        """States of snapped points: along the street's geometry first, against it second."""
         network = self.network
-        keys = self._row("to", target)[0]
-        arcs = np.empty(256, np.int32)
-        while (count := walk(network.first_out, network.arc_head, network.weight, keys, source, target, arcs)) == -1:
-            arcs = np.empty(2 * len(arcs), np.int32)
-        if count < 0:
-            raise LookupError(f"no path from node {source} to node {target}")
-        arcs = arcs[:count]
-        nodes = np.concatenate([np.array([source], np.int32), network.arc_head[arcs]])
-        elapsed = np.concatenate([[0], np.cumsum(network.arc_ms[arcs])]).astype(np.int32)
-        return nodes, elapsed, int(network.arc_mm[arcs].sum(dtype=np.int64))
+        assert isinstance(network, RoadNetwork)
+        found = snapped.street >= 0
+        street = np.where(found, snapped.street, 0)
+        ahead, back = (np.where(found, arcs[street], -1) for arcs in network.arcs_of_street)
+        ahead, back = (np.where(arcs >= 0, network.stop_state[arcs], -1) for arcs in (ahead, back))
+        if approach == "kerb":
+            near = 1 if network.driving_side == "left" else -1
+            both = (ahead >= 0) & (back >= 0)
+            against = both & (snapped.side == -near)
+            ahead, back = np.where(against, -1, ahead), np.where(both & ~against, -1, back)
+        a_ms = np.rint(snapped.share * metric.inner_ms[ahead]).astype(np.int32)
+        b_ms = np.rint((1.0 - snapped.share) * metric.inner_ms[back]).astype(np.int32)
+        mm = network.street_mm[street]
+        a_mm = np.rint(snapped.share * mm).astype(np.int32)
+        b_mm = (mm - a_mm).astype(np.int32)
+        first = ahead >= 0  # the only state of a point stands in a
+        return spot_kernels.Anchors(
+            snapped.street, np.where(first, ahead, back).astype(np.int32), np.where(first, a_ms, b_ms),
+            np.where(first, a_mm, b_mm), np.where(first, back, -1).astype(np.int32), b_ms, b_mm,
+        )  # fmt: skip
 
-    def path_mm(self, nodes: IntArray) -> int:
-        """Length in mm of a walk over neighbouring nodes, taking the lightest of parallel arcs."""
-        total = 0
-        for tail, head in pairwise(nodes.tolist()):
-            first, last = self.network.first_out[tail], self.network.first_out[tail + 1]
-            arcs = first + np.flatnonzero(self.network.arc_head[first:last] == head)
-            total += int(self.network.weight[arcs].min() & 0xFFFFFFFF)
-        return total
 
-    def _row(self, direction: str, node: int) -> tuple[LongArray, IntArray]:
-        key = (direction, int(node))
-        row = self._rows.get(key)
-        if row is None:
-            row = self._compute(direction, NodeIndex(int(node)))
-            self._rows[key] = row
-            if len(self._rows) > self._room:
-                self._rows.popitem(last=False)
-        else:
-            self._rows.move_to_end(key)
-        return row
-
-    def _compute(self, direction: str, node: NodeIndex) -> tuple[LongArray, IntArray]:
-        from noriai_engine.roads.kernels.shortest_path import UNREACHED, one_to_all
-
-        network = self.network
-        arcs = (network.first_out, network.arc_head, network.weight) if direction == "from" else network.reversed_arcs
-        keys = np.empty(network.node_count, np.int64)
-        one_to_all(*arcs, node, keys)
-        ms = np.where(keys == UNREACHED, FOREVER_MS, keys >> 32).astype(np.int32)
-        return keys, ms
+def lon_lat(points: Points) -> tuple[FloatArray, FloatArray]:
+    """Columns of coordinates. Raises InputError where they are not degrees."""
+    if isinstance(points, np.ndarray):
+        table = np.asarray(points, np.float64).reshape(-1, 2)
+    else:
+        rows = [(p.lon, p.lat) if isinstance(p, Place) else p for p in points]
+        table = np.array(rows, np.float64).reshape(-1, 2)
+    bad = ~(np.abs(table[:, 0]) <= 180.0) | ~(np.abs(table[:, 1]) <= 90.0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"({table[row, 0]:g}, {table[row, 1]:g}) is no place on Earth", where=f"point {row}",
+            remedy="give (lon, lat) in degrees",
+        )  # fmt: skip
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 
-import numpy as np
-
 from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
 from noriai_engine.model.clock import VirtualClock
+from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind, Leg
 from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.resources import Resources
-from noriai_engine.model.units import NodeIndex, RequestId, UtcMs
+from noriai_engine.model.units import RequestId, UtcMs
 
 _START_SHIFT, _DEPART, _ARRIVE, _END_SERVICE = range(4)
 
@@ -63,9 +62,8 @@ class Day:
         if order is None:
             if vehicle not in self._serving and self._on_shift(vehicle):
                 self._wake(vehicle, self.dispatcher.next_departure(vehicle), _DEPART)
-        elif self.dispatcher.next_stop_node(vehicle) != int(order.nodes[-1]):
-            node, instant = self.dispatcher.position(vehicle)
-            self._end_leg(vehicle, order, node, instant)
+        elif self.dispatcher.next_stop(vehicle) != order.drive.target:
+            self._end_leg(vehicle, order, *self.dispatcher.position(vehicle))
             self._drive(vehicle, self.dispatcher.divert(vehicle))
 
     def _on_shift(self, vehicle: int) -> bool:
@@ -87,7 +85,7 @@ class Day:
         dispatcher = self.dispatcher
         if what == _START_SHIFT:
             dispatcher.start_shift(vehicle)
-        elif what == _DEPART and dispatcher.next_stop_node(vehicle) != dispatcher.position(vehicle)[0]:
+        elif what == _DEPART and dispatcher.next_stop(vehicle) != dispatcher.position(vehicle)[0]:
             self._drive(vehicle, dispatcher.depart(vehicle))
             return
         elif what == _DEPART:
@@ -95,7 +93,7 @@ class Day:
             return
         elif what == _ARRIVE:
             order = self._driving.pop(vehicle)
-            self._end_leg(vehicle, order, NodeIndex(int(order.nodes[-1])), order.arrivals[-1])
+            self._end_leg(vehicle, order, order.drive.target, order.arrives)
             dispatcher.arrive(vehicle)
         elif what == _END_SERVICE:
             kind, rider = self._serving.pop(vehicle)
@@ -106,7 +104,7 @@ class Day:
 
     def _drive(self, vehicle: int, order: DriveOrder) -> None:
         self._driving[vehicle] = order
-        self._wake(vehicle, order.arrivals[-1], _ARRIVE)
+        self._wake(vehicle, order.arrives, _ARRIVE)
 
     def _begin_service(self, vehicle: int) -> None:
         kind, rider, ends = self.dispatcher.start_service(vehicle)
@@ -117,19 +115,19 @@ class Day:
         self._serving[vehicle] = (kind, rider)
         self._wake(vehicle, ends, _END_SERVICE)
 
-    def _end_leg(self, vehicle: int, order: DriveOrder, node: NodeIndex, instant: UtcMs) -> None:
-        """Log the drive up to `node`; nothing where the vehicle has not moved."""
-        last = int(np.searchsorted(np.array(order.arrivals), instant))
-        if last == 0:
+    def _end_leg(self, vehicle: int, order: DriveOrder, spot: Spot, instant: UtcMs) -> None:
+        """Log the drive up to `spot`; nothing where the vehicle has not moved."""
+        drive, driven_ms = order.drive, instant - order.leaves
+        if driven_ms <= 0:
             return
-        whole = last == len(order.nodes) - 1
-        nodes = order.nodes[: last + 1]
+        whole = instant == order.arrives
+        count = len(drive.states) if whole else int((drive.enter_ms <= driven_ms).sum())
+        mm = drive.mm if whole else self.dispatcher.travel_times.drive_mm(drive, spot, count)
         who, riders = self.dispatcher.vehicles[vehicle], self._aboard[vehicle]
         load = Resources(*(sum(x) for x in zip(*(p.as_tuple() for p in riders.values()), strict=True)))
         self.legs.append(
             Leg(
-                who.id, who.operator_id, order.arrivals[0], instant, tuple(NodeIndex(int(n)) for n in nodes),
-                order.distance_mm if whole else self.dispatcher.travel_times.path_mm(nodes),
-                order.purpose.name.lower(), load, tuple(riders), not whole,
+                who.id, who.operator_id, order.leaves, instant, tuple(drive.states[:count].tolist()),
+                drive.source.offset_ms, spot.offset_ms, mm, order.purpose.name.lower(), load, tuple(riders), not whole,
             )
         )  # fmt: skip

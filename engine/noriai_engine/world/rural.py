@@ -10,9 +10,11 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import PlaceOfInterest, Population, RegionDraft, Source
-from noriai_engine.roads.assemble import RawArcs, assemble
-from noriai_engine.roads.network import haversine_m
-from noriai_engine.roads.speeds import ROAD_CLASSES
+from noriai_engine.roads import haversine_m
+from noriai_engine.roads.assemble import assemble
+from noriai_engine.roads.bridges import Link, streets_of_links
+from noriai_engine.roads.profiles import PROFILES
+from noriai_engine.roads.streets import RawStreets
 
 _KMH = {"secondary": 45.0, "tertiary": 35.0, "residential": 20.0}
 
@@ -77,8 +79,8 @@ def rural_region(seed: int, params: RuralParams | None = None) -> RegionDraft:
         nodes = _village(sketch, hub, int(rng.integers(2, 4)), 90.0, f"Village {number + 1}", rng)
         homes.append((nodes, float(shares[number]) * params.people))
 
-    raw = _raw_arcs(sketch, params)
-    network, dropped = assemble(raw)
+    raw = _raw_streets(sketch, params)
+    network, dropped = assemble(raw, PROFILES["taxi"], left_hand=True)
     lon, lat = raw.node_lon, raw.node_lat
     spots = [(node, people / len(nodes)) for nodes, people in homes for node in nodes]
     population = Population(
@@ -140,23 +142,16 @@ def _village(sketch: _Sketch, hub: int, size: int, spacing_m: float, name: str, 
     return list(grid.values())
 
 
-def _raw_arcs(sketch: _Sketch, params: RuralParams) -> RawArcs:
+def _raw_streets(sketch: _Sketch, params: RuralParams) -> RawStreets:
     xy = np.array(sketch.xy)
     lat = np.round(params.lat + xy[:, 1] / 111_195.0, 7)
     lon = np.round(params.lon + xy[:, 0] / (111_195.0 * np.cos(np.radians(params.lat))), 7)
-    names = {"": 0}
-    tail, head, road, name = [], [], [], []
-    for a, b, road_class, street, oneway in sketch.streets:
-        for u, v in [(a, b)] if oneway else [(a, b), (b, a)]:
-            tail.append(u)
-            head.append(v)
-            road.append(road_class)
-            name.append(names.setdefault(street, len(names)))
-    t, h = np.array(tail, np.int32), np.array(head, np.int32)
-    length = haversine_m(lon[t], lat[t], lon[h], lat[h])
-    kmh = np.array([_KMH[r] for r in road])
-    return RawArcs(
-        np.arange(1, len(xy) + 1, dtype=np.int64), lon, lat, t, h, length,
-        np.rint(length * 3_600.0 / kmh).astype(np.int64),
-        np.array([ROAD_CLASSES.index(r) for r in road], np.int8), np.array(name, np.int32), tuple(names),
-    )  # fmt: skip
+    links: list[Link] = []
+    for a, b, road, street, oneway in sketch.streets:
+        metres = float(haversine_m(lon[a], lat[a], lon[b], lat[b]))
+        weights = (round(metres * 3_600.0 / _KMH[road]), round(metres * 1e3), road, street)
+        links.append((a, b, *weights, []))
+        if not oneway:
+            links.append((b, a, *weights, []))
+    places = list(zip(lon.tolist(), lat.tolist(), strict=True))
+    return streets_of_links(np.arange(1, len(xy) + 1, dtype=np.int64), places, links)

@@ -27,6 +27,9 @@ def build(
     timezone: str = "",
     roads_source: str = "",
     roads_licence: str = "",
+    profile: Literal["taxi", "volunteer", "bus", "shuttle", "walking"] = "taxi",
+    ways: Path | None = None,
+    speeds: Path | None = None,
 ) -> int:
     """Build a region bundle: roads, boundary, people, places, feeds, with provenance and checksums.
 
@@ -66,6 +69,12 @@ def build(
         Attribution of roads that are not OpenStreetMap's.
     roads_licence
         Licence of such roads.
+    profile
+        Whose roads: access, one-way rules, turn restrictions and speeds differ.
+    ways
+        Table with a column way_id: the OSM ways a level-4 shuttle is approved for; no others are used.
+    speeds
+        Table way_id,road_class,kmh: speeds of your own, by OSM way or by class.
     """
     from noriai_engine.terminal import out as say
     from noriai_engine.terminal import tell
@@ -82,7 +91,7 @@ def build(
         options = BuildOptions(
             out=out, osm=osm, graphml=graphml, nodes=nodes, links=links, gtfs=gtfs, boundary=boundary,
             population=population, name=name, title=title, country=country, timezone=timezone,
-            roads_source=roads_source, roads_licence=roads_licence,
+            roads_source=roads_source, roads_licence=roads_licence, profile=profile, ways=ways, speeds=speeds,
         )  # fmt: skip
         build_region(options, tell)
     say(f"region: {out}  (noriai region info {out} describes it)")

@@ -13,11 +13,15 @@ from noriai_engine.model.clock import ServiceDay
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import BoolArray
 from noriai_engine.regions import Feed, PlaceOfInterest, RegionDraft, Source, spread_population, write_region
-from noriai_engine.roads.assemble import RawArcs, assemble
+from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.bridges import from_graphml, from_tables
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.osm import read_osm, sha256_of
-from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES
+from noriai_engine.roads.profiles import Profile, profile_named
+from noriai_engine.roads.snapper import FAR_M, Snapper
+from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, speed_table
+from noriai_engine.roads.streets import RawStreets, trace_streets
+from noriai_engine.tables import read_table
 from noriai_gtfs import FeedSummary, summarise_feed
 from noriai_simulations.region_build.population import read_population
 from noriai_simulations.scenario import read_polygons
@@ -45,11 +49,14 @@ class BuildOptions:
     timezone: str = ""
     roads_source: str = ""
     roads_licence: str = ""
+    profile: str = "taxi"
+    ways: Path | None = None
+    speeds: Path | None = None
 
 
 @dataclass
 class _Roads:
-    arcs: RawArcs
+    streets: RawStreets
     source: Source
     notes: list[str] = field(default_factory=list)
     places: list[PlaceOfInterest] = field(default_factory=list)
@@ -61,16 +68,20 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     boundary = None if options.boundary is None else read_polygons(options.boundary)
     feeds = _read_feeds(options.gtfs, tell)
     tell(f"reading roads from {file.name} ...")
-    roads = _read_roads(options)
-    middle_lon, middle_lat = float(np.median(roads.arcs.node_lon)), float(np.median(roads.arcs.node_lat))
+    profile = _profile(options)
+    roads = _read_roads(options, profile)
+    middle_lon, middle_lat = (float(np.median(x)) for x in (roads.streets.node_lon, roads.streets.node_lat))
     timezone = options.timezone or _timezone(middle_lon, middle_lat, feeds)
     ServiceDay(date(2026, 1, 1), timezone)  # refuses an unknown zone
     country = options.country.upper() or _country_at(middle_lon, middle_lat)
 
-    network, dropped = assemble(roads.arcs, _inside(boundary, roads.arcs, options.boundary))
+    left_hand = country in LEFT_HAND_COUNTRIES
+    inside = _inside(boundary, roads.streets, options.boundary)
+    network, dropped = assemble(roads.streets, profile, left_hand=left_hand, inside=inside)
     told = [
         *roads.notes,
-        f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs",
+        f"{network.node_count:,} junctions, {network.street_count:,} streets, {network.length_km:,.0f} km (both "
+        f"directions counted), {network.turn_count:,} turns for the profile {profile.name}",
         *dropped.sentences(),
     ]
     population, sources = None, [roads.source, *_feed_sources(feeds)]
@@ -86,7 +97,7 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     name = options.name or file.name.split(".")[0]
     draft = RegionDraft(
         name=name, title=options.title or name, country=country or "unknown", timezone=timezone,
-        driving_side="left" if country in LEFT_HAND_COUNTRIES else "right", network=network, sources=sources,
+        driving_side="left" if left_hand else "right", network=network, sources=sources,
         notes=told, boundary=boundary, population=population, places=_places_on_network(network, roads.places),
         feeds=[_feed_record(path, feed) for path, feed in feeds],
         feed_files=[(path.name, path.read_bytes()) for path, _ in feeds], stops=stops,
@@ -120,13 +131,13 @@ def _read_feeds(paths: tuple[Path, ...], tell: Tell) -> list[tuple[Path, FeedSum
     return list(feeds.values())
 
 
-def _inside(boundary: Any, arcs: RawArcs, where: Path | None) -> BoolArray | None:
+def _inside(boundary: Any, streets: RawStreets, where: Path | None) -> BoolArray | None:
     """Mask of the nodes within the boundary; None without one. Raises InputError where no node is."""
     if boundary is None:
         return None
     import shapely
 
-    inside: BoolArray = shapely.contains_xy(boundary, arcs.node_lon, arcs.node_lat)
+    inside: BoolArray = shapely.contains_xy(boundary, streets.node_lon, streets.node_lat)
     if not inside.any():
         raise InputError(
             "no road of the extract lies inside the boundary", where=where,
@@ -144,12 +155,35 @@ def licences(*names: str) -> dict[str, str]:
     return {name: (folder / name).read_text(encoding="utf-8") for name in names}
 
 
-def _read_roads(options: BuildOptions) -> _Roads:
+def _profile(options: BuildOptions) -> Profile:
+    """The profile asked for, on the approved ways if it needs such a list. Raises InputError."""
+    profile = profile_named(options.profile)
+    if options.ways is not None:
+        rows = read_table(options.ways)
+        rows.expect(required=["way_id"], optional=rows.columns)
+        profile = profile.limited_to(frozenset(row.integer("way_id", least=1) for row in rows))
+    elif profile.only_ways is not None:
+        raise InputError(
+            f"the profile {profile.name} drives approved ways only", where="--profile",
+            remedy="give --ways, a table with a column way_id of OSM way ids",
+        )  # fmt: skip
+    if options.osm is None and (options.ways or options.speeds or options.profile != "taxi"):
+        raise InputError(
+            "--profile, --ways and --speeds need OSM tags", where="region build", remedy="take the roads from --osm"
+        )
+    return profile
+
+
+def _read_roads(options: BuildOptions, profile: Profile) -> _Roads:
     country = options.country.upper() or None
     if options.osm is not None:
-        extract = read_osm(options.osm, _country_at if country is None else lambda lon, lat: country)
+        extract = read_osm(
+            options.osm, profile, _country_at if country is None else lambda lon, lat: country,
+            lambda code: speed_table(code, options.speeds),
+        )  # fmt: skip
         notes = [
-            f"{extract.drivable_ways:,} drivable ways read; {extract.closed_ways:,} closed to motor vehicles left out"
+            f"{len(extract.ways.way_id):,} ways read for the profile {profile.name}; {extract.closed_ways:,} closed to "
+            "it left out"
         ]
         if extract.missing_nodes:
             notes.append(f"{extract.missing_nodes:,} way nodes lie outside the extract; their ways were cut there")
@@ -158,20 +192,20 @@ def _read_roads(options: BuildOptions) -> _Roads:
             options.roads_source or OSM_ATTRIBUTION, extract.sha256,
             "https://www.openstreetmap.org/copyright",
         )  # fmt: skip
-        return _Roads(extract.arcs, source, notes, [PlaceOfInterest(*place) for place in extract.places])
+        return _Roads(trace_streets(extract), source, notes, [PlaceOfInterest(*place) for place in extract.places])
     path = options.graphml or options.links
     assert path is not None
     if options.graphml is not None:
-        arcs, licence, attribution = from_graphml(options.graphml, country), "ODbL-1.0", OSM_ATTRIBUTION
+        streets, licence, attribution = from_graphml(options.graphml, country), "ODbL-1.0", OSM_ATTRIBUTION
     else:
         assert options.nodes is not None
         assert options.links is not None
-        arcs, licence, attribution = from_tables(options.nodes, options.links), "unknown", ""
+        streets, licence, attribution = from_tables(options.nodes, options.links), "unknown", ""
     source = Source(
         "roads", path.name, "unknown", options.roads_licence or licence, options.roads_source or attribution,
         sha256_of(path),
     )  # fmt: skip
-    return _Roads(arcs, source, [f"{len(arcs.tail):,} links read from {path.name}"])
+    return _Roads(streets, source, [f"{len(streets.tail):,} streets read from {path.name}"])
 
 
 def _timezone(lon: float, lat: float, feeds: list[tuple[Path, FeedSummary]]) -> str:
@@ -216,7 +250,8 @@ def _places_on_network(network: RoadNetwork, places: list[PlaceOfInterest]) -> l
     """Places that a road passes within STOP_FAR_M."""
     if not places:
         return []
-    _, metres = network.nearest_nodes(np.array([p.lon for p in places]), np.array([p.lat for p in places]))
+    lon, lat = np.array([p.lon for p in places]), np.array([p.lat for p in places])
+    metres = Snapper(network).snap(lon, lat, limit_m=STOP_FAR_M).metres
     return [place for place, distance in zip(places, metres, strict=True) if distance <= STOP_FAR_M]
 
 
@@ -227,7 +262,8 @@ def stops_on_network(
     stops = [(path.name, *stop) for path, feed in feeds for stop in feed.stops]
     if not stops:
         return [], []
-    _, metres = network.nearest_nodes(np.array([s[3] for s in stops]), np.array([s[4] for s in stops]))
+    lon, lat = np.array([s[3] for s in stops]), np.array([s[4] for s in stops])
+    metres = Snapper(network).snap(lon, lat, limit_m=FAR_M).metres
     kept = [stop for stop, distance in zip(stops, metres, strict=True) if distance <= STOP_FAR_M]
     notes = [f"{len(kept):,} of {len(stops):,} GTFS stops lie within {STOP_FAR_M:.0f} m of a road"]
     if kept:

@@ -14,9 +14,12 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Feed, RegionDraft, Source, spread_population, write_region
-from noriai_engine.roads.assemble import RawArcs, assemble
+from noriai_engine.roads.assemble import assemble
+from noriai_engine.roads.bridges import Link, streets_of_links
 from noriai_engine.roads.osm import sha256_of
-from noriai_engine.roads.speeds import ROAD_CLASSES, SLOWEST_KMH, speed_table
+from noriai_engine.roads.profiles import PROFILES
+from noriai_engine.roads.speeds import SLOWEST_KMH, speed_table
+from noriai_engine.roads.streets import RawStreets
 from noriai_gtfs import summarise_feed
 from noriai_simulations.region_build.build import OSM_ATTRIBUTION, Tell, licences, stops_on_network
 from noriai_simulations.region_build.wheels import AEQUILIBRAE, fetch
@@ -33,8 +36,7 @@ def build_coquimbo(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDraf
         feed_bytes = sample.read("gtfs_coquimbo.zip")
     connection = sqlite3.connect(":memory:")
     connection.deserialize(database)
-    raw = _roads(connection)
-    network, dropped = assemble(raw)
+    network, dropped = assemble(_roads(connection), PROFILES["taxi"], left_hand=False)
     zones = [
         (shapely.from_wkb(_wkb(blob)), float(people or 0))
         for people, blob in connection.execute("SELECT population, geometry FROM zones ORDER BY zone_id")
@@ -46,7 +48,8 @@ def build_coquimbo(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDraf
         summary, digest = summarise_feed(path), sha256_of(path)
         stops, stop_notes = stops_on_network(network, [(path, summary)])
     told = [
-        f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs",
+        f"{network.node_count:,} junctions, {network.street_count:,} streets, {network.length_km:,.0f} km (both "
+        "directions counted)",
         *dropped.sentences(), *notes, *stop_notes,
         "Speeds by road class; the source has no turn restrictions and no places of interest.",
     ]  # fmt: skip
@@ -80,7 +83,7 @@ def _wkb(blob: bytes) -> bytes:
     return blob[1:2] + blob[39:-1]
 
 
-def _roads(connection: sqlite3.Connection) -> RawArcs:
+def _roads(connection: sqlite3.Connection) -> RawStreets:
     import shapely
 
     nodes = connection.execute(
@@ -88,23 +91,18 @@ def _roads(connection: sqlite3.Connection) -> RawArcs:
     ).fetchall()
     index = {node_id: k for k, (node_id, _, _) in enumerate(nodes)}
     points = shapely.from_wkb([_wkb(blob) for _, _, blob in nodes])
-    speeds, names = speed_table("CL"), {"": 0}
-    rows = []
-    links = connection.execute(
-        "SELECT a_node, b_node, direction, distance, link_type, name FROM links "
+    speeds, links = speed_table("CL").by_class, list[Link]()
+    rows = connection.execute(
+        "SELECT a_node, b_node, direction, distance, link_type, name, geometry FROM links "
         "WHERE link_type <> 'centroid_connector' AND modes LIKE '%c%' ORDER BY link_id"
     )
-    for a, b, direction, metres, kind, name in links:
-        road = kind if kind in ROAD_CLASSES else "other"
-        duration = round(metres * 3_600 / max(SLOWEST_KMH, speeds[road]))
-        entry = (metres, duration, ROAD_CLASSES.index(road), names.setdefault(name or "", len(names)))
+    for a, b, direction, metres, kind, name, blob in rows:
+        road = kind if kind in speeds else "other"
+        shape = [(float(x), float(y)) for x, y in shapely.get_coordinates(shapely.from_wkb(_wkb(blob)))[1:-1]]
+        weights = (round(metres * 3_600 / max(SLOWEST_KMH, speeds[road])), round(metres * 1e3), road, name or "")
         if direction >= 0:
-            rows.append((index[a], index[b], *entry))
+            links.append((index[a], index[b], *weights, shape))
         if direction <= 0:
-            rows.append((index[b], index[a], *entry))
-    tail, head, length, ms, road_class, name_index = zip(*rows, strict=True)
-    return RawArcs(
-        np.array([osm_id or 0 for _, osm_id, _ in nodes], np.int64), shapely.get_x(points), shapely.get_y(points),
-        np.array(tail, np.int32), np.array(head, np.int32), np.array(length, np.float64), np.array(ms, np.int64),
-        np.array(road_class, np.int8), np.array(name_index, np.int32), tuple(names),
-    )  # fmt: skip
+            links.append((index[b], index[a], *weights, shape[::-1]))
+    places = list(zip(shapely.get_x(points).tolist(), shapely.get_y(points).tolist(), strict=True))
+    return streets_of_links(np.array([osm_id or 0 for _, osm_id, _ in nodes], np.int64), places, links)

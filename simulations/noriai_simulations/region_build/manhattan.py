@@ -10,6 +10,7 @@ from noriai_engine.regions import RegionDraft, Source, write_region
 from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.bridges import from_node_link
 from noriai_engine.roads.osm import sha256_of
+from noriai_engine.roads.profiles import PROFILES
 from noriai_engine.tables import Column
 from noriai_simulations.region_build.build import OSM_ATTRIBUTION, Tell, licences
 from noriai_simulations.region_build.wheels import HIVE, fetch
@@ -24,12 +25,13 @@ def build_manhattan(out: Path, wheel_file: Path | None, tell: Tell) -> RegionDra
         graph = json.loads(archive.read(f"{_FOLDER}/road_network/manhattan_network.json"))
         trips = _table(archive.read(f"{_FOLDER}/requests/nyc_20k.csv"))
         starts = _table(archive.read(f"{_FOLDER}/vehicles/nyc_1200.csv"))
-    network, dropped = assemble(from_node_link(graph, "US"))
+    network, dropped = assemble(from_node_link(graph, "US"), PROFILES["taxi"], left_hand=False)
     told = [
-        f"{network.node_count:,} nodes, {network.arc_count:,} arcs, {network.length_km:,.0f} km of arcs",
+        f"{network.node_count:,} junctions, {network.street_count:,} streets, {network.length_km:,.0f} km (both "
+        "directions counted)",
         *dropped.sentences(),
         f"{len(trips):,} taxi trips of 2014-12-21, {len(starts):,} vehicle starts",
-        "Speeds and travel times are those of the source's edges.",
+        "Speeds and travel times are those of the source's edges; turns cost what the taxi profile says.",
     ]
     for line in told:
         tell(line)

@@ -12,8 +12,8 @@ from noriai_engine.model.lifecycle import BookingState
 if TYPE_CHECKING:
     from noriai_simulations.simulate import Result
 
-ROUTE_NODES = 400_000
-"""Routes are drawn for vehicles in order until so many path nodes are used; the report says where it stopped."""
+ROUTE_STREETS = 400_000
+"""Routes are drawn for vehicles in order until so many streets are used; the report says where it stopped."""
 
 SEGMENT_KINDS = {"pickup_started": 1, "dropoff_started": 2, "break_started": 3}
 
@@ -24,33 +24,28 @@ def packed(values: Any, kind: str = "i4") -> str:
 
 
 def map_data(result: "Result") -> dict[str, Any]:
-    """Streets with traffic, routes by vehicle, both ends of every request. Coordinates in 1e-5 degrees."""
+    """Streets with traffic, streets driven by each vehicle, both ends of every request. 1e-5 degrees."""
     network = result.scenario.region.network
-    ends = np.sort(np.stack([network.arc_tail, network.arc_head]), axis=0).astype(np.int64)
-    key = ends[0] * network.node_count + ends[1]
-    street_key, first = np.unique(key, return_index=True)
-    flow = np.zeros(len(street_key), np.int64)
-    position = {int(k): i for i, k in enumerate(street_key)}
+    flow = np.zeros(network.street_count, np.int64)
     routes: list[int] = []
     route_first: list[int] = [0]
     legs_by_vehicle: dict[str, list[Any]] = {v.id: [] for v in result.scenario.vehicles}
     for leg in result.legs:
         legs_by_vehicle[leg.vehicle_id].append(leg)
-        for a, b in zip(leg.nodes[:-1], leg.nodes[1:], strict=True):
-            flow[position[min(a, b) * network.node_count + max(a, b)]] += 1
+        np.add.at(flow, network.arc_street[network.state_arc[list(leg.states)]], 1)
     for legs in legs_by_vehicle.values():
-        if len(routes) > ROUTE_NODES:
+        if len(routes) > ROUTE_STREETS:
             break
         for leg in legs:
-            routes.extend(leg.nodes if not routes or routes[-1] != leg.nodes[0] else leg.nodes[1:])
+            arcs = network.state_arc[list(leg.states)]
+            routes += network.arc_street[arcs].tolist()
         route_first.append(len(routes))
     requests = [ride.request for ride in result.rides.values()]
     return {
-        "lon": packed(np.rint(np.asarray(network.node_lon) * 1e5)),
-        "lat": packed(np.rint(np.asarray(network.node_lat) * 1e5)),
-        "a": packed(ends[0][first]),
-        "b": packed(ends[1][first]),
-        "cls": packed(np.asarray(network.arc_class)[first], "i1"),
+        "lon": packed(np.rint(np.asarray(network.point_lon) * 1e5)),
+        "lat": packed(np.rint(np.asarray(network.point_lat) * 1e5)),
+        "first": packed(network.street_first),
+        "cls": packed(network.street_class, "i1"),
         "flow": packed(flow),
         "route": packed(routes),
         "routeFirst": packed(route_first),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from noriai_engine.model import Request, Vehicle
+from noriai_engine.model import Request, Spot, Vehicle
 from noriai_simulations.report.words import both, word
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def write_run_sheets(result: "Result", path: Path, language: str) -> None:
                 "time": scenario.day.clock_text(event.time),
                 "what": _ROWS[event.kind],
                 "request": event.request_id or "",
-                "where": _where(result, event.node),
+                "where": _where(result, event.state, event.offset_ms),
                 "who": _party(ride.request) if ride is not None else "",
                 "promise": promise,
                 "aboard": aboard[event.vehicle_id],
@@ -63,12 +63,13 @@ def _sheet(result: "Result", vehicle: Vehicle, rows: list[dict[str, Any]]) -> di
     }
 
 
-def _where(result: "Result", node: int | None) -> Markup:
-    if node is None:
+def _where(result: "Result", state: int | None, offset_ms: int | None) -> Markup:
+    if state is None or offset_ms is None:
         return Markup("")
     network = result.scenario.region.network
-    place = f"{network.node_lat[node]:.5f}, {network.node_lon[node]:.5f}"
-    street = network.street_name(node)
+    spot = network.place_at(Spot(state, offset_ms))
+    place = f"{spot.lat:.5f}, {spot.lon:.5f}"
+    street = network.name_of(int(network.state_arc[state]))
     return both(f"{street} ({place})", f"{street}（{place}）") if street else both(place, place)
 
 

@@ -26,10 +26,13 @@ NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, RIDE_TOO_LONG, FEASIBLE
 
 
 class Wish(NamedTuple):
-    """A request in kernel terms: nodes, begin windows, service times, ride limit (ms), load `demand` (R,)."""
+    """A request in kernel terms: spots (state and offset), begin windows, service times, ride limit (ms),
+    load `demand` (R,)."""
 
     origin: int
+    origin_ms: int
     destination: int
+    destination_ms: int
     pickup_earliest: int
     pickup_latest: int
     dropoff_earliest: int
@@ -41,12 +44,13 @@ class Wish(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Travel times (n,) of the wish's two ends to and from every node."""
+    """Travel times (N,) of the wish's two ends to and from the spot of every row of all plans, and between them."""
 
     to_origin: IntArray
     from_origin: IntArray
     to_destination: IntArray
     from_destination: IntArray
+    direct: int
 
 
 class Layouts(NamedTuple):
@@ -154,7 +158,7 @@ def schedule_insertion(
         _copy_row(plans, base + row, i, j, s, k)
         k += 1
     pickup = k
-    s.leg[k] = rows.to_origin[plans.node[base + i]]
+    s.leg[k] = rows.to_origin[base + i]
     s.earliest[k] = wish.pickup_earliest
     s.latest[k] = wish.pickup_latest
     s.service[k] = wish.boarding
@@ -164,9 +168,9 @@ def schedule_insertion(
     for row in range(i + 1, j + 1):
         _copy_row(plans, base + row, i, j, s, k)
         if row == i + 1:
-            s.leg[k] = rows.from_origin[plans.node[base + row]]
+            s.leg[k] = rows.from_origin[base + row]
         k += 1
-    s.leg[k] = rows.from_origin[wish.destination] if i == j else rows.to_destination[plans.node[base + j]]
+    s.leg[k] = rows.direct if i == j else rows.to_destination[base + j]
     s.earliest[k] = wish.dropoff_earliest
     s.latest[k] = wish.dropoff_latest
     s.service[k] = wish.alighting
@@ -176,7 +180,7 @@ def schedule_insertion(
     for row in range(j + 1, count):
         _copy_row(plans, base + row, i, j, s, k)
         if row == j + 1:
-            s.leg[k] = rows.from_destination[plans.node[base + row]]
+            s.leg[k] = rows.from_destination[base + row]
         k += 1
     return _earliest_schedule(k, start, s)
 
@@ -200,7 +204,7 @@ def best_in_plan(
     count = plans.count[vehicle]
     best[0] = NO_COST
     sieve = TOO_FAR
-    direct = rows.from_origin[wish.destination]
+    direct = rows.direct
     s.late[count - 1] = plans.latest[base + count - 1]
     for k in range(count - 2, 0, -1):
         after = s.late[k + 1] - plans.leg[base + k + 1] - plans.service[base + k]
@@ -220,26 +224,26 @@ def best_in_plan(
         if i > first_free:
             for r in range(load.shape[0]):
                 load[r] += plans.load[base + i, r]
-        node_i = plans.node[base + i]
-        next_i = plans.node[base + i + 1]
+        row_i = base + i
+        next_i = base + i + 1
         leaves = max(plans.begin[base], now) if i == 0 else plans.begin[base + i] + plans.service[base + i]
-        at_origin = leaves + rows.to_origin[node_i]
+        at_origin = leaves + rows.to_origin[row_i]
         if at_origin > wish.pickup_latest:
             break  # every later row reaches the origin later still
         if not _fits(load, wish.demand, layouts, vehicle):
             sieve = max(sieve, NO_ROOM)
             continue
         from_origin = max(at_origin, wish.pickup_earliest) + wish.boarding
-        detour_origin = rows.to_origin[node_i] + rows.from_origin[next_i] - plans.leg[base + i + 1]
+        detour_origin = rows.to_origin[row_i] + rows.from_origin[next_i] - plans.leg[base + i + 1]
         reaches = from_origin  # when the vehicle leaves row j with the rider aboard
         for r in range(load.shape[0]):
             s.riding[r] = load[r]
         for j in range(i, count - 1):
-            node_j = plans.node[base + j]
-            next_j = plans.node[base + j + 1]
+            row_j = base + j
+            next_j = base + j + 1
             if j == i:
                 at_destination = reaches + direct
-                cost = rows.to_origin[node_i] + direct + rows.from_destination[next_i] - plans.leg[base + i + 1]
+                cost = rows.to_origin[row_i] + direct + rows.from_destination[next_i] - plans.leg[base + i + 1]
             else:
                 if plans.kind[base + j] == BREAK:
                     break
@@ -254,8 +258,8 @@ def best_in_plan(
                 if not _fits(s.riding, wish.demand, layouts, vehicle):
                     sieve = max(sieve, NO_ROOM)
                     break
-                at_destination = reaches + rows.to_destination[node_j]
-                detour = rows.to_destination[node_j] + rows.from_destination[next_j] - plans.leg[base + j + 1]
+                at_destination = reaches + rows.to_destination[row_j]
+                detour = rows.to_destination[row_j] + rows.from_destination[next_j] - plans.leg[base + j + 1]
                 cost = detour_origin + detour
             if at_destination > wish.dropoff_latest:
                 sieve = max(sieve, TOO_LATE)

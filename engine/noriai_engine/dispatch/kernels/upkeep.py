@@ -11,18 +11,21 @@ PICKUP, DROPOFF = 1, 2
 
 
 class Paths(NamedTuple):
-    """Paths under way: `driving` (V,) 0 or 1, `count` and `at` (V,), `node` and `ms` (V, P) with arrival times."""
+    """Drives under way: `driving` (V,) 0 or 1, `count` and `at` (V,); `state` and `enter` (V, P) when the start of each
+    state is passed (day ms); `target` (V,) the offset on the last state where the drive ends."""
 
     driving: ByteArray
     count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
     at: IntArray
-    node: IntArray
-    ms: IntArray
+    state: IntArray
+    enter: IntArray
+    target: IntArray
 
 
 @kernel
 def _move_row(plans: PlanArrays, source: int, target: int) -> None:
-    plans.node[target] = plans.node[source]
+    plans.state[target] = plans.state[source]
+    plans.offset[target] = plans.offset[source]
     plans.kind[target] = plans.kind[source]
     plans.request[target] = plans.request[source]
     plans.earliest[target] = plans.earliest[source]
@@ -39,10 +42,11 @@ def _move_row(plans: PlanArrays, source: int, target: int) -> None:
 
 @kernel
 def _write_row(
-    plans: PlanArrays, row: int, kind: int, node: int, request: int, window: tuple[int, int], service: int
+    plans: PlanArrays, row: int, kind: int, spot: tuple[int, int], request: int, window: tuple[int, int], service: int
 ) -> None:
     plans.kind[row] = kind
-    plans.node[row] = node
+    plans.state[row] = spot[0]
+    plans.offset[row] = spot[1]
     plans.request[row] = request
     plans.earliest[row] = window[0]
     plans.latest[row] = window[1]
@@ -66,14 +70,14 @@ def apply_insertion(
         plans,
         base + pickup,
         PICKUP,
-        wish.origin,
+        (wish.origin, wish.origin_ms),
         request,
         (wish.pickup_earliest, wish.pickup_latest),
         wish.boarding,
     )
     _write_row(
-        plans, base + dropoff, DROPOFF, wish.destination, request, (wish.dropoff_earliest, wish.dropoff_latest),
-        wish.alighting,
+        plans, base + dropoff, DROPOFF, (wish.destination, wish.destination_ms), request,
+        (wish.dropoff_earliest, wish.dropoff_latest), wish.alighting,
     )  # fmt: skip
     for r in range(plans.load.shape[1]):
         plans.load[base + pickup, r] = wish.demand[r]
@@ -97,7 +101,7 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
     free = plans.begin[base + 1] + plans.service[base + 1]
     for r in range(plans.aboard.shape[1]):
         plans.aboard[vehicle, r] += plans.load[base + 1, r]
-    node = plans.node[base + 1]
+    state, offset = plans.state[base + 1], plans.offset[base + 1]
     for row in range(2, count):
         if plans.partner[base + row] == 1:
             plans.latest[base + row] = min(plans.latest[base + row], free + plans.ride_limit[base + row])
@@ -105,26 +109,41 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
         elif plans.partner[base + row] > 1:
             plans.partner[base + row] -= 1
         _move_row(plans, base + row, base + row - 1)
-    plans.node[base] = node
+    plans.state[base] = state
+    plans.offset[base] = offset
     plans.begin[base] = free
     plans.count[vehicle] = count - 1
 
 
 @kernel
-def advance_positions(plans: PlanArrays, paths: Paths, now: int) -> None:
-    """Move the position of every vehicle under way to the next node of its path that it reaches at `now` or later."""
+def advance_positions(plans: PlanArrays, paths: Paths, inner: IntArray, now: int) -> None:
+    """Move the position of every vehicle under way to where it is at `now`.
+
+    On a street that is a spot along it; in the middle of a turn it is the start of the next street, reached a little
+    later. `inner` (k,) is the driving time along each state, 0 for the nodes of a plain graph: there a vehicle's
+    position is the next node on its way.
+    """
     for vehicle in range(paths.driving.shape[0]):
         if not paths.driving[vehicle]:
             continue
         at = paths.at[vehicle]
         last = paths.count[vehicle] - 1
-        while at < last and paths.ms[vehicle, at] < now:
+        while at < last and paths.enter[vehicle, at + 1] <= now:
             at += 1
+        ends = paths.target[vehicle] if at == last else inner[paths.state[vehicle, at]]
+        offset = max(0, now - paths.enter[vehicle, at])
+        if offset > ends:
+            if at < last:
+                at += 1
+                offset = 0
+            else:
+                offset = ends
         paths.at[vehicle] = at
         base = plans.first[vehicle]
-        plans.node[base] = paths.node[vehicle, at]
-        plans.begin[base] = paths.ms[vehicle, at]
-        plans.leg[base + 1] = paths.ms[vehicle, last] - paths.ms[vehicle, at]
+        plans.state[base] = paths.state[vehicle, at]
+        plans.offset[base] = offset
+        plans.begin[base] = paths.enter[vehicle, at] + offset
+        plans.leg[base + 1] = paths.enter[vehicle, last] + paths.target[vehicle] - plans.begin[base]
 
 
 @kernel

@@ -10,8 +10,8 @@
     return new Type(await new Response(stream).arrayBuffer());
   }
   const M = D.map, I = Int32Array;
-  const [lon, lat, a, b, cls, flow, route, routeFirst, req, depot, stop, seg] = await Promise.all([
-    unpack(M.lon, I), unpack(M.lat, I), unpack(M.a, I), unpack(M.b, I), unpack(M.cls, Int8Array), unpack(M.flow, I),
+  const [lon, lat, first, cls, flow, route, routeFirst, req, depot, stop, seg] = await Promise.all([
+    unpack(M.lon, I), unpack(M.lat, I), unpack(M.first, I), unpack(M.cls, Int8Array), unpack(M.flow, I),
     unpack(M.route, I), unpack(M.routeFirst, I), unpack(M.req, I), unpack(M.depot, I), unpack(M.stop, I), unpack(D.timeline.segments, I)]);
   const R = D.requests;
   const listeners = [];
@@ -33,7 +33,7 @@
   const canvas = document.getElementById("map"), box = canvas.parentElement, g = canvas.getContext("2d");
   let w0 = Infinity, w1 = -Infinity, s0 = Infinity, s1 = -Infinity;
   const shown = new Uint8Array(lon.length);
-  for (let k = 0; k < a.length; k++) if (flow[k]) { shown[a[k]] = 1; shown[b[k]] = 1; }
+  for (let k = 0; k < cls.length; k++) if (flow[k]) shown.fill(1, first[k], first[k + 1]);
   const any = shown.some((x) => x);
   for (let k = 0; k < lon.length; k++) if (shown[k] || !any) {
     w0 = Math.min(w0, lon[k]); w1 = Math.max(w1, lon[k]); s0 = Math.min(s0, lat[k]); s1 = Math.max(s1, lat[k]);
@@ -56,9 +56,13 @@
   const refusedCount = R.reduce((n, r) => n + (r[3] >= 0), 0);
   let chosen = -1;
   const REASON_COLOURS = ["#b3261e", "#7b3fa0", "#8a6d00", "#00695c", "#444", "#ad1457", "#3949ab", "#5d4037"];
+  function street(k) {
+    g.moveTo(X(lon[first[k]]), Y(lat[first[k]]));
+    for (let p = first[k] + 1; p < first[k + 1]; p++) g.lineTo(X(lon[p]), Y(lat[p]));
+  }
   function line(from, to, test, style, wide) {
     g.beginPath();
-    for (let k = from; k < to; k++) if (test(k)) { g.moveTo(X(lon[a[k]]), Y(lat[a[k]])); g.lineTo(X(lon[b[k]]), Y(lat[b[k]])); }
+    for (let k = from; k < to; k++) if (test(k)) street(k);
     g.strokeStyle = style; g.lineWidth = wide; g.stroke();
   }
   function mark(x, y, shape, colour, size) {
@@ -71,18 +75,15 @@
   }
   function draw() {
     g.fillStyle = "#fbfcfc"; g.fillRect(0, 0, width, height);
-    line(0, a.length, (k) => cls[k] > 4, "#d8dfe3", 0.7);
-    line(0, a.length, (k) => cls[k] <= 4, "#b5c1c8", 1.3);
+    line(0, cls.length, (k) => cls[k] > 4, "#d8dfe3", 0.7);
+    line(0, cls.length, (k) => cls[k] <= 4, "#b5c1c8", 1.3);
     if (on("l-flow") && chosen < 0) for (let step = 1; step <= 5; step++) {
       const low = most * (step - 1) / 5 * (step - 1) / 5, high = most * step / 5 * step / 5;
-      line(0, a.length, (k) => flow[k] > low && flow[k] <= high, FLOW[step - 1], 0.5 + step * 0.75);
+      line(0, cls.length, (k) => flow[k] > low && flow[k] <= high, FLOW[step - 1], 0.5 + step * 0.75);
     }
     if (chosen >= 0 && chosen < M.routesDrawn) {
       g.beginPath();
-      for (let k = routeFirst[chosen]; k < routeFirst[chosen + 1]; k++) {
-        const x = X(lon[route[k]]), y = Y(lat[route[k]]);
-        if (k === routeFirst[chosen]) g.moveTo(x, y); else g.lineTo(x, y);
-      }
+      for (let k = routeFirst[chosen]; k < routeFirst[chosen + 1]; k++) street(route[k]);
       g.strokeStyle = "#0b6e8f"; g.lineWidth = 2.4; g.lineJoin = "round"; g.globalAlpha = 0.75; g.stroke(); g.globalAlpha = 1;
     }
     const size = Math.max(1.5, Math.min(5, 2.2 * view.scale * 400));

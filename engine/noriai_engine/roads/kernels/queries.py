@@ -1,0 +1,110 @@
+"""Distances from label rows: one pair, many pairs, matrices.
+
+The rows of two nodes agree on their common ancestors, the first `shared` entries; the distance is the least sum over
+them. `shared` is the least depth in the preorder range between the nodes (every common ancestor lies above it).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from noriai_engine.kernels import kernel
+from noriai_engine.model.units import FOREVER_MS, IntArray, LongArray, SmallArray
+from noriai_engine.roads.kernels.metric import INF
+
+
+class Labels(NamedTuple):
+    """Dense labels of one metric. `least_depth` (levels, n): [k, i] is the least depth in [i, i + 2^k); `depth` (n,);
+    `row` (n + 1,) where a node's row begins; `up`, `down` int32 ms to and from each ancestor."""
+
+    least_depth: SmallArray
+    depth: IntArray
+    row: LongArray
+    up: IntArray
+    down: IntArray
+
+
+@kernel
+def least_depths(depth: IntArray, out: SmallArray) -> None:
+    """Fill the sparse table of `Labels.least_depth`."""
+    n = depth.shape[0]
+    for i in range(n):
+        out[0, i] = depth[i]
+    for k in range(1, out.shape[0]):
+        half = 1 << (k - 1)
+        for i in range(n):
+            out[k, i] = min(out[k - 1, i], out[k - 1, min(i + half, n - 1)])
+
+
+@kernel
+def shared(labels: Labels, a: int, b: int) -> int:
+    """How many ancestors two nodes have in common, themselves included; 0 in different trees."""
+    if a == b:
+        return labels.depth[a] + 1
+    low, high = min(a, b) + 1, max(a, b)
+    k = math.frexp(float(high - low + 1))[1] - 1
+    return min(labels.least_depth[k, low], labels.least_depth[k, high - (1 << k) + 1])
+
+
+@kernel
+def least_sum(a: IntArray, b: IntArray) -> int:
+    """min(a[d] + b[d]) of two equally long rows, at most INF."""
+    best = INF
+    for d in range(a.shape[0]):
+        best = min(best, np.int32(a[d] + b[d]))
+    return best
+
+
+@kernel
+def pair(labels: Labels, source: int, target: int) -> int:
+    """ms from source to target (tree numbers), FOREVER_MS where there is no path."""
+    k = shared(labels, source, target)
+    a, b = labels.row[source], labels.row[target]
+    return least_sum(labels.up[a : a + k], labels.down[b : b + k])
+
+
+@kernel
+def pairs(labels: Labels, source: IntArray, target: IntArray, out: IntArray) -> None:
+    """ms of each (source, target), (k,) each."""
+    for i in range(out.shape[0]):
+        out[i] = pair(labels, source[i], target[i])
+
+
+@kernel
+def _gaps(labels: Labels, node: IntArray, out: IntArray) -> None:
+    """out[i] is what nodes i - 1 and i share."""
+    for i in range(1, node.shape[0]):
+        out[i] = FOREVER_MS if node[i] == node[i - 1] else shared(labels, node[i - 1], node[i])
+
+
+@kernel
+def matrix(
+    labels: Labels, source: IntArray, up: IntArray, up_at: LongArray, target: IntArray, down: IntArray,
+    down_at: LongArray, source_place: IntArray, target_place: IntArray, out: IntArray,
+) -> None:  # fmt: skip
+    """ms from every source to every target. Sources and targets come sorted by tree number; `up_at` and `down_at` say
+    where each one's row begins in `up` and `down`, `source_place` and `target_place` its row and column in `out`.
+
+    Prefix lengths come from running minima between neighbours in the sorted lists, not from a query a pair.
+    """
+    count = target.shape[0]
+    gap = np.empty(count + 1, np.int32)
+    _gaps(labels, target, gap)
+    prefix = np.empty(count, np.int32)
+    for s in range(source.shape[0]):
+        node = source[s]
+        middle = np.searchsorted(target, node)
+        running = FOREVER_MS
+        for t in range(middle, count):
+            running = shared(labels, node, target[t]) if t == middle else min(running, gap[t])
+            prefix[t] = running
+        for t in range(middle - 1, -1, -1):
+            running = shared(labels, node, target[t]) if t == middle - 1 else min(running, gap[t + 1])
+            prefix[t] = running
+        mine = up_at[s]
+        row = out[source_place[s]]
+        for t in range(count):
+            k = prefix[t]
+            theirs = down_at[t]
+            row[target_place[t]] = least_sum(up[mine : mine + k], down[theirs : theirs + k])
