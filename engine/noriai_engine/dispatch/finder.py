@@ -88,10 +88,11 @@ class Finder:
         """Travel times of a trip's ends to and from every row of all plans (or of one vehicle's), as plans are now."""
         plans = self._store.plans
         first, last = (0, len(plans.first)) if vehicle is None else (vehicle, vehicle + 1)
-        labels, states = self._times.kernel_view(plans.state, ends.origin.state, ends.destination.state)
         out = [np.zeros(len(plans.state), np.int32) for _ in range(4)]
-        reaches(labels, states, plans, first, last, *ends.origin, out[0], out[1])
-        reaches(labels, states, plans, first, last, *ends.destination, out[2], out[3])
+        with self._times.reading():
+            labels, states = self._times.kernel_view(plans.state, ends.origin.state, ends.destination.state)
+            reaches(labels, states, plans, first, last, *ends.origin, out[0], out[1])
+            reaches(labels, states, plans, first, last, *ends.destination, out[2], out[3])
         return Rows(out[0], out[1], out[2], out[3], self._times.between(ends.origin, ends.destination))
 
     def wish(self, request: Request, ends: Ends, rows: Rows, now: UtcMs, shift_ms: int = 0) -> Wish | str:

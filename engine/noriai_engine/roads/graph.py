@@ -61,10 +61,13 @@ def state_graph(network: RoadNetwork) -> StateGraph:
     arcs = np.flatnonzero(network.opposite >= 0).astype(np.int32)
     again = np.flatnonzero(network.twin >= 0).astype(np.int32)
     beside = np.concatenate([arcs, again]), np.concatenate([network.opposite[arcs], network.twin[again]])
+    # Copies: numba compiles a kernel anew for arrays that cannot be written, as memory-mapped ones are.
+    source, target, ms, arc = (
+        np.array(a) for a in (network.turn_source, network.turn_target, network.turn_ms, network.state_arc)
+    )
     return StateGraph(
-        network.turn_source, network.turn_target, network.turn_ms, zero, network.state_ms, network.state_mm,
-        network.state_arc, network.twin, network.rank, beside,
-    )  # fmt: skip
+        source, target, ms, zero, network.state_ms, network.state_mm, arc, network.twin, network.rank, beside
+    )
 
 
 def plain_graph(

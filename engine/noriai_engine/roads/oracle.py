@@ -6,13 +6,14 @@ length is that of the shortest among the fastest paths.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import FOREVER_MS, FloatArray, IntArray, LongArray, SmallArray
 from noriai_engine.roads.hierarchy import Hierarchy, build_hierarchy, order_nodes
-from noriai_engine.roads.kernels import climbing, metric, queries, tours
+from noriai_engine.roads.kernels import climbing, metric, queries, repair, tours
 from noriai_engine.roads.row_pool import RowPool
 
 DENSE_NODES = 300_000
@@ -43,7 +44,8 @@ class KeyWeights:
 
 
 class Oracle:
-    """Distances and paths between nodes 0 .. n - 1. An Oracle never changes; `reweighted` gives a new one.
+    """Distances and paths between nodes 0 .. n - 1. `reweighted` gives a new oracle and leaves this one alone;
+    `repair` changes this one, and nobody may ask it anything meanwhile (TravelTimes sees to that).
 
     tail, head: (m,) int32. ms: (m,) at least 0. mm: (m,) lengths, or None where nobody asks for them.
     """
@@ -81,12 +83,43 @@ class Oracle:
     def node_count(self) -> int:
         return self.hierarchy.node_count
 
-    def reweighted(self, ms: IntArray) -> "Oracle":
-        """The same graph with other times (m,); this oracle stays as it is."""
+    def reweighted(self, ms: IntArray, spare: Weights | None = None) -> "Oracle":
+        """The same graph with other times (m,); this oracle stays as it is. The arrays of `spare`, weights that nobody
+        uses any more, are written over instead of taking new memory."""
         other = object.__new__(Oracle)
         other.__dict__.update(self.__dict__)
-        other.weights, other._keys = self._customised(ms), None
+        other.weights, other._keys = self._customised(ms, spare), None
         return other
+
+    def repair(self, arcs: IntArray, ms: IntArray) -> None:
+        """New times for some arcs (k,), in place: every pair is exact again. Raises InputError for a bad time."""
+        weights, tree = self.weights, self.hierarchy.tree
+        check_arcs(self.node_count, self.tail[arcs], self.head[arcs], ms)
+        weights.ms[arcs] = ms
+        on_first, on, ends = self._repair_index
+        changed = np.zeros(self.node_count, np.bool_)
+        repair.repair_arcs(
+            tree, np.ascontiguousarray(arcs, np.int32), self.hierarchy.slot, on_first, on, weights.ms, weights.up,
+            weights.down, changed,
+        )  # fmt: skip
+        if weights.labels is not None:
+            again = np.empty(self.node_count, np.bool_)
+            for weight, rows in ((weights.up, weights.labels.up), (weights.down, weights.labels.down)):
+                repair.repair_rows(tree, ends, changed, weight, rows, again)
+        else:
+            pool = RowPool(tree, self.least_depth, weights.up, weights.down)
+            self.weights = Weights(weights.ms, weights.up, weights.down, None, pool)
+        self._keys = None
+
+    @cached_property
+    def _repair_index(self) -> tuple[LongArray, IntArray, IntArray]:
+        """Input arcs by the hierarchy arc and direction they lie on, and the ends of subtrees."""
+        slot = self.hierarchy.slot
+        order = np.argsort(slot, kind="stable").astype(np.int32)
+        first = np.searchsorted(slot[order], np.arange(2 * self.hierarchy.arc_count + 1)).astype(np.int64)
+        ends = np.empty(self.node_count, np.int32)
+        repair.subtree_ends(self.hierarchy.tree.parent, ends)
+        return first, order, ends
 
     def labels_of(self, *numbers: IntArray) -> queries.Labels:
         """Labels in which the rows of these tree numbers stand."""
@@ -186,16 +219,22 @@ class Oracle:
         out: IntArray = self.hierarchy.number[nodes]
         return out
 
-    def _customised(self, ms: IntArray) -> Weights:
-        ms = np.ascontiguousarray(ms, np.int32)
+    def _customised(self, ms: IntArray, spare: Weights | None = None) -> Weights:
+        ms = np.array(ms, np.int32)
         check_arcs(self.node_count, self.tail, self.head, ms)
         tree = self.hierarchy.tree
-        up, down = (np.empty(self.hierarchy.arc_count, np.int32) for _ in range(2))
+        if spare is None:
+            up, down = (np.empty(self.hierarchy.arc_count, np.int32) for _ in range(2))
+        else:
+            up, down = spare.up, spare.down
         metric.place_weights(self.hierarchy.slot, ms, metric.INF, up, down)
         metric.customise(tree, metric.INF, up, down, 0, self.node_count)
         if not self._dense:
             return Weights(ms, up, down, None, RowPool(tree, self.least_depth, up, down))
-        rows = np.empty(self.hierarchy.label_entries, np.int32), np.empty(self.hierarchy.label_entries, np.int32)
+        if spare is None or spare.labels is None:
+            rows = np.empty(self.hierarchy.label_entries, np.int32), np.empty(self.hierarchy.label_entries, np.int32)
+        else:
+            rows = spare.labels.up, spare.labels.down
         metric.label_rows(tree, up, rows[0], 0, self.node_count)
         metric.label_rows(tree, down, rows[1], 0, self.node_count)
         return Weights(ms, up, down, queries.Labels(self.least_depth, tree.depth, tree.row, *rows), None)

@@ -28,6 +28,10 @@ class Snapped:
     metres: FloatArray
     side: ByteArray
 
+    def rows(self, part: slice) -> "Snapped":
+        """Some of the points."""
+        return Snapped(self.street[part], self.share[part], self.metres[part], self.side[part])
+
 
 class Snapper:
     """Finds streets near points. The plane is that of the network's middle latitude: over a region of 100 km, metres
@@ -53,8 +57,9 @@ class Snapper:
         size = max(_SMALLEST_CELL_M, float(np.sqrt(width * height * _CELL_PIECES / pieces)), (width + height) / 10_000)
         columns, rows = int(width / size) + 1, int(height / size) + 1
         grid = snapping.Grid(
-            x, y, along, street, network.street_first, network.street_flags.view(np.int8), west * self._kx,
-            south * self._ky, size, columns, rows, np.zeros(columns * rows + 1, np.int32), np.zeros(0, np.int32),
+            x, y, along, street, np.array(network.street_first), np.array(network.street_flags, np.int8),
+            west * self._kx, south * self._ky, size, columns, rows,
+            np.zeros(columns * rows + 1, np.int32), np.zeros(0, np.int32),
         )  # fmt: skip
         snapping.count_cells(grid, grid.first)
         self._grid = grid._replace(piece=np.empty(int(grid.first[-1]), np.int32))

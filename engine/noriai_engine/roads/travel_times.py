@@ -5,9 +5,11 @@
 array([[     0, 182041], ...
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property, wraps
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +19,17 @@ from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import FOREVER_MS, FloatArray, IntArray, LongArray
 from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.drives import Drive
+from noriai_engine.roads.gate import Gate
 from noriai_engine.roads.graph import StateGraph, state_graph
 from noriai_engine.roads.hierarchy import Hierarchy
 from noriai_engine.roads.kernels import key_spots, queries
 from noriai_engine.roads.kernels import spots as spot_kernels
 from noriai_engine.roads.network import RoadNetwork
-from noriai_engine.roads.oracle import Oracle, split_keys
+from noriai_engine.roads.oracle import Oracle, Weights, split_keys
 from noriai_engine.roads.plain import PlainNetwork
 from noriai_engine.roads.snapper import FAR_M, Snapped, Snapper
 from noriai_engine.roads.speeds import ROAD_CLASSES
+from noriai_engine.roads.traffic import Traffic
 
 Points = Sequence[Place] | Sequence[tuple[float, float]] | npt.NDArray[np.float64]
 Approach = Literal["any", "kerb"]
@@ -35,6 +39,24 @@ KERB_CLASSES = frozenset(
     for name in ("trunk", "primary", "secondary", "tertiary", "primary_link", "secondary_link", "tertiary_link")
 )
 """Streets too busy to cross: a stop there is on the side of its address."""
+
+REPAIR_SHARE = 0.004
+"""Up to this share of changed turns weights are repaired in place; beyond it a full customisation is faster."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reads(method: Callable[Concatenate["TravelTimes", P], R]) -> Callable[Concatenate["TravelTimes", P], R]:
+    """The method sees one metric from beginning to end."""
+
+    @wraps(method)
+    def reading(self: "TravelTimes", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._gate.reading():
+            return method(self, *args, **kwargs)
+
+    return reading
 
 
 @dataclass(frozen=True)
@@ -63,8 +85,13 @@ class TravelTimes:
         hierarchy = hierarchy or graph.hierarchy()
         ms = graph.ms(graph.inner_ms, graph.between_ms)
         oracle = Oracle(hierarchy, graph.source, graph.target, ms, graph.mm, dense=dense)
+        self._gate = Gate()
+        self._spare: Weights | None = None
         self._metric = self._metric_of(0, graph.inner_ms, graph.between_ms, oracle)
-        self._snapper = Snapper(network) if isinstance(network, RoadNetwork) else None
+
+    @cached_property
+    def _snapper(self) -> Snapper | None:
+        return Snapper(self.network) if isinstance(self.network, RoadNetwork) else None
 
     @property
     def metric(self) -> Metric:
@@ -77,8 +104,52 @@ class TravelTimes:
         )
         return Metric(version, inner_ms, between_ms, oracle, states)
 
+    # --- traffic --------------------------------------------------------------------------------------------
+
+    def set_traffic(self, traffic: Traffic) -> int:
+        """Put other times and closures in force, instead of those before; returns how many turns changed.
+
+        Every pair is exact again when it returns. A call that runs meanwhile sees the old state or the new one, never
+        a mix. A few changes are repaired in place, many are customised anew.
+        """
+        graph, network = self.graph, self.network
+        if not isinstance(network, RoadNetwork):
+            raise InputError("a plain network has no streets to close", remedy="make a new one with other times")
+        inner, between = graph.inner_ms, graph.between_ms
+        if traffic.arc_ms is not None:
+            if traffic.arc_ms.shape != (network.arc_count,) or traffic.arc_ms.min() < 1:
+                raise InputError(
+                    f"times of shape {traffic.arc_ms.shape}, least {traffic.arc_ms.min(initial=1)} ms", where="traffic",
+                    remedy=f"give one time of at least 1 ms for each of the {network.arc_count} arcs",
+                )  # fmt: skip
+            inner = np.minimum(traffic.arc_ms, FOREVER_MS - 1)[graph.arc].astype(np.int32)
+        shut = np.zeros(network.turn_count, bool) if traffic.closed_turns is None else traffic.closed_turns.copy()
+        if traffic.closed is not None:
+            shut |= traffic.closed[graph.arc[graph.target]]
+        if shut.any():
+            between = np.where(shut, np.int32(FOREVER_MS), between)
+        ms = np.minimum(inner[graph.source].astype(np.int64) + between, FOREVER_MS).astype(np.int32)
+        metric = self._metric
+        oracle, changed = metric.oracle, np.flatnonzero(ms != metric.oracle.weights.ms).astype(np.int32)
+        if len(changed) > REPAIR_SHARE * len(ms):
+            oracle = oracle.reweighted(ms, self._spare)
+            with self._gate.changing():
+                self._spare = metric.oracle.weights
+                self._metric = self._metric_of(metric.version + 1, inner, between, oracle)
+        else:
+            with self._gate.changing():
+                if len(changed):
+                    oracle.repair(changed, ms[changed])
+                self._metric = self._metric_of(metric.version + 1, inner, between, oracle)
+        return len(changed)
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Hold this while kernels work on what `kernel_view` gave: traffic waits."""
+        return self._gate.reading()
+
     # --- spots ----------------------------------------------------------------------------------------------
 
+    @_reads
     def stop_at(self, place: Place) -> tuple[Spot, float]:
         """The spot where a vehicle stops for a place, and how many metres it is off; (Spot(-1), inf) if none is near.
 
@@ -120,6 +191,7 @@ class TravelTimes:
             return ""
         return self.network.name_of(int(self.network.state_arc[spot.state]))
 
+    @_reads
     def between(self, source: Spot, target: Spot) -> int:
         """ms from one spot to another."""
         return self._between(self._metric, source, target)
@@ -128,6 +200,7 @@ class TravelTimes:
         labels = self._labels(metric, np.array([source.state, target.state], np.int32))
         return int(spot_kernels.spot_pair(labels, metric.states, *source, *target))
 
+    @_reads
     def to_spots(self, source: Spot, states: IntArray, offsets_ms: IntArray) -> IntArray:
         """(s,) ms from one spot to many; 0 for a state of -1."""
         metric, out = self._metric, np.empty(len(states), np.int32)
@@ -135,6 +208,7 @@ class TravelTimes:
         spot_kernels.to_spots(labels, metric.states, *source, states, offsets_ms, out)
         return out
 
+    @_reads
     def from_spots(self, states: IntArray, offsets_ms: IntArray, target: Spot) -> IntArray:
         """(s,) ms from many spots to one; 0 for a state of -1."""
         metric, out = self._metric, np.empty(len(states), np.int32)
@@ -156,6 +230,7 @@ class TravelTimes:
         wanted = np.concatenate([np.atleast_1d(np.asarray(s, np.int32)) for s in states])
         return self._labels(metric, wanted), metric.states
 
+    @_reads
     def drive(self, source: Spot, target: Spot) -> Drive:
         """The fastest way between two spots, the shortest among equally fast ones. Raises LookupError without one."""
         metric, graph = self._metric, self.graph
@@ -180,6 +255,7 @@ class TravelTimes:
         mm -= self._mm_at(metric, source.state, source.offset_ms)
         return Drive(source, target, states, enter, int(enter[-1]) + target.offset_ms, mm)
 
+    @_reads
     def drive_mm(self, drive: Drive, until: Spot, count: int) -> int:
         """mm of the first `count` states of a drive, up to the spot `until` on the last of them."""
         turns = [
@@ -218,6 +294,7 @@ class TravelTimes:
             raise InputError("a plain network has no streets to snap to", remedy="ask for spots with stop_at")
         return self._snapper.snap(*lon_lat(points), limit_m=limit_m, needed=needed)
 
+    @_reads
     def matrix(
         self, origins: Points | Snapped, destinations: Points | Snapped | None = None, *, approach: Approach = "any",
         limit_m: float = 1_000.0,
@@ -242,6 +319,7 @@ class TravelTimes:
         spot_kernels.fix_same_street(labels, metric.states, sources, targets, by_street, out)
         return out
 
+    @_reads
     def matrix_with_lengths(
         self, origins: Points | Snapped, destinations: Points | Snapped | None = None, *, approach: Approach = "any",
         limit_m: float = 1_000.0,
@@ -257,6 +335,38 @@ class TravelTimes:
             oracle.hierarchy.tree, shape, metric.states, keys.key, keys.up, keys.down, sources, a, targets, b, out
         )
         return split_keys(out)
+
+    def spots_of(self, snapped: Snapped, approach: Approach = "any") -> list[list[Spot]]:
+        """The one or two spots of each snapped point; none for a point off the road."""
+        anchors = self._anchors(self._metric, snapped, approach)
+        columns = anchors.a.tolist(), anchors.a_ms.tolist(), anchors.b.tolist(), anchors.b_ms.tolist()
+        return [
+            [Spot(*spot) for spot in ((a, a_ms), (b, b_ms)) if spot[0] >= 0]
+            for a, a_ms, b, b_ms in zip(*columns, strict=True)
+        ]
+
+    @_reads
+    def arcs_from(self, snapped: Snapped) -> tuple[FloatArray, FloatArray]:
+        """From one snapped point, driving off either way: ms when the start of each arc (m,) is passed, below 0 for the
+        point's own arcs, and the share of the arc at which the drive joins it, 0 for all others."""
+        metric, network = self._metric, self.network
+        assert isinstance(network, RoadNetwork)
+        states = np.arange(self.graph.state_count, dtype=np.int32)
+        spots = self.spots_of(snapped)[0]
+        best = np.full(network.arc_count, float(FOREVER_MS))
+        begins = np.zeros(network.arc_count)
+        for spot in spots:
+            row = metric.oracle.matrix(np.array([spot.state], np.int32), states)[0] - spot.offset_ms
+            np.minimum.at(best, network.state_arc, row)
+        for spot in spots:
+            arc = int(network.state_arc[spot.state])
+            best[arc] = -spot.offset_ms
+            begins[arc] = spot.offset_ms / int(metric.inner_ms[arc])
+        return best, begins
+
+    def along_mm(self, spot: Spot) -> int:
+        """mm from the start of a spot's arc to it, in proportion to the time and rounded down."""
+        return self._mm_at(self._metric, *spot)
 
     def _deepest(
         self, labels: queries.Labels, metric: Metric, points: spot_kernels.Anchors, with_twins: bool

@@ -161,3 +161,28 @@ def info(region: str, *, json: Annotated[bool, Parameter(negative="")] = False, 
     facts = region_facts(opened)
     say(json_module.dumps(facts, ensure_ascii=False, indent=1) if json else region_text(opened, facts))
     return 0
+
+
+@app.command
+def arcs(region: str, *, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+    """Write the graph that routes run on as CSV, for anyone who wants to check us.
+
+    Example: noriai region arcs coquimbo -o arcs.csv
+
+    Parameters
+    ----------
+    region
+        Folder of a bundle, or the name of a shipped region.
+    out
+        CSV from,to,duration_ms,length_m; nodes.csv is written beside it: id,lon,lat,end_lon,end_lat,way_id,name. A node
+        is a street in one direction; an arc leads from its start, along it and round the turn, to the next start.
+    """
+    from noriai_engine.roads import TravelTimes
+    from noriai_engine.terminal import out as say
+    from noriai_simulations.matrix_file import write_arcs
+    from noriai_simulations.scenario import find_region
+
+    times = TravelTimes(find_region(region, Path()).network)
+    nodes = write_arcs(times, out)
+    say(f"graph: {out} ({len(times.graph.source):,} arcs), {nodes} ({times.graph.state_count:,} nodes)")
+    return 0

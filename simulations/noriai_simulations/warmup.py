@@ -1,0 +1,97 @@
+"""One small run of everything that has kernels, with the very types that real runs use."""
+
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from noriai_engine.model import (
+    IdSource,
+    Place,
+    Request,
+    Resources,
+    RiderNeeds,
+    Service,
+    ServiceDay,
+    Shift,
+    Vehicle,
+    VirtualClock,
+)
+from noriai_engine.model.units import OperatorId, RequestId, VehicleId
+from noriai_engine.regions import Region, open_region, write_region
+from noriai_engine.roads import Oracle, TravelTimes
+from noriai_engine.world.day import Day
+from noriai_engine.world.rural import RuralParams, rural_region
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="noriai-warmup-")
+
+
+@cache
+def _town() -> Region:
+    folder = Path(_FOLDER.name) / "town"
+    write_region(rural_region(1, RuralParams(villages=2, people=100, valley_km=2.0)), folder)
+    return open_region(folder)
+
+
+@cache
+def _times() -> TravelTimes:
+    return TravelTimes(_town().network)
+
+
+def _points() -> list[Place]:
+    people = _town().population
+    assert people is not None
+    return [Place(float(x), float(y)) for x, y in zip(people.lon[:4], people.lat[:4], strict=True)]
+
+
+def _road_queries() -> None:
+    times, points = _times(), _points()
+    times.matrix(points)
+    times.matrix_with_lengths(points)
+    spots = [times.stop_at(place)[0] for place in points]
+    states, offsets = (np.array(v, np.int32) for v in zip(*spots, strict=True))
+    times.to_spots(spots[0], states, offsets)
+    times.from_spots(states, offsets, spots[0])
+    times.drive(spots[0], spots[1])
+    TravelTimes(_town().network, dense=False).matrix(points)
+
+
+def _plain_graphs() -> None:
+    tail, head = np.array([0, 1, 2], np.int32), np.array([1, 2, 0], np.int32)
+    oracle = Oracle.from_arcs(tail, head, tail + 1, tail + 1)
+    oracle.matrix(tail, head)
+    oracle.matrix_with_lengths(tail, head)
+    oracle.pairs(tail, head)
+    oracle.path(0, 2)
+
+
+def _dispatch() -> None:
+    from noriai_engine.dispatch.dispatcher import Dispatcher
+
+    points, day = _points(), ServiceDay(date(2026, 11, 24), "Asia/Tokyo")
+    clock = VirtualClock(day.at("08:00"))
+    vehicle = Vehicle(
+        VehicleId("v"), OperatorId("o"), "taxi", (Resources(4),), Shift(day.at("08:00"), day.at("12:00")), points[0], ()
+    )
+    requests = [
+        Request(
+            RequestId(f"r{k}"), day.at(f"08:0{k}"), points[1], points[2 + k], day.at(f"08:0{k}"), None, Resources(1),
+            RiderNeeds(),
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    ids = IdSource(clock, np.random.default_rng(1))
+    service = Service(max_wait_ms=3_600_000, max_ride_ms=3_600_000)
+    Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests).run()
+
+
+STEPS: list[tuple[str, Callable[[], None]]] = [
+    ("road graph", lambda: (_times(), None)[1]),
+    ("road queries", _road_queries),
+    ("plain graphs", _plain_graphs),
+    ("dispatch", _dispatch),
+]
+"""What `noriai warmup` runs, by name."""
