@@ -56,7 +56,7 @@ def turns_closed_at(network: RoadNetwork, when: datetime) -> BoolArray:
 
     Opening hours are read by opening-hours-rs (https://wiki.openstreetmap.org/wiki/Key:opening_hours).
     """
-    from opening_hours import OpeningHours, ParserError
+    from opening_hours import OpeningHours, ParserError  # type: ignore[attr-defined]  # its stub leaves errors out
 
     holds = np.zeros(len(network.conditions), bool)
     for k, text in enumerate(network.conditions):
