@@ -8,7 +8,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -166,44 +166,93 @@ def _positions(nodes: list[str]) -> tuple[LongArray, FloatArray, FloatArray]:
     return table[:, 0].astype(np.int64), np.ascontiguousarray(table[:, 1]), np.ascontiguousarray(table[:, 2])
 
 
+_NAMES = (
+    "name",
+    "ref=",
+    "source",
+    "note",
+    "addr:",
+    "tiger:",
+    "wiki",
+    "alt_name",
+    "old_name",
+    "created_by",
+    "FIXME",
+    "fixme",
+)
+"""Tags that no rule asks about; what is left of a way's tags is the same for thousands of ways."""
+
+
+@dataclass(slots=True)
+class _WayKind:
+    """Ways alike in all tags that matter, judged once."""
+
+    tags: Tags
+    road_class: str | None
+    is_open: bool
+    place: str | None
+    kmh: tuple[float, float] | None = None
+
+
 @dataclass
 class _Draft:
     """What has been read so far."""
 
     way_id: list[int] = field(default_factory=list)
-    tags: list[Tags] = field(default_factory=list)
+    kinds: list[_WayKind] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
     rules: dict[int, NodeRule] = field(default_factory=dict)
     restrictions: list[Restriction] = field(default_factory=list)
     places: list[tuple[str, str, float, float]] = field(default_factory=list)
     closed: int = 0
+    known: dict[tuple[str, ...], _WayKind] = field(default_factory=dict)
 
     def take(self, line: str, profile: Profile) -> None:
-        kind, fields = line[0], line.split(" ")
+        fields = line.split(" ")
         number = int(fields[0][1:])
         parts = {field[0]: field[1:] for field in fields[1:] if field}
+        if line[0] == "w":
+            self._way(number, parts, profile)
+            return
         tags = _tags(parts.get("T", ""))
-        place = next((PLACE_KINDS[pair] for pair in tags.items() if pair in PLACE_KINDS), None)
-        if place is not None and kind != "r":
-            self._place(place, tags, parts)
-        if kind == "n":
+        if line[0] == "n":
+            place = next((PLACE_KINDS[pair] for pair in tags.items() if pair in PLACE_KINDS), None)
+            if place is not None:
+                self._place(place, tags.get("name", ""), parts)
             rule = node_rule(tags, profile)
             if rule is not None:
                 self.rules[number] = rule
-        elif kind == "w" and road_class(tags) is not None:
-            if is_open(tags, number, profile):
-                self.way_id.append(number)
-                self.tags.append(tags)
-                self.nodes.append(parts.get("N", ""))
-            else:
-                self.closed += 1
-        elif kind == "r" and profile.restricted and tags.get("type", "").startswith("restriction"):
+        elif profile.restricted and tags.get("type", "").startswith("restriction"):
             restriction = _restriction(number, tags, parts.get("M", ""), profile)
             if restriction is not None:
                 self.restrictions.append(restriction)
 
-    def _place(self, kind: str, tags: Tags, parts: dict[str, str]) -> None:
-        name = tags.get("name", "")
+    def _way(self, number: int, parts: dict[str, str], profile: Profile) -> None:
+        text = parts.get("T", "")
+        pairs = text.split(",") if text else []
+        key = tuple(pair for pair in pairs if not pair.startswith(_NAMES))
+        kind = self.known.get(key)
+        if kind is None:
+            tags = _tags(",".join(key))
+            place = next((PLACE_KINDS[pair] for pair in tags.items() if pair in PLACE_KINDS), None)
+            anywhere = replace(profile, only_ways=None)
+            kind = self.known[key] = _WayKind(tags, road_class(tags), is_open(tags, number, anywhere), place)
+        if kind.place is not None:
+            self._place(kind.place, _tags(text).get("name", ""), parts)
+        if kind.road_class is None:
+            return
+        if not kind.is_open or (profile.only_ways is not None and number not in profile.only_ways):
+            self.closed += 1
+            return
+        name = next((pair[5:] for pair in pairs if pair.startswith("name=")), None)
+        name = name or next((pair[4:] for pair in pairs if pair.startswith("ref=")), "")
+        self.way_id.append(number)
+        self.kinds.append(kind)
+        self.names.append(_plain(name))
+        self.nodes.append(parts.get("N", ""))
+
+    def _place(self, kind: str, name: str, parts: dict[str, str]) -> None:
         if "N" in parts:
             _, lon, lat = _positions([parts["N"]])
             lon, lat = lon[lon != _NO_PLACE], lat[lon != _NO_PLACE]
@@ -215,25 +264,33 @@ class _Draft:
     def ways(self, ref: LongArray, lon: FloatArray, lat: FloatArray, profile: Profile, table: SpeedTable) -> OsmWays:
         count = np.array([nodes.count("n") for nodes in self.nodes], np.int64)
         first = np.concatenate([[0], np.cumsum(count)])
-        names = {"": 0}
+        names, index, flags = {"": 0}, {name: k for k, name in enumerate(ROAD_CLASSES)}, dict[int, int]()
         forward, backward = np.zeros(len(count)), np.zeros(len(count))
-        for k, (way, tags) in enumerate(zip(self.way_id, self.tags, strict=True)):
-            if road_class(tags) == "ferry":
-                speeds = (_ferry_kmh(tags, profile, lon, lat, int(first[k]), int(first[k + 1])),) * 2
+        for k, (way, kind) in enumerate(zip(self.way_id, self.kinds, strict=True)):
+            if kind.road_class == "ferry":
+                sails = _ferry_kmh(kind.tags, profile, lon, lat, int(first[k]), int(first[k + 1]))
+                forward[k], backward[k] = _by_direction(kind.tags, profile, (sails, sails))
+            elif way in table.by_way:
+                forward[k], backward[k] = _by_direction(kind.tags, profile, way_speeds(kind.tags, way, table, profile))
             else:
-                speeds = way_speeds(tags, way, table, profile)
-            ahead, back = directions(tags, profile)
-            share = width_share(tags) if ahead and back and not profile.is_walking else 1.0
-            forward[k] = speeds[0] * share if ahead else 0.0
-            backward[k] = speeds[1] * share if back else 0.0
+                if kind.kmh is None:
+                    kind.kmh = _by_direction(kind.tags, profile, way_speeds(kind.tags, way, table, profile))
+                forward[k], backward[k] = kind.kmh
         return OsmWays(
             np.array(self.way_id, np.int64), first, forward, backward,
-            np.array([ROAD_CLASSES.index(road_class(t) or "other") for t in self.tags], np.int8),
-            np.array([names.setdefault(t.get("name") or t.get("ref") or "", len(names)) for t in self.tags], np.int32),
-            np.array([t.get("junction") in ("roundabout", "circular") for t in self.tags], np.int8),
-            np.array([way_flags(t) for t in self.tags], np.int8),
+            np.array([index[kind.road_class or "other"] for kind in self.kinds], np.int8),
+            np.array([names.setdefault(name, len(names)) for name in self.names], np.int32),
+            np.array([k.tags.get("junction") in ("roundabout", "circular") for k in self.kinds], np.int8),
+            np.array([flags.get(id(k)) or flags.setdefault(id(k), way_flags(k.tags)) for k in self.kinds], np.int8),
             tuple(names), ref, lon, lat,
         )  # fmt: skip
+
+
+def _by_direction(tags: Tags, profile: Profile, kmh: tuple[float, float]) -> tuple[float, float]:
+    """Speeds forward and backward, 0 where closed; narrow two-way streets are slower."""
+    ahead, back = directions(tags, profile)
+    share = width_share(tags) if ahead and back and not profile.is_walking else 1.0
+    return (kmh[0] * share if ahead else 0.0), (kmh[1] * share if back else 0.0)
 
 
 def _ferry_kmh(tags: Tags, profile: Profile, lon: FloatArray, lat: FloatArray, a: int, b: int) -> float:

@@ -79,6 +79,24 @@ def _gaps(labels: Labels, node: IntArray, out: IntArray) -> None:
 
 
 @kernel
+def _prefixes(labels: Labels, node: int, target: IntArray, gap: IntArray, out: SmallArray) -> None:
+    """What `node` shares with each target, by running minima outward from its place among them."""
+    count = target.shape[0]
+    middle = np.searchsorted(target, node)
+    running = FOREVER_MS
+    for t in range(middle, count):
+        running = shared(labels, node, target[t]) if t == middle else min(running, gap[t])
+        out[t] = running
+    for t in range(middle - 1, -1, -1):
+        running = shared(labels, node, target[t]) if t == middle - 1 else min(running, gap[t + 1])
+        out[t] = running
+
+
+TILE = 64  # targets whose rows stay in the cache while a batch of sources passes
+BATCH = 512  # sources
+
+
+@kernel
 def matrix(
     labels: Labels, source: IntArray, up: IntArray, up_at: LongArray, target: IntArray, down: IntArray,
     down_at: LongArray, source_place: IntArray, target_place: IntArray, out: IntArray,
@@ -91,20 +109,42 @@ def matrix(
     count = target.shape[0]
     gap = np.empty(count + 1, np.int32)
     _gaps(labels, target, gap)
-    prefix = np.empty(count, np.int32)
-    for s in range(source.shape[0]):
-        node = source[s]
-        middle = np.searchsorted(target, node)
-        running = FOREVER_MS
-        for t in range(middle, count):
-            running = shared(labels, node, target[t]) if t == middle else min(running, gap[t])
-            prefix[t] = running
-        for t in range(middle - 1, -1, -1):
-            running = shared(labels, node, target[t]) if t == middle - 1 else min(running, gap[t + 1])
-            prefix[t] = running
-        mine = up_at[s]
-        row = out[source_place[s]]
-        for t in range(count):
-            k = prefix[t]
-            theirs = down_at[t]
-            row[target_place[t]] = least_sum(up[mine : mine + k], down[theirs : theirs + k])
+    prefix = np.empty((BATCH, count), np.int16)
+    for low in range(0, source.shape[0], BATCH):
+        high = min(low + BATCH, source.shape[0])
+        for s in range(low, high):
+            _prefixes(labels, source[s], target, gap, prefix[s - low])
+        for begin in range(0, count, TILE):
+            end = min(begin + TILE, count)
+            for s in range(low, high):
+                row, lengths = out[source_place[s]], prefix[s - low]
+                mine = up_at[s]
+                t = begin
+                while t + 4 <= end:  # four at a time: the source's entry is loaded once for all
+                    p, q, r, u = down_at[t], down_at[t + 1], down_at[t + 2], down_at[t + 3]
+                    k = np.int64(min(min(lengths[t], lengths[t + 1]), min(lengths[t + 2], lengths[t + 3])))
+                    entries = up[mine : mine + k]
+                    first, second, third, fourth = down[p : p + k], down[q : q + k], down[r : r + k], down[u : u + k]
+                    best_1, best_2, best_3, best_4 = INF, INF, INF, INF
+                    for d in range(k):
+                        x = entries[d]
+                        best_1 = min(best_1, np.int32(x + first[d]))
+                        best_2 = min(best_2, np.int32(x + second[d]))
+                        best_3 = min(best_3, np.int32(x + third[d]))
+                        best_4 = min(best_4, np.int32(x + fourth[d]))
+                    for d in range(k, lengths[t]):
+                        best_1 = min(best_1, np.int32(up[mine + d] + down[p + d]))
+                    for d in range(k, lengths[t + 1]):
+                        best_2 = min(best_2, np.int32(up[mine + d] + down[q + d]))
+                    for d in range(k, lengths[t + 2]):
+                        best_3 = min(best_3, np.int32(up[mine + d] + down[r + d]))
+                    for d in range(k, lengths[t + 3]):
+                        best_4 = min(best_4, np.int32(up[mine + d] + down[u + d]))
+                    row[target_place[t]], row[target_place[t + 1]] = best_1, best_2
+                    row[target_place[t + 2]], row[target_place[t + 3]] = best_3, best_4
+                    t += 4
+                while t < end:
+                    k = np.int64(lengths[t])
+                    theirs = down_at[t]
+                    row[target_place[t]] = least_sum(up[mine : mine + k], down[theirs : theirs + k])
+                    t += 1
