@@ -227,10 +227,25 @@ class OsmRouter:
                 rows.append(
                     (self.state[edge, half], self.state[onward, then], self.ms[edge] + self.delay(edge, onward))
                 )
-        self.moves = np.array(rows, np.int64).reshape(-1, 3)
+        self.moves = self._without_traps(np.array(rows, np.int64).reshape(-1, 3))
         self.states_of: dict[Edge, list[int]] = defaultdict(list)
         for (edge, _), number in self.state.items():
             self.states_of[edge].append(number)
+
+    def _without_traps(self, moves: Any) -> Any:
+        """Moves among states of the largest strong component and the plain states of their edges: nobody is sent where
+        he cannot get out again."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        k = len(self.state)
+        graph = csr_array((np.ones(len(moves)), (moves[:, 0], moves[:, 1])), shape=(k, k))
+        _, label = connected_components(graph, directed=True, connection="strong")
+        kept = label == np.bincount(label).argmax()
+        for (edge, half), number in self.state.items():
+            if half and kept[number]:
+                kept[self.state[edge, frozenset()]] = True
+        return moves[kept[moves[:, 0]] & kept[moves[:, 1]]]
 
     def distances(self, sources: list[Edge], targets: list[Edge]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(s, t) ms from the start of each edge to the start of each other; inf without a way."""

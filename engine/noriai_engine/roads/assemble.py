@@ -97,10 +97,9 @@ def _arcs(raw: RawStreets, streets: LongArray) -> tuple[ArcEnds, _Directed]:
     head = np.where(turned, raw.tail[street], raw.head[street])
     order = np.lexsort((turned, street, head, tail))
     street, turned, tail, head = street[order], turned[order], tail[order], head[order]
-    start, end = _bearings(raw)
-    back_round = np.float64(180.0)
-    leaving = np.where(turned, end[street] + back_round, start[street])
-    arriving = np.where(turned, start[street] + back_round, end[street])
+    ahead_leaves, ahead_arrives, back_leaves, back_arrives = _bearings(raw)
+    leaving = np.where(turned, back_leaves[street], ahead_leaves[street])
+    arriving = np.where(turned, back_arrives[street], ahead_arrives[street])
     first_out = np.searchsorted(tail, np.arange(len(raw.node_id) + 1)).astype(np.int64)
     arcs = ArcEnds(
         tail.astype(np.int32), head.astype(np.int32), raw.way_id[street], street.astype(np.int32), leaving, arriving,
@@ -111,13 +110,15 @@ def _arcs(raw: RawStreets, streets: LongArray) -> tuple[ArcEnds, _Directed]:
     return arcs, _Directed(turned, ms.astype(np.int32), delay.astype(np.int32))
 
 
-def _bearings(raw: RawStreets) -> tuple[FloatArray, FloatArray]:
-    """Bearing of each street as it leaves its tail and as it arrives at its head."""
+def _bearings(raw: RawStreets) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Bearings of each street: leaving its tail and arriving at its head, and the other way round."""
     lon, lat = raw.point_lon, raw.point_lat
     a, b = raw.first_point[:-1], raw.first_point[1:] - 1
-    start = bearing_deg(lon[a], lat[a], lon[a + 1], lat[a + 1], lat[a])
-    end = bearing_deg(lon[b - 1], lat[b - 1], lon[b], lat[b], lat[b])
-    return start, end
+
+    def bearing(one: IntArray, other: IntArray, at: IntArray) -> FloatArray:
+        return bearing_deg(lon[one], lat[one], lon[other], lat[other], lat[at])
+
+    return bearing(a, a + 1, a), bearing(b - 1, b, b), bearing(b, b - 1, b), bearing(a + 1, a, a)
 
 
 def _strongest(turns: Turns) -> tuple[BoolArray, int]:
