@@ -1,10 +1,11 @@
 # Daily commands. Each brings what it needs: only Python 3.11 to 3.13, git and make are expected.
 PYTHON ?= python3
+PEERS_PYTHON ?= python3.13
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-roads lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,12 +44,20 @@ lowest: $(VENV)/.dev  ## the tests with the lowest allowed versions of every dep
 bench: $(VENV)/.dev  ## benchmarks: CPU seconds and ratios, with their instance
 	$(BIN)/python benchmarks/suites/days.py
 
+bench-roads:  ## the travel-time oracle beside OSRM and RoutingKit, in an environment of its own (Python 3.12 or 3.13)
+	$(PEERS_PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --require-hashes -r requirements/base.lock -r requirements/peers.lock
+	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --no-build-isolation --no-deps -e .
+	.venv-peers/bin/python benchmarks/suites/roads.py
+
 lock: $(VENV)/.dev  ## renew the hashed locks after a change of dependencies
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/base.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --group dev pyproject.toml requirements/build.in -c requirements/base.lock -o requirements/dev.lock
+	$(BIN)/uv pip compile -q --python-version 3.12 --universal --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" benchmarks/peers/requirements.in -c requirements/base.lock -o requirements/peers.lock
 
 clean:  ## remove what the commands made
-	rm -rf $(VENV) .venv-lowest $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-peers $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "noriai needs Python 3.11 to 3.13, this is %d.%d: name another with make PYTHON=python3.12 ..." % sys.version_info[:2])'
