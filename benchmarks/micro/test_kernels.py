@@ -24,7 +24,7 @@ def test_a_thousand_spots_from_one_on_coquimbo(benchmark: Any) -> None:
 
 
 def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
-    """One exact search over the 60 vehicles of the Coquimbo day, in the middle of it."""
+    """One exact search over the 62 vehicles of the Coquimbo day, in the middle of it."""
     from noriai_engine.dispatch.dispatcher import Dispatcher
     from noriai_engine.model import IdSource, UtcMs
 

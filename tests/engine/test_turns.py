@@ -152,7 +152,7 @@ def test_u_turns_only_at_dead_ends_and_barriers(tmp_path: Path) -> None:
     [({"barrier": "bollard"}, False, 0), ({"barrier": "gate"}, True, 60_000), ({"barrier": "toll_booth"}, True, 0),
      ({"barrier": "bollard", "bollard": "rising"}, True, 0), ({"barrier": "gate", "access": "private"}, False, 0),
      ({"barrier": "bollard", "motor_vehicle": "yes"}, True, 0), ({"highway": "traffic_signals"}, True, 2_000),
-     ({"barrier": "bus_trap", "psv": "yes"}, True, 0)],
+     ({"barrier": "bus_trap", "psv": "yes"}, True, 0), ({"motor_vehicle": "no"}, False, 0), ({"access": "no"}, False, 0)],
 )  # fmt: skip
 def test_nodes_on_the_way(tmp_path: Path, tags: dict[str, str], passes: bool, delay: int) -> None:
     """Node 21 of the way 11-21-31 with and without a tag; the way round is never faster."""

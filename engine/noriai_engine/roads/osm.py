@@ -34,7 +34,7 @@ _PLACE_KEYS = ("amenity", "shop", "railway", "public_transport")
 _MODES = ("motorcar", "motor_vehicle", "vehicle", "taxi", "bus", "psv")
 _KEYS = (
     "highway", "route", "barrier", "restriction", "restriction:conditional", *(f"restriction:{m}" for m in _MODES),
-    *_PLACE_KEYS,
+    "access", "foot", *_MODES, *_PLACE_KEYS,
 )  # fmt: skip
 _ESCAPED = re.compile("%([0-9a-f]+)%")
 _NO_PLACE = 999.0

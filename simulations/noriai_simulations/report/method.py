@@ -34,11 +34,12 @@ def method_notes(scenario: "Scenario") -> list[Markup]:
     return [
         demand,
         both(
-            "Travel times are free-flow times by road class and signed speed, without traffic, turn restrictions or "
-            "signals; real rides take longer. Coordinates are moved to the nearest network node, at most "
-            f"{s.max_snap_m} m.",
-            f"所要時間は道路種別と規制速度による値で、渋滞・右左折禁止・信号を含みません。実際はこれより長くかかります。"
-            f"地点は{s.max_snap_m}m以内の最寄りの道路上の点に移しています。",
+            "Travel times are free-flow times by road class and signed speed, with delays at turns and, where the map has "
+            "them, turn restrictions, signals and barriers, but without traffic; real rides take longer. Places are "
+            f"moved to the nearest street, at most {s.max_snap_m} m; on busy streets to the side of the address.",
+            f"所要時間は道路種別と規制速度による値に、右左折の時間と、地図にあれば右左折禁止・信号・遮断物を加えたものです。"
+            f"渋滞は含まないため、実際はこれより長くかかります。地点は{s.max_snap_m}m以内の最寄りの道路に、"
+            "交通量の多い道路では住所の側に移しています。",
         ),
         both(
             f"Service: {riders}; wait at most {minutes(s.max_wait_ms)} min, ride at most {minutes(s.max_ride_ms)} min and "
