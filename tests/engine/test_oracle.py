@@ -103,6 +103,7 @@ def test_new_weights_make_every_pair_exact_again_and_leave_the_old_oracle_alone(
     assert np.array_equal(old.matrix(everyone, everyone), before)
 
 
+@pytest.mark.compiled
 def test_a_larger_town_equals_scipy_and_networkx() -> None:
     from scipy.sparse.csgraph import dijkstra
 
@@ -122,6 +123,7 @@ def test_a_larger_town_equals_scipy_and_networkx() -> None:
             assert oracle.between(a, b) == nx.dijkstra_path_length(graph, a, b, weight="ms")
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("shape", ["path", "star", "clique", "grid", "ring"])
 def test_shapes_that_test_the_order(shape: str) -> None:
     """A path of 5,000 nodes must not make a tree 5,000 deep; a star, a clique and a grid must not break anything."""
@@ -188,6 +190,7 @@ def test_sparse_matrices_must_be_square_and_whole() -> None:
         from_sparse(csr_array(np.array([[0, 0.5], [1, 0]])))
 
 
+@pytest.mark.compiled
 @pytest.mark.shared
 def test_malta_all_nodes_equal_scipy(shared: Path) -> None:
     """The plain graph of a whole island state: 20 sources x all nodes."""

@@ -279,6 +279,7 @@ def test_osmnx_graph_keeps_its_lengths(shared: Path) -> None:
     assert all(abs(again[k] / 1000 - metres[osm_id]) < 0.1 for k, osm_id in enumerate(ids))
 
 
+@pytest.mark.compiled
 def test_graphml_equals_the_same_graph_through_osmnx(shared: Path) -> None:
     import osmnx as ox
 

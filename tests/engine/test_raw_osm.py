@@ -16,6 +16,8 @@ from noriai_engine.roads.profiles import PROFILES
 from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, speed_table
 from noriai_engine.roads.streets import trace_streets
 
+pytestmark = pytest.mark.compiled
+
 SMALL = [
     ("us-reisterstown-via-way-restrictions.osm.pbf", "US"), ("us-washington-dc-nw.osm.pbf", "US"),
     ("us-portland-centre.osm.pbf", "US"), ("fi-helsinki-centre.osm.pbf", "FI"), ("cobb-county.osm.pbf", "US"),

@@ -110,6 +110,7 @@ def test_repair_equals_a_new_customisation_on_any_graph(seed: int) -> None:
         assert np.array_equal(oracle.weights.up, oracle.reweighted(ms).weights.up)
 
 
+@pytest.mark.compiled
 def test_readers_see_the_old_state_or_the_new_never_a_mix() -> None:
     rng = np.random.default_rng(5)
     times = TravelTimes(a_street_town(rng, 200))

@@ -94,6 +94,7 @@ def test_shortest_of_equally_fast_ways_is_driven() -> None:
     assert TravelTimes(network).drive(Spot(0), Spot(3)).states.tolist() == [0, 2, 3]
 
 
+@pytest.mark.compiled
 def test_long_ways_outgrow_the_first_buffer() -> None:
     drive = TravelTimes(a_street(3_000, 10)).drive(Spot(0), Spot(2_999))
     assert (len(drive.states), drive.ms, drive.mm) == (3_000, 2_999 * 10_000, 2_999 * 100_000)

@@ -233,6 +233,7 @@ def real(shared: Path, name: str) -> object:
     return assemble(trace_streets(extract), PROFILES["taxi"], left_hand=False)[0]
 
 
+@pytest.mark.compiled
 def test_reisterstown_no_u_turn_over_two_ways(shared: Path) -> None:
     """Relation 555630: from way 238215855 over 238215854 and 53332280 nobody turns into 238215856.
 
@@ -253,6 +254,7 @@ def test_reisterstown_no_u_turn_over_two_ways(shared: Path) -> None:
     assert has_turn(network, 2460634035, 37435301, 2460634050)  # type: ignore[arg-type]
 
 
+@pytest.mark.compiled
 def test_washington_no_left_from_connecticut_avenue_into_r_street(shared: Path) -> None:
     """Relation 5134048: way 130285106 ends at node 49817499; R Street is way 344730218 from there."""
     network = real(shared, "us-washington-dc-nw.osm.pbf")
@@ -266,6 +268,7 @@ def test_washington_no_left_from_connecticut_avenue_into_r_street(shared: Path) 
     assert len(turns)
 
 
+@pytest.mark.compiled
 def test_washington_keeps_rush_hour_restrictions_with_their_times(shared: Path) -> None:
     """Relation 5264558: no left turn from 1st Street into Florida Avenue, Monday to Friday 07:00 to 09:30."""
     network = real(shared, "us-washington-dc-nw.osm.pbf")
