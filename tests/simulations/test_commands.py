@@ -456,3 +456,22 @@ def test_check_finds_the_region_wherever_it_is_run(tmp_path: Path, monkeypatch: 
     assert noriai("check", tmp_path / "results" / "run") == 0
     (tmp_path / "plans" / "valley" / "region.toml").unlink()
     assert noriai("check", tmp_path / "results" / "run") == 2
+
+
+def test_check_looks_past_a_folder_of_the_regions_name(
+    rural: Path, rural_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another bundle called `valley` stands beside the run; the right one is in the working folder."""
+    import shutil
+
+    run = Path(shutil.copytree(rural_run, tmp_path / "runs" / "run"))
+    document = json.loads((run / "run.json").read_text())
+    document["region"]["reference"] = "valley"
+    (run / "run.json").write_text(json.dumps(document))
+    other = tmp_path / "runs" / "valley"
+    other.mkdir()
+    (other / "region.toml").write_text("format_version = '2.0'")
+    shutil.copytree(rural, tmp_path / "here" / "valley")
+    monkeypatch.chdir(tmp_path / "here")
+    assert noriai("check", run) == 0
+    assert "clean" in capsys.readouterr().out

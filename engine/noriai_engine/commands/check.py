@@ -65,6 +65,7 @@ def check(
 
 def _find_region(run: Path) -> Path:
     """The region named in run.json: a shipped one, or a folder beside the run or the working folder."""
+    import hashlib
     import json
     from importlib.util import find_spec
 
@@ -81,9 +82,12 @@ def _find_region(run: Path) -> Path:
     homes = [Path.cwd(), run, run.parent]
     if shipped is not None and shipped.origin is not None:
         homes.append(Path(shipped.origin).parent / "shipped" / "regions")
-    for home in homes:
-        if (home / reference / "region.toml").is_file():
-            return home / reference
+    found = [home / reference for home in homes if (home / reference / "region.toml").is_file()]
     if (folder := recall(checksum)) is not None:
-        return folder
+        found.append(folder)
+    for folder in found:  # another bundle may bear the same name
+        if hashlib.sha256((folder / "region.toml").read_bytes()).hexdigest() == checksum:
+            return folder
+    if found:
+        return found[0]
     raise CheckError(f"{run}: its region {reference!r} is not here; name its folder with --region")
