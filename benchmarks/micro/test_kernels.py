@@ -41,7 +41,7 @@ def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
     ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
     rows = dispatcher.finder.rows(ends)
-    wish = dispatcher.finder.wish(request, ends, rows, clock.now())
+    wish = dispatcher.finder.wish(request, ends, rows.direct, clock.now())
     assert not isinstance(wish, str)
     eligible = dispatcher.finder.eligible(request, clock.now())
     benchmark(lambda: dispatcher.finder.search(wish, rows, eligible, clock.now()))

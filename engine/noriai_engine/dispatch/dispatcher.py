@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from noriai_engine.dispatch.finder import SIEVE_REASONS, TIME_REASONS, Finder, Search
-from noriai_engine.dispatch.kernels.insertion import FEASIBLE, Rows, Wish
+from noriai_engine.dispatch.kernels.insertion import FEASIBLE, Wish
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.terms import Ends
@@ -86,13 +86,13 @@ class Dispatcher:
             self._ends.append(Ends(Spot(-1), Spot(-1)))
             return self._refuse(request, ends)
         self._ends.append(ends)
-        rows = self.finder.rows(ends)
-        wish = self.finder.wish(request, ends, rows, now)
+        wish = self.finder.wish(request, ends, self.finder.direct_ms(ends), now)
         if isinstance(wish, str):
-            return self._refuse(request, wish, ends=ends, rows=rows)
+            return self._refuse(request, wish, ends=ends)
+        rows = self.finder.rows(ends, now=now, latest=wish.pickup_latest)
         search = self.finder.search(wish, rows, self.finder.eligible(request, now), now)
         if not search.found:
-            return self._refuse(request, search.reason, search=search, ends=ends, rows=rows)
+            return self._refuse(request, search.reason, search=search, ends=ends)
         self._open[request.id] = (wish, ends)
         return Quote(request.id, offers=self.finder.offers(request, wish, rows, search, now))
 
@@ -108,7 +108,7 @@ class Dispatcher:
         self._advance()
         wish, ends = self._open[offer.request_id]
         self._store.make_room(vehicle, int(self._store.plans.count[vehicle]) + 2)
-        rows = self.finder.rows(ends, vehicle)
+        rows = self.finder.rows(ends, only=vehicle)
         to_day = self.day.to_day_ms
         promised = wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
@@ -245,11 +245,10 @@ class Dispatcher:
         *,
         search: Search | None = None,
         ends: Ends | None = None,
-        rows: Rows | None = None,
     ) -> Quote:
         now, nearest = self._clock.now(), None
-        if reason in TIME_REASONS and ends is not None and rows is not None:
-            nearest = self.finder.nearest_feasible(request, ends, rows, now)
+        if reason in TIME_REASONS and ends is not None:
+            nearest = self.finder.nearest_feasible(request, ends, self.finder.rows(ends), now)
         fallen = Counter(SIEVE_REASONS[int(s)] for s in search.sieve if s != FEASIBLE) if search else Counter()
         refusal = Refusal(request.id, reason, nearest, tuple(sorted(fallen.items())))
         self.events.append(

@@ -19,7 +19,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     best_per_vehicle,
     schedule_insertion,
 )
-from noriai_engine.dispatch.kernels.reaches import reaches
+from noriai_engine.dispatch.kernels.reaches import reaches, reaching_by
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.terms import Area, Ends, wish_of
@@ -84,20 +84,31 @@ class Finder:
         self._operator = np.array([v.operator_id for v in vehicles], object)
         self._shift_end = np.array([day.to_day_ms(v.shift.end) for v in vehicles], np.int64)
 
-    def rows(self, ends: Ends, vehicle: int | None = None) -> Rows:
-        """Travel times of a trip's ends to and from every row of all plans (or of one vehicle's), as plans are now."""
+    def direct_ms(self, ends: Ends) -> int:
+        """The drive from the trip's origin to its destination."""
+        return self._times.between(ends.origin, ends.destination)
+
+    def rows(self, ends: Ends, *, only: int | None = None, now: UtcMs | None = None, latest: int | None = None) -> Rows:
+        """Times of a trip's ends to and from every row of all plans (or of `only` one vehicle's), as plans are now.
+
+        With `now` and `latest` (day ms), times that matter only to vehicles which reach the origin by then: enough for
+        one search with that latest pickup, and for no other.
+        """
         plans = self._store.plans
-        first, last = (0, len(plans.first)) if vehicle is None else (vehicle, vehicle + 1)
+        wanted = np.ones(len(plans.first), bool) if only is None else np.arange(len(plans.first)) == only
         out = [np.zeros(len(plans.state), np.int32) for _ in range(4)]
         with self._times.reading():
             labels, states = self._times.kernel_view(plans.state, ends.origin.state, ends.destination.state)
-            reaches(labels, states, plans, first, last, *ends.origin, out[0], out[1])
-            reaches(labels, states, plans, first, last, *ends.destination, out[2], out[3])
-        return Rows(out[0], out[1], out[2], out[3], self._times.between(ends.origin, ends.destination))
+            if now is not None and latest is not None:
+                day_now = self._day.to_day_ms(now)
+                reaching_by(labels, states, plans, *ends.origin, day_now, latest, out[0], wanted)
+            reaches(labels, states, plans, wanted, *ends.origin, out[0], out[1])
+            reaches(labels, states, plans, wanted, *ends.destination, out[2], out[3])
+        return Rows(out[0], out[1], out[2], out[3], self.direct_ms(ends))
 
-    def wish(self, request: Request, ends: Ends, rows: Rows, now: UtcMs, shift_ms: int = 0) -> Wish | str:
+    def wish(self, request: Request, ends: Ends, direct_ms: int, now: UtcMs, shift_ms: int = 0) -> Wish | str:
         """The request's hard limits, its wished time moved by `shift_ms`; or the reason that rules it out."""
-        return wish_of(request, ends, self._service, self._day, rows.direct, now, shift_ms)
+        return wish_of(request, ends, self._service, self._day, direct_ms, now, shift_ms)
 
     def eligible(self, request: Request, now: UtcMs) -> BoolArray:
         """(V,) vehicles with shift left, of the wanted operator if one is wanted."""
@@ -153,7 +164,7 @@ class Finder:
             for shift in (distance, -distance):
                 if request.wished + shift < now:
                     continue
-                wish = self.wish(request, ends, rows, now, shift)
+                wish = self.wish(request, ends, rows.direct, now, shift)
                 if isinstance(wish, str):
                     continue
                 if self.search(wish, rows, eligible, now).found:
