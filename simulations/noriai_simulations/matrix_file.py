@@ -10,9 +10,9 @@ from noriai_engine.model import InputError, Place
 from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.roads import TravelTimes
 from noriai_engine.roads.travel_times import Approach
-from noriai_engine.tables import read_table
+from noriai_engine.tables import read_table, replace_file
 
-_CHUNK = 200  # origins computed and written at a time
+_CELLS = 2_000_000  # cells computed and written at a time
 
 
 def read_points(path: Path) -> dict[str, Place]:
@@ -38,49 +38,45 @@ def write_matrix(
     goals = times.snap(list(targets.values()), limit_m=limit_m)
     starts = times.snap(list(origins.values()), limit_m=limit_m)
     names, to = list(origins), list(targets)
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["from", "to", "duration_ms", "distance_m"])
-            for first in range(0, len(names), _CHUNK):
-                chunk = starts.rows(slice(first, first + _CHUNK))
-                ms, mm = times.matrix_with_lengths(chunk, goals, approach=approach)
-                for name, row_ms, row_mm in zip(names[first : first + _CHUNK], ms.tolist(), mm.tolist(), strict=True):
-                    writer.writerows(
-                        (name, goal, "", "") if a >= FOREVER_MS else (name, goal, a, f"{b / 1000:.3f}")
-                        for goal, a, b in zip(to, row_ms, row_mm, strict=True)
-                    )
-                if first + _CHUNK < len(names):
-                    tell(f"origins done: {first + _CHUNK:,} of {len(names):,}")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    chunk = max(1, _CELLS // len(to))
+    with replace_file(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["from", "to", "duration_ms", "distance_m"])
+        for first in range(0, len(names), chunk):
+            part = starts.rows(slice(first, first + chunk))
+            ms, mm = times.matrix_with_lengths(part, goals, approach=approach)
+            for name, row_ms, row_mm in zip(names[first : first + chunk], ms.tolist(), mm.tolist(), strict=True):
+                writer.writerows(
+                    (name, goal, "", "") if a >= FOREVER_MS else (name, goal, a, f"{b / 1000:.3f}")
+                    for goal, a, b in zip(to, row_ms, row_mm, strict=True)
+                )
+            if first + chunk < len(names):
+                tell(f"origins done: {first + chunk:,} of {len(names):,}")
     lost = [n for n, street in zip(names, starts.street, strict=True) if street < 0]
     lost += [n for n, street in zip(to, goals.street, strict=True) if street < 0]
     return list(dict.fromkeys(lost))
 
 
-def write_arcs(times: TravelTimes, folder_file: Path) -> Path:
-    """The graph the oracle runs on as CSV: from,to,duration_ms,length_m in `folder_file`, and nodes.csv beside it with
+def write_arcs(times: TravelTimes, path: Path) -> Path:
+    """The graph the oracle runs on as CSV: from,to,duration_ms,length_m in `path`, and nodes.csv beside it with
     id,lon,lat,end_lon,end_lat,way_id,name. A node is a street in one direction (or a state of one)."""
     from noriai_engine.roads import RoadNetwork
 
     graph, network = times.graph, times.network
     assert isinstance(network, RoadNetwork)
     ms = graph.ms(graph.inner_ms, graph.between_ms)
-    with folder_file.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["from", "to", "duration_ms", "length_m"])
         columns = graph.source.tolist(), graph.target.tolist(), ms.tolist(), graph.mm.tolist()
         writer.writerows((a, b, t, f"{m / 1000:.3f}") for a, b, t, m in zip(*columns, strict=True))
-    nodes = folder_file.with_name("nodes.csv")
+    nodes = path.with_name("nodes.csv")
     street = network.arc_street[network.state_arc]
     start, end = network.arc_tail[network.state_arc], network.arc_head[network.state_arc]
     places = np.column_stack(
         [network.node_lon[start], network.node_lat[start], network.node_lon[end], network.node_lat[end]]
     )
-    with nodes.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(nodes) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "lon", "lat", "end_lon", "end_lat", "way_id", "name"])
         ways = network.street_way[street].tolist()

@@ -200,3 +200,31 @@ def test_a_shuttle_region_keeps_to_its_list(tmp_path: Path, shared: Path, capsys
     region = open_region(tmp_path / "r")
     assert region.profile == "shuttle"
     assert set(region.network.street_way.tolist()) <= set(ways)
+
+
+def test_outputs_that_cannot_be_written_are_told_before_anything_is_lost(
+    rural: Path, town: Region, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = home(town, 0), home(town, 60)
+    (tmp_path / "p.csv").write_text(f"id,lon,lat\na,{here}\n")
+    for target in (tmp_path / "none" / "x", tmp_path):
+        for command in (
+            ("route", rural, here, there), ("matrix", rural, tmp_path / "p.csv"), ("isochrone", rural, here),
+            ("region", "arcs", rural),
+        ):  # fmt: skip
+            assert noriai(*command, "-o", target) == 2
+            assert "remedy" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
+
+
+@pytest.mark.parametrize("minutes", ["-5", "0", "nan", "1e9"])
+def test_limits_that_are_no_time_are_told(
+    rural: Path, town: Region, tmp_path: Path, capsys: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    assert noriai("isochrone", rural, home(town, 0), "--minutes", minutes, "-o", tmp_path / "x.geojson") == 2
+    assert "--minutes" in capsys.readouterr().err
+
+
+def test_a_region_that_is_not_there_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert noriai("route", tmp_path / "nowhere", "1,2", "3,4") == 2
+    assert capsys.readouterr().err.count("remedy") == 1

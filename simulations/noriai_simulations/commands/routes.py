@@ -72,11 +72,13 @@ def route(
     """
     from noriai_engine.model import InputError
     from noriai_engine.roads.routes import find_route
+    from noriai_engine.tables import replace_file
     from noriai_engine.terminal import out as say
 
     ends = place_of(origin, "origin"), place_of(destination, "destination")
+    times = times_of(region)
     try:
-        found = find_route(times_of(region), *ends, approach=approach)
+        found = find_route(times, *ends, approach=approach)
     except LookupError as error:
         raise InputError(str(error), where="route", remedy="choose another place") from error
     steps = [{"turn": s.turn, "street": s.name, "duration_ms": s.ms, "distance_m": s.mm / 1e3} for s in found.steps]
@@ -87,7 +89,8 @@ def route(
     line = [[round(x, 6), round(y, 6)] for x, y in found.line]
     if out is not None:
         feature = {"type": "Feature", "properties": facts, "geometry": {"type": "LineString", "coordinates": line}}
-        out.write_text(json_module.dumps(feature, ensure_ascii=False) + "\n", encoding="utf-8")
+        with replace_file(out) as file:
+            file.write(json_module.dumps(feature, ensure_ascii=False) + "\n")
     if json:
         say(json_module.dumps(facts | {"line": line}, ensure_ascii=False))
         return 0
@@ -168,10 +171,14 @@ def isochrone(
     """
     import shapely
 
+    from noriai_engine.model import InputError
     from noriai_engine.roads.isochrones import isochrones
+    from noriai_engine.tables import replace_file
     from noriai_engine.terminal import out as say
 
     place = place_of(origin, "origin")
+    if not all(0 < limit <= 24 * 60 for limit in minutes):
+        raise InputError(f"{list(minutes)} minutes", where="--minutes", remedy="give numbers above 0 and up to 1440")
     found = isochrones(times_of(region), place, [round(m * 60_000) for m in minutes])
     features = [
         {
@@ -181,7 +188,8 @@ def isochrone(
         for limit, item in zip(minutes, found, strict=True)
     ]  # fmt: skip
     document = {"type": "FeatureCollection", "features": features}
-    out.write_text(json_module.dumps(document) + "\n", encoding="utf-8")
+    with replace_file(out) as file:
+        file.write(json_module.dumps(document) + "\n")
     for limit, item in zip(minutes, found, strict=True):
         say(f"  {limit:g} min: {item.km:,.1f} km of streets")
     say(f"areas: {out}")
