@@ -9,6 +9,7 @@ import numpy as np
 from noriai_engine.model import InputError, Place
 from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.roads import TravelTimes
+from noriai_engine.roads.snapper import Snapped
 from noriai_engine.roads.travel_times import Approach
 from noriai_engine.tables import read_table, replace_file
 
@@ -31,13 +32,11 @@ def read_points(path: Path) -> dict[str, Place]:
 
 
 def write_matrix(
-    times: TravelTimes, origins: dict[str, Place], targets: dict[str, Place], path: Path, *, approach: Approach,
-    limit_m: float, tell: Callable[[str], None],
+    times: TravelTimes, origins: tuple[list[str], Snapped], targets: tuple[list[str], Snapped], path: Path, *,
+    approach: Approach, tell: Callable[[str], None],
 ) -> list[str]:  # fmt: skip
-    """Write from,to,duration_ms,distance_m; returns the ids of places that no street is near."""
-    goals = times.snap(list(targets.values()), limit_m=limit_m)
-    starts = times.snap(list(origins.values()), limit_m=limit_m)
-    names, to = list(origins), list(targets)
+    """Write from,to,duration_ms,distance_m between named places on streets; returns the names no street is near."""
+    (names, starts), (to, goals) = origins, targets
     chunk = max(1, _CELLS // len(to))
     with replace_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")

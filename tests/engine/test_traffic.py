@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.roads import Oracle, TravelTimes
 from noriai_engine.roads.slices import DaySlices, Slice
 from noriai_engine.roads.traffic import Traffic, closed_area, slower, streets_in, traffic_at
-from noriai_engine.roads.travel_times import REPAIR_SHARE
 
 HOUR = 3_600_000
 
@@ -73,13 +73,20 @@ def test_every_pair_is_exact_after_every_change(seed: int, dense: bool, in_place
     """Slower, faster, closed, open again; repaired in place and customised anew; lengths and ways follow."""
     rng = np.random.default_rng(seed)
     times = TravelTimes(a_street_town(rng, int(rng.integers(4, 25))), dense=dense)
-    pytest.MonkeyPatch().setattr("noriai_engine.roads.travel_times.REPAIR_SHARE", 1.0 if in_place else 0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noriai_engine.roads.travel_times.REPAIR_SHARE", 1.0 if in_place else 0.0)
+        _change_and_compare(times, rng)
+
+
+def _change_and_compare(times: TravelTimes, rng: np.random.Generator) -> None:
     free = all_pairs(times)
     for _ in range(5):
         traffic = random_traffic(times, rng)
+        beside = times.under(traffic)
         times.set_traffic(traffic)
         found = all_pairs(times)
         assert np.array_equal(found, expected_pairs(times, traffic))
+        assert np.array_equal(found, all_pairs(beside))
         a, b = (int(x) for x in rng.integers(0, times.graph.state_count, 2))
         if found[a, b] < FOREVER_MS:
             turns = times.metric.oracle.path(a, b)
@@ -87,7 +94,6 @@ def test_every_pair_is_exact_after_every_change(seed: int, dense: bool, in_place
     times.set_traffic(Traffic())
     assert np.array_equal(all_pairs(times), free)
     assert times.metric.version == 6
-    pytest.MonkeyPatch().setattr("noriai_engine.roads.travel_times.REPAIR_SHARE", REPAIR_SHARE)
 
 
 @hypothesis_settings(max_examples=30)
@@ -134,11 +140,20 @@ def test_readers_see_the_old_state_or_the_new_never_a_mix() -> None:
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for round_ in range(60):
-        times.set_traffic(states[round_ % 4])
+
+    def write(first: int) -> None:
+        for round_ in range(first, first + 40):
+            times.set_traffic(states[round_ % 4])
+
+    writers = [threading.Thread(target=write, args=(k,)) for k in (0, 2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
     stop.set()
     for reader in readers:
         reader.join()
+    assert times.metric.version == 84
     assert len(seen) > 20
     assert all(any(np.array_equal(table, truth) for truth in truths) for table in seen)  # type: ignore[arg-type]
 
@@ -221,12 +236,10 @@ def test_who_leaves_later_arrives_later_whatever_the_slices(seed: int) -> None:
     arcs = rng.integers(0, day.network.arc_count, 2)
     source, target = (Spot(int(a), int(rng.integers(day.network.arc_ms[a] + 1))) for a in arcs)
     begins = [s.begins_ms for s in day._slices] + [24 * HOUR]
-    last = -1
     for border in begins:
-        for departs in range(max(0, border - 400_000), border + 100_001, 25_000):
-            arrives = departs + day.duration_ms(source, target, departs)
-            assert arrives >= last - 1 or border != begins[begins.index(border)]
-            last = arrives if departs < border + 100_000 else -1
+        departs = range(max(0, border - 400_000), border + 100_001, 25_000)
+        arrives = [at + day.duration_ms(source, target, at) for at in departs]
+        assert all(b >= a - 1 for a, b in pairwise(arrives))
     for index, begin in enumerate(begins[:-1]):
         times = day.at(begin)
         ends = [Spot(s.state, round(s.offset_ms / int(day.network.arc_ms[s.state]) * int(times.metric.inner_ms[s.state])))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from naive.roads import Times
+from osm_maps import Map
 
 from noriai_engine.cli import main
 from noriai_engine.model import Place
@@ -130,14 +131,19 @@ def test_isochrones_hold_exactly_what_is_reached(town: Region) -> None:
     from noriai_engine.model import Spot
 
     rng = np.random.default_rng(1)
-    for arc in rng.integers(0, network.arc_count, 120).tolist():
+    own = [int(network.state_arc[s.state]) for s in starts]
+    for arc in own + rng.integers(0, network.arc_count, 120).tolist():
         for share in (0.1, 0.5, 0.9):
             spot = Spot(arc, int(share * network.arc_ms[arc]))
             ms = min((twin[s][spot] for s in starts if twin.reaches(s, spot)), default=1 << 30)
-            street, back = int(network.arc_street[arc]), bool(network.arc_reversed[arc])
-            reached = (found.backward if back else found.forward)[street]
-            if abs(ms - limit) > 50 and street != int(times.snap([(lon, lat)]).street[0]):
-                assert bool(reached >= share) is (ms <= limit)
+            other = int(network.opposite[arc])
+            if other >= 0:
+                back = Spot(other, int((1 - share) * network.arc_ms[other]))
+                ms = min(ms, *(twin[s][back] for s in starts if twin.reaches(s, back)))
+            if abs(ms - limit) > 50:
+                along = 1.0 - share if network.arc_reversed[arc] else share
+                street = int(network.arc_street[arc])
+                assert any(s == street and a <= along <= b for s, a, b in found.pieces) is (ms <= limit)
 
 
 def test_isochrone_command_writes_nested_areas(rural: Path, town: Region, tmp_path: Path) -> None:
@@ -228,3 +234,22 @@ def test_limits_that_are_no_time_are_told(
 def test_a_region_that_is_not_there_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert noriai("route", tmp_path / "nowhere", "1,2", "3,4") == 2
     assert capsys.readouterr().err.count("remedy") == 1
+
+
+def test_step_free_stops_keep_off_rough_streets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A place on a gravel road is 0 m off the road for a walker, and a block away for a wheelchair."""
+    drawn = Map(tmp_path).way(1, [12, 22, 32, 42], surface="gravel").way(2, [12, 11, 21, 31, 41, 42], surface="asphalt")
+    drawn.extract()
+    assert noriai("region", "build", "--osm", drawn.file, "--timezone", "UTC", "-o", tmp_path / "r") == 0
+    (lon, lat), goal = drawn.place(22), ",".join(map(str, drawn.place(41)))
+    off = {}
+    for flag in ((), ("--step-free",)):
+        capsys.readouterr()
+        assert noriai("route", tmp_path / "r", f"{lon},{lat}", goal, "--json", *flag) == 0
+        off[flag] = json.loads(capsys.readouterr().out)["metres_off_the_road"]
+    assert off[()] == [0.0, 0.0]
+    assert off["--step-free",] == [pytest.approx(111, abs=2), 0.0]
+    (tmp_path / "p.csv").write_text(f"id,lon,lat\na,{lon},{lat}\n")
+    to = tmp_path / "m.csv"
+    assert noriai("matrix", tmp_path / "r", tmp_path / "p.csv", "-o", to, "--step-free", "--max-snap-m", "50") == 0
+    assert to.read_text().splitlines()[1] == "a,a,,"

@@ -10,13 +10,14 @@ from noriai_engine.model.units import IntArray
 class Drive:
     """A way from one spot to another, times in ms from departure.
 
-    `states` (j,); `enter_ms` (j,) when the start of each state's arc is passed, at most 0 for the first, which is
-    entered before departure; `ms` until arrival, `mm` driven.
+    `states` (j,), the `turns` (j - 1,) between them; `enter_ms` (j,) when the start of each state's arc is passed,
+    at most 0 for the first, which is entered before departure; `ms` until arrival, `mm` driven.
     """
 
     source: Spot
     target: Spot
     states: IntArray
+    turns: IntArray
     enter_ms: IntArray
     ms: int
     mm: int

@@ -5,10 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import FloatArray, IntArray, LongArray
-from noriai_engine.roads.hierarchy import Hierarchy, build_hierarchy, order_nodes
-from noriai_engine.roads.kernels.tours import hop_coordinates
+from noriai_engine.roads.hierarchy import Hierarchy, build_hierarchy, check_arcs, order_nodes
 from noriai_engine.roads.network import RoadNetwork
 
 
@@ -82,18 +80,10 @@ def plain_graph(
     tail, head, ms = (np.ascontiguousarray(a, np.int32) for a in (tail, head, ms))
     mm = np.zeros(len(tail), np.int32) if mm is None else np.ascontiguousarray(mm, np.int32)
     n = int(max(tail.max(initial=-1), head.max(initial=-1)) + 1) if node_count is None else node_count
-    if not len(tail) == len(head) == len(ms) == len(mm):
-        raise InputError(
-            f"{len(tail)} tails, {len(head)} heads, {len(ms)} times, {len(mm)} lengths", where="arcs",
-            remedy="give one of each an arc",
-        )  # fmt: skip
-    if len(tail) and (min(tail.min(), head.min()) < 0 or max(tail.max(), head.max()) >= n):
-        raise InputError(f"an arc ends outside 0 .. {n - 1}", where="arcs", remedy="check the node numbers")
+    check_arcs(n, tail, head, ms, mm)
     order = np.lexsort((mm, ms, head, tail))
     tail, head, ms, mm = tail[order], head[order], ms[order], mm[order]
-    if x is None or y is None:
-        x, y = hop_coordinates(n, tail, head)
     none, zero = np.zeros(0, np.int32), np.zeros(n, np.int32)
-    rank = order_nodes(n, tail, head, np.asarray(x, np.float64), np.asarray(y, np.float64))
+    rank = order_nodes(n, tail, head, x, y)
     everyone = np.arange(n, dtype=np.int32)
     return StateGraph(tail, head, ms, mm, zero, zero, everyone, np.full(n, -1, np.int32), rank, (none, none))

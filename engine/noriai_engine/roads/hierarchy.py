@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from noriai_engine.model.units import BoolArray, FloatArray, IntArray, LongArray
+from noriai_engine.model.errors import InputError
+from noriai_engine.model.units import FOREVER_MS, BoolArray, FloatArray, IntArray, LongArray
 from noriai_engine.roads.kernels import dissection, elimination
 from noriai_engine.roads.kernels.metric import Tree
+from noriai_engine.roads.kernels.tours import hop_coordinates
 
 ROW_STEP = 8  # entries: one AVX2 register of int32
 
@@ -82,12 +84,31 @@ def _number(n: int, first: LongArray, heads: IntArray, rank: IntArray, tail: Int
     return Hierarchy(tree, number, node, slot)
 
 
-def order_nodes(node_count: int, tail: IntArray, head: IntArray, x: FloatArray, y: FloatArray) -> IntArray:
-    """Elimination rank (n,) of the nodes of a graph by nested dissection; x and y in one unit, any origin."""
+def check_arcs(node_count: int, tail: IntArray, head: IntArray, ms: IntArray, mm: IntArray | None = None) -> None:
+    """Raise InputError where the arrays of a graph do not fit together."""
+    if not len(tail) == len(head) == len(ms) == (len(ms) if mm is None else len(mm)):
+        counts = f"{len(tail)} tails, {len(head)} heads, {len(ms)} times"
+        counts += "" if mm is None else f", {len(mm)} lengths"
+        raise InputError(counts, where="arcs", remedy="give one of each an arc")
+    if len(tail) and (min(tail.min(), head.min()) < 0 or max(tail.max(), head.max()) >= node_count):
+        raise InputError(f"an arc ends outside 0 .. {node_count - 1}", where="arcs", remedy="check the node numbers")
+    if len(ms) and (ms.min() < 0 or ms.max() > FOREVER_MS):
+        bad = int(np.flatnonzero((ms < 0) | (ms > FOREVER_MS))[0])
+        raise InputError(f"time of {ms[bad]} ms", where=f"arc {bad}", remedy="give 0 or more; FOREVER_MS closes an arc")
+
+
+def order_nodes(
+    node_count: int, tail: IntArray, head: IntArray, x: FloatArray | None = None, y: FloatArray | None = None
+) -> IntArray:
+    """Elimination rank (n,) of the nodes of a graph by nested dissection; x and y in one unit, any origin. Without
+    them it takes hop counts."""
+    if x is None or y is None:
+        x, y = hop_coordinates(node_count, tail, head)
     a, b = np.minimum(tail, head), np.maximum(tail, head)
     edge = np.unique(a[a != b].astype(np.int64) * node_count + b[a != b])
     low, high = (edge // node_count).astype(np.int32), (edge % node_count).astype(np.int32)
-    _, node_rank = _dissect(node_count, low, high, np.ones(len(low), np.int32), x, y, by_nodes=True)
+    places = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    _, node_rank = _dissect(node_count, low, high, np.ones(len(low), np.int32), *places, by_nodes=True)
     return node_rank
 
 

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.model.places import Place
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import FOREVER_MS, FloatArray
+from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.geodesy import EARTH_RADIUS_M
 from noriai_engine.roads.network import RoadNetwork, points_at
 from noriai_engine.roads.travel_times import TravelTimes
+
+Piece = tuple[int, float, float]
 
 BESIDE_M = 60.0
 """How far from a street a place still counts as reached: half a town block."""
@@ -18,18 +21,20 @@ BESIDE_M = 60.0
 
 @dataclass(frozen=True)
 class Isochrone:
-    """`limit_ms`; `forward`, `backward` (s,): the share of each street that is reached from its geometry's first
-    and from its last point on; `km` of streets reached; `area`: a shapely (multi)polygon in degrees."""
+    """`limit_ms`; `pieces`: the parts of streets reached, (street, from share, to share) of its geometry, each part
+    once; `km` of them; `area`: a shapely (multi)polygon in degrees."""
 
     limit_ms: int
-    forward: FloatArray
-    backward: FloatArray
+    pieces: tuple[Piece, ...]
     km: float
     area: Any
 
 
-def isochrones(times: TravelTimes, origin: Place, limits_ms: list[int], *, limit_m: float = 1_000.0) -> list[Isochrone]:
-    """One isochrone a limit, from `origin`. Raises InputError where it is off the road or a limit is not positive."""
+def isochrones(
+    times: TravelTimes, origin: Place, limits_ms: list[int], *, limit_m: float = 1_000.0, needed: int = STOPPABLE
+) -> list[Isochrone]:
+    """One isochrone a limit, from `origin`, all of one state of traffic. Raises InputError where it is off the road
+    (streets with all flags in `needed`) or a limit is not positive."""
     network = times.network
     if not isinstance(network, RoadNetwork):
         raise InputError("a plain network has no streets to show", remedy="ask TravelTimes.to_spots for the nodes")
@@ -37,46 +42,48 @@ def isochrones(times: TravelTimes, origin: Place, limits_ms: list[int], *, limit
         raise InputError(
             f"limits of {limits_ms} ms", where="isochrone", remedy="give times above 0 and under 149 hours"
         )
-    snapped = times.snap([origin], limit_m=limit_m)
+    snapped = times.snap([origin], limit_m=limit_m, needed=needed)
     if snapped.street[0] < 0:
         raise InputError(
             f"({origin.lon:g}, {origin.lat:g}) has no street within {limit_m:,.0f} m", where="origin",
             remedy="check the coordinates: (lon, lat), and inside the region",
         )  # fmt: skip
-    entered = times.arcs_from(snapped)
-    return [_isochrone(times, network, entered, limit) for limit in limits_ms]
+    with times.reading():
+        start_ms, origins = times.arcs_from(snapped)
+        inner_ms = times.metric.inner_ms
+    ms = np.zeros(network.arc_count)
+    ms[network.state_arc] = inner_ms
+    return [_isochrone(network, ms, start_ms, origins, limit) for limit in limits_ms]
 
 
-def _isochrone(times: TravelTimes, network: RoadNetwork, entered: tuple[Any, Any], limit: int) -> Isochrone:
-    """`entered`: ms when each arc's start is passed, and the share of the arc at which the drive begins (0 but for the
-    origin's own)."""
-    start_ms, begins = entered
-    ms = times.metric.inner_ms[: network.arc_count].astype(np.float64)
+def _isochrone(
+    network: RoadNetwork, ms: FloatArray, start_ms: FloatArray, origins: list[Spot], limit: int
+) -> Isochrone:
+    """`ms` of each arc, `start_ms` when its start is passed, and the spots one sets out from."""
     reached = np.clip((limit - start_ms) / ms, 0.0, 1.0)
-    low, high = begins, np.maximum(begins, reached)
-    ahead, back = np.zeros((network.street_count, 2)), np.zeros((network.street_count, 2))
-    against = network.arc_reversed == 1
-    ahead[network.arc_street[~against]] = np.column_stack([low[~against], high[~against]])
-    back[network.arc_street[against]] = np.column_stack([1.0 - high[against], 1.0 - low[against]])
-    pieces = _pieces(ahead, back)
+    parts = [(arc, 0.0, float(reached[arc])) for arc in np.flatnonzero(reached > 0.0).tolist()]
+    for spot in origins:
+        arc = int(network.state_arc[spot.state])
+        begin = spot.offset_ms / ms[arc]
+        parts.append((arc, begin, min(1.0, begin + limit / ms[arc])))
+    pieces = _merged(network, parts)
     metres = network.street_mm / 1e3
     km = sum(float((b - a) * metres[s]) for s, a, b in pieces) / 1e3
-    area = _area(network, pieces)
-    return Isochrone(limit, ahead[:, 1], 1.0 - back[:, 0] * (back[:, 1] > 0), km, area)
+    return Isochrone(limit, tuple(pieces), km, _area(network, pieces))
 
 
-def _pieces(ahead: FloatArray, back: FloatArray) -> list[tuple[int, float, float]]:
-    """(street, from share, to share), each part once."""
-    out = []
-    for street in np.flatnonzero((ahead[:, 1] > ahead[:, 0]) | (back[:, 1] > back[:, 0])).tolist():
-        parts = sorted((a, b) for a, b in (ahead[street].tolist(), back[street].tolist()) if b > a)
-        merged = [parts[0]]
-        for a, b in parts[1:]:
-            if a <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
-            else:
-                merged.append((a, b))
-        out += [(street, a, b) for a, b in merged]
+def _merged(network: RoadNetwork, parts: list[Piece]) -> list[Piece]:
+    """(arc, from share, to share) as pieces of streets, each part once."""
+    along = [
+        (int(network.arc_street[arc]), *((1.0 - b, 1.0 - a) if network.arc_reversed[arc] else (a, b)))
+        for arc, a, b in parts
+    ]
+    out: list[Piece] = []
+    for street, a, b in sorted(along):
+        if out and out[-1][0] == street and a <= out[-1][2]:
+            out[-1] = (street, out[-1][1], max(b, out[-1][2]))
+        else:
+            out.append((street, a, b))
     return out
 
 

@@ -10,10 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import FOREVER_MS, FloatArray, IntArray, LongArray, SmallArray
-from noriai_engine.roads.hierarchy import Hierarchy, build_hierarchy, order_nodes
-from noriai_engine.roads.kernels import climbing, metric, queries, repair, tours
+from noriai_engine.roads.hierarchy import Hierarchy, build_hierarchy, check_arcs, order_nodes
+from noriai_engine.roads.kernels import climbing, metric, queries, repair
 from noriai_engine.roads.row_pool import RowPool
 
 DENSE_NODES = 300_000
@@ -73,8 +72,6 @@ class Oracle:
         tail, head, ms = (np.ascontiguousarray(a, np.int32) for a in (tail, head, ms))
         n = int(max(tail.max(initial=-1), head.max(initial=-1)) + 1) if node_count is None else node_count
         check_arcs(n, tail, head, ms)
-        if x is None or y is None:
-            x, y = tours.hop_coordinates(n, tail, head)
         rank = order_nodes(n, tail, head, x, y)
         lengths = None if mm is None else np.ascontiguousarray(mm, np.int32)
         return cls(build_hierarchy(n, tail, head, rank), tail, head, ms, lengths, dense=dense)
@@ -253,16 +250,3 @@ def least_depth_table(hierarchy: Hierarchy) -> SmallArray:
     table = np.empty((max(1, n.bit_length()), n), np.int16)
     queries.least_depths(hierarchy.tree.depth, table)
     return table
-
-
-def check_arcs(node_count: int, tail: IntArray, head: IntArray, ms: IntArray) -> None:
-    """Raise InputError where the arrays of a graph do not fit together."""
-    if not len(tail) == len(head) == len(ms):
-        raise InputError(
-            f"{len(tail)} tails, {len(head)} heads, {len(ms)} times", where="arcs", remedy="give one of each an arc"
-        )
-    if len(tail) and (min(tail.min(), head.min()) < 0 or max(tail.max(), head.max()) >= node_count):
-        raise InputError(f"an arc ends outside 0 .. {node_count - 1}", where="arcs", remedy="check the node numbers")
-    if len(ms) and (ms.min() < 0 or ms.max() > FOREVER_MS):
-        bad = int(np.flatnonzero((ms < 0) | (ms > FOREVER_MS))[0])
-        raise InputError(f"time of {ms[bad]} ms", where=f"arc {bad}", remedy="give 0 or more; FOREVER_MS closes an arc")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +26,23 @@ class PlainNetwork:
 
     @cached_property
     def graph(self) -> StateGraph:
-        x = self.lon * np.cos(np.radians(float(np.median(self.lat))))
+        x = self.lon * self._scale
         return plain_graph(self.tail, self.head, self.ms, self.mm, node_count=len(self.lon), x=x, y=self.lat)
+
+    @cached_property
+    def _scale(self) -> float:
+        return float(np.cos(np.radians(np.median(self.lat))))
+
+    @cached_property
+    def _tree(self) -> Any:
+        from scipy.spatial import cKDTree
+
+        return cKDTree(np.column_stack([self.lon * self._scale, self.lat]))
 
     def place_at(self, spot: Spot, name: str = "") -> Place:
         return Place(float(self.lon[spot.state]), float(self.lat[spot.state]), name)
 
     def nearest(self, lon: FloatArray, lat: FloatArray) -> tuple[IntArray, FloatArray]:
         """Node nearest to each point, and how many metres off."""
-        from scipy.spatial import cKDTree
-
-        scale = float(np.cos(np.radians(np.median(self.lat))))
-        tree = cKDTree(np.column_stack([self.lon * scale, self.lat]))
-        _, node = tree.query(np.column_stack([np.asarray(lon) * scale, np.asarray(lat)]))
+        _, node = self._tree.query(np.column_stack([np.asarray(lon) * self._scale, np.asarray(lat)]))
         return node.astype(np.int32), haversine_m(lon, lat, self.lon[node], self.lat[node])

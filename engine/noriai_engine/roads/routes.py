@@ -6,6 +6,7 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Place, Spot
+from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.drives import Drive
 from noriai_engine.roads.geodesy import bearing_deg, turn_angle_deg
 from noriai_engine.roads.network import RoadNetwork
@@ -36,15 +37,25 @@ class Route:
 
 
 def find_route(
-    times: TravelTimes, origin: Place, destination: Place, *, approach: Approach = "any", limit_m: float = 1_000.0
+    times: TravelTimes, origin: Place, destination: Place, *, approach: Approach = "any", limit_m: float = 1_000.0,
+    needed: int = STOPPABLE,
+) -> Route:  # fmt: skip
+    """The fastest way, the shortest among equally fast ones, between streets with all flags in `needed`.
+
+    Raises InputError where an end is off the road, LookupError where there is no way.
+    """
+    with times.reading():
+        return _find_route(times, (origin, destination), approach, limit_m, needed)
+
+
+def _find_route(
+    times: TravelTimes, places: tuple[Place, Place], approach: Approach, limit_m: float, needed: int
 ) -> Route:
-    """The fastest way, the shortest among equally fast ones. Raises InputError where an end is off the road,
-    LookupError where there is no way."""
     network = times.network
     if not isinstance(network, RoadNetwork):
         raise InputError("a plain network has no streets to show", remedy="ask TravelTimes.drive for the nodes")
-    snapped = times.snap([origin, destination], limit_m=limit_m)
-    for place, street, name in zip((origin, destination), snapped.street, ("origin", "destination"), strict=True):
+    snapped = times.snap(places, limit_m=limit_m, needed=needed)
+    for place, street, name in zip(places, snapped.street, ("origin", "destination"), strict=True):
         if street < 0:
             raise InputError(
                 f"({place.lon:g}, {place.lat:g}) has no street within {limit_m:,.0f} m", where=name,

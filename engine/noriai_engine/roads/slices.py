@@ -14,7 +14,8 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Spot
-from noriai_engine.model.units import DAY_MS, IntArray
+from noriai_engine.model.units import DAY_MS
+from noriai_engine.roads.drives import Drive
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.traffic import Traffic
 from noriai_engine.roads.travel_times import TravelTimes
@@ -39,24 +40,28 @@ class DaySlices:
             )
         self.network, self._slices = network, tuple(slices)
         self._begins = np.array(begins, np.int64)
-        self._times: dict[int, TravelTimes] = {}
-        self._first = TravelTimes(network)
+        self._first = TravelTimes(network, slices[0].traffic)
+        self._times = {0: self._first}
 
     def at(self, instant_ms: int) -> TravelTimes:
         """Times of the slice at an instant (ms of the day, may pass 24 hours), as if it lasted for ever."""
         return self._of(self._index(instant_ms))
 
     def duration_ms(self, source: Spot, target: Spot, departs_ms: int) -> int:
-        """ms from spot to spot, leaving at `departs_ms`. Raises LookupError where there is no way in any slice."""
-        offset = source.offset_ms / max(1, int(self._first.metric.inner_ms[source.state]))
-        goal = target.offset_ms / max(1, int(self._first.metric.inner_ms[target.state]))
+        """ms from spot to spot (offsets in ms of free flow), leaving at `departs_ms`.
+
+        Raises LookupError where there is no way in any slice.
+        """
+        free = self._first.graph.inner_ms
+        offset = source.offset_ms / max(1, int(free[source.state]))
+        goal = target.offset_ms / max(1, int(free[target.state]))
         best: int | None = None
         for index in range(len(self._slices)):
             try:
                 way = self._of(index).drive(self._at_share(index, source, offset), self._at_share(index, target, goal))
             except LookupError:
                 continue
-            took = self._driven(way.states, offset, goal, departs_ms)
+            took = self._driven(way, offset, goal, departs_ms)
             best = took if best is None or (took is not None and took < best) else best
         if best is None:
             raise LookupError(f"no way from {source} to {target} at {departs_ms} ms of the day")
@@ -66,15 +71,16 @@ class DaySlices:
         """The same place in another slice, where its street takes another time."""
         return Spot(spot.state, round(share * int(self._of(index).metric.inner_ms[spot.state])))
 
-    def _driven(self, states: IntArray, first: float, last: float, departs_ms: int) -> int | None:
-        """ms of a drive along given states with the speeds of each moment; None where a turn is closed at its time."""
+    def _driven(self, way: Drive, first: float, last: float, departs_ms: int) -> int | None:
+        """ms of a drive along a given way with the speeds of each moment; None where a turn is closed at its time."""
         parts: list[tuple[int, bool, float]] = []  # state or turn, is it a turn, share of it to do
-        for k, state in enumerate(states.tolist()):
+        turns = way.turns.tolist()
+        for k, state in enumerate(way.states.tolist()):
             low = first if k == 0 else 0.0
-            high = last if k == len(states) - 1 else 1.0
+            high = last if k == len(turns) else 1.0
             parts.append((state, False, high - low))
-            if k + 1 < len(states):
-                parts.append((self._turn(state, int(states[k + 1])), True, 1.0))
+            if k < len(turns):
+                parts.append((turns[k], True, 1.0))
         now = float(departs_ms)
         for number, is_turn, share in parts:
             index = self._index(int(now))
@@ -92,11 +98,6 @@ class DaySlices:
                 index = (index + 1) % len(self._slices)
         return round(now - departs_ms)
 
-    def _turn(self, source: int, target: int) -> int:
-        graph = self._first.graph
-        row = np.flatnonzero(graph.target[graph.first[source] : graph.first[source + 1]] == target)[0]
-        return int(graph.first[source] + row)
-
     def _index(self, instant_ms: int) -> int:
         return int(np.searchsorted(self._begins, instant_ms % DAY_MS, side="right")) - 1
 
@@ -107,7 +108,5 @@ class DaySlices:
 
     def _of(self, index: int) -> TravelTimes:
         if index not in self._times:
-            times = TravelTimes(self.network, hierarchy=self._first.metric.oracle.hierarchy)
-            times.set_traffic(self._slices[index].traffic)
-            self._times[index] = times
+            self._times[index] = self._first.under(self._slices[index].traffic)
         return self._times[index]

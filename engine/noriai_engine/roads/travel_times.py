@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, wraps
+from threading import Lock
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,7 +22,6 @@ from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.drives import Drive
 from noriai_engine.roads.gate import Gate
 from noriai_engine.roads.graph import StateGraph, state_graph
-from noriai_engine.roads.hierarchy import Hierarchy
 from noriai_engine.roads.kernels import key_spots, queries
 from noriai_engine.roads.kernels import spots as spot_kernels
 from noriai_engine.roads.network import RoadNetwork
@@ -77,17 +77,27 @@ class TravelTimes:
     """
 
     def __init__(
-        self, network: RoadNetwork | PlainNetwork, *, hierarchy: Hierarchy | None = None, dense: bool | None = None
+        self, network: RoadNetwork | PlainNetwork, traffic: Traffic | None = None, *, dense: bool | None = None
     ) -> None:
         self.network = network
         self.graph: StateGraph = network.graph if isinstance(network, PlainNetwork) else state_graph(network)
         graph = self.graph
-        hierarchy = hierarchy or graph.hierarchy()
-        ms = graph.ms(graph.inner_ms, graph.between_ms)
-        oracle = Oracle(hierarchy, graph.source, graph.target, ms, graph.mm, dense=dense)
-        self._gate = Gate()
+        inner, between, ms = self._weights_under(traffic)
+        self._begin(Oracle(graph.hierarchy(), graph.source, graph.target, ms, graph.mm, dense=dense), inner, between)
+
+    def under(self, traffic: Traffic) -> "TravelTimes":
+        """Times on the same network under other traffic; what no traffic can change is shared."""
+        other = object.__new__(TravelTimes)
+        other.network, other.graph = self.network, self.graph
+        other.__dict__["_snapper"] = self._snapper
+        inner, between, ms = self._weights_under(traffic)
+        other._begin(self._metric.oracle.reweighted(ms), inner, between)
+        return other
+
+    def _begin(self, oracle: Oracle, inner_ms: IntArray, between_ms: IntArray) -> None:
+        self._gate, self._writing = Gate(), Lock()
         self._spare: Weights | None = None
-        self._metric = self._metric_of(0, graph.inner_ms, graph.between_ms, oracle)
+        self._metric = self._metric_of(0, inner_ms, between_ms, oracle)
 
     @cached_property
     def _snapper(self) -> Snapper | None:
@@ -112,7 +122,15 @@ class TravelTimes:
         Every pair is exact again when it returns. A call that runs meanwhile sees the old state or the new one, never
         a mix. A few changes are repaired in place, many are customised anew.
         """
+        inner, between, ms = self._weights_under(traffic)
+        with self._writing:
+            return self._change(inner, between, ms)
+
+    def _weights_under(self, traffic: Traffic | None) -> tuple[IntArray, IntArray, IntArray]:
+        """ms along each state, of each turn, and from the start of a state to the start of the next."""
         graph, network = self.graph, self.network
+        if traffic is None:
+            return graph.inner_ms, graph.between_ms, graph.ms(graph.inner_ms, graph.between_ms)
         if not isinstance(network, RoadNetwork):
             raise InputError("a plain network has no streets to close", remedy="make a new one with other times")
         inner, between = graph.inner_ms, graph.between_ms
@@ -129,6 +147,9 @@ class TravelTimes:
         if shut.any():
             between = np.where(shut, np.int32(FOREVER_MS), between)
         ms = np.minimum(inner[graph.source].astype(np.int64) + between, FOREVER_MS).astype(np.int32)
+        return inner, between, ms
+
+    def _change(self, inner: IntArray, between: IntArray, ms: IntArray) -> int:
         metric = self._metric
         oracle, changed = metric.oracle, np.flatnonzero(ms != metric.oracle.weights.ms).astype(np.int32)
         if len(changed) > REPAIR_SHARE * len(ms):
@@ -144,7 +165,7 @@ class TravelTimes:
         return len(changed)
 
     def reading(self) -> AbstractContextManager[None]:
-        """Hold this while kernels work on what `kernel_view` gave: traffic waits."""
+        """Hold this over several calls that must agree, or while kernels work on a `kernel_view`: traffic waits."""
         return self._gate.reading()
 
     # --- spots ----------------------------------------------------------------------------------------------
@@ -184,12 +205,6 @@ class TravelTimes:
     def place_of(self, spot: Spot, name: str = "") -> Place:
         """Coordinates of a spot."""
         return self.network.place_at(spot, name)
-
-    def street_of(self, spot: Spot) -> str:
-        """Name of the street a spot is on; "" if it has none."""
-        if isinstance(self.network, PlainNetwork):
-            return ""
-        return self.network.name_of(int(self.network.state_arc[spot.state]))
 
     @_reads
     def between(self, source: Spot, target: Spot) -> int:
@@ -253,23 +268,13 @@ class TravelTimes:
         enter = (steps - source.offset_ms).astype(np.int32)
         mm = int(graph.mm[turns].sum(dtype=np.int64)) + self._mm_at(metric, int(states[-1]), target.offset_ms)
         mm -= self._mm_at(metric, source.state, source.offset_ms)
-        return Drive(source, target, states, enter, int(enter[-1]) + target.offset_ms, mm)
+        return Drive(source, target, states, turns, enter, int(enter[-1]) + target.offset_ms, mm)
 
     @_reads
     def drive_mm(self, drive: Drive, until: Spot, count: int) -> int:
         """mm of the first `count` states of a drive, up to the spot `until` on the last of them."""
-        turns = [
-            self._turn(int(a), int(b)) for a, b in zip(drive.states[: count - 1], drive.states[1:count], strict=True)
-        ]
-        mm = int(self.graph.mm[turns].sum(dtype=np.int64)) if turns else 0
-        metric = self._metric
+        metric, mm = self._metric, int(self.graph.mm[drive.turns[: count - 1]].sum(dtype=np.int64))
         return mm + self._mm_at(metric, *until) - self._mm_at(metric, *drive.source)
-
-    def _turn(self, source: int, target: int) -> int:
-        first, last = int(self.graph.first[source]), int(self.graph.first[source + 1])
-        rows = first + np.flatnonzero(self.graph.target[first:last] == target)
-        keys = (self._metric.oracle.weights.ms[rows].astype(np.int64) << 32) + self.graph.mm[rows]
-        return int(rows[int(np.argmin(keys))])
 
     def _mm_at(self, metric: Metric, state: int, offset_ms: int) -> int:
         inner = int(metric.inner_ms[state])
@@ -336,6 +341,7 @@ class TravelTimes:
         )
         return split_keys(out)
 
+    @_reads
     def spots_of(self, snapped: Snapped, approach: Approach = "any") -> list[list[Spot]]:
         """The one or two spots of each snapped point; none for a point off the road."""
         anchors = self._anchors(self._metric, snapped, approach)
@@ -346,24 +352,21 @@ class TravelTimes:
         ]
 
     @_reads
-    def arcs_from(self, snapped: Snapped) -> tuple[FloatArray, FloatArray]:
-        """From one snapped point, driving off either way: ms when the start of each arc (m,) is passed, below 0 for the
-        point's own arcs, and the share of the arc at which the drive joins it, 0 for all others."""
+    def arcs_from(self, snapped: Snapped) -> tuple[FloatArray, list[Spot]]:
+        """From one snapped point, driving off either way: ms when the start of each arc (m,) is passed, and the spots
+        one sets out from. An arc one sets out on counts from when its start is reached by going round."""
         metric, network = self._metric, self.network
         assert isinstance(network, RoadNetwork)
         states = np.arange(self.graph.state_count, dtype=np.int32)
         spots = self.spots_of(snapped)[0]
         best = np.full(network.arc_count, float(FOREVER_MS))
-        begins = np.zeros(network.arc_count)
         for spot in spots:
             row = metric.oracle.matrix(np.array([spot.state], np.int32), states)[0] - spot.offset_ms
+            row[spot.state] = self._between(metric, spot, Spot(spot.state))
             np.minimum.at(best, network.state_arc, row)
-        for spot in spots:
-            arc = int(network.state_arc[spot.state])
-            best[arc] = -spot.offset_ms
-            begins[arc] = spot.offset_ms / int(metric.inner_ms[arc])
-        return best, begins
+        return best, spots
 
+    @_reads
     def along_mm(self, spot: Spot) -> int:
         """mm from the start of a spot's arc to it, in proportion to the time and rounded down."""
         return self._mm_at(self._metric, *spot)

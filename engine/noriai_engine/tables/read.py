@@ -121,7 +121,9 @@ def read_table(path: Path) -> Table:
     Raises InputError where the file is absent, of another kind, not text, or has no header.
     """
     if not path.is_file():
-        raise InputError("there is no such file", where=path, remedy="check the path; it counts from the scenario file")
+        raise InputError(
+            "there is no such file", where=path, remedy="check the path; in a scenario it counts from that file"
+        )
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv", ".txt"):
         lines = _csv_lines(path)

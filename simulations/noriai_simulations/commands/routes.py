@@ -32,6 +32,13 @@ def place_of(text: str, where: str) -> "Place":
     return Place(lon, lat)
 
 
+def flags(*, step_free: bool) -> int:
+    """Flags a street must have to be stopped at."""
+    from noriai_engine.roads.access import STEP_FREE, STOPPABLE
+
+    return STOPPABLE | STEP_FREE if step_free else STOPPABLE
+
+
 def times_of(region: str) -> "TravelTimes":
     from noriai_engine.roads import TravelTimes
     from noriai_simulations.scenario import find_region
@@ -45,6 +52,7 @@ def route(
     destination: Point,
     *,
     approach: Literal["any", "kerb"] = "any",
+    step_free: Flag = False,
     language: Literal["en", "ja"] = "en",
     json: Flag = False,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -63,6 +71,8 @@ def route(
         LON,LAT in degrees.
     approach
         kerb: stop on the side where the place lies; any: either side.
+    step_free
+        Stop only at streets fit for a wheelchair: no rough surface, no steps.
     language
         en or ja.
     json
@@ -78,7 +88,7 @@ def route(
     ends = place_of(origin, "origin"), place_of(destination, "destination")
     times = times_of(region)
     try:
-        found = find_route(times, *ends, approach=approach)
+        found = find_route(times, *ends, approach=approach, needed=flags(step_free=step_free))
     except LookupError as error:
         raise InputError(str(error), where="route", remedy="choose another place") from error
     steps = [{"turn": s.turn, "street": s.name, "duration_ms": s.ms, "distance_m": s.mm / 1e3} for s in found.steps]
@@ -111,6 +121,7 @@ def matrix(
     out: Annotated[Path, Parameter(alias="-o")],
     destinations: Path | None = None,
     approach: Literal["any", "kerb"] = "any",
+    step_free: Flag = False,
     max_snap_m: float = 1_000.0,
 ) -> int:
     """Travel times and lengths between all places of a table.
@@ -129,6 +140,8 @@ def matrix(
         Another table: from every place of the first to every place of this one.
     approach
         kerb: stop on the side where the place lies; any: either side.
+    step_free
+        Stop only at streets fit for a wheelchair: no rough surface, no steps.
     max_snap_m
         Places farther from any street count as unreachable.
     """
@@ -139,7 +152,9 @@ def matrix(
     origins = read_points(points)
     targets = origins if destinations is None else read_points(destinations)
     times = times_of(region)
-    off = write_matrix(times, origins, targets, out, approach=approach, limit_m=max_snap_m, tell=tell)
+    starts = times.snap(list(origins.values()), limit_m=max_snap_m, needed=flags(step_free=step_free))
+    goals = times.snap(list(targets.values()), limit_m=max_snap_m, needed=flags(step_free=step_free))
+    off = write_matrix(times, (list(origins), starts), (list(targets), goals), out, approach=approach, tell=tell)
     if off:
         shown = ", ".join(off[:5]) + (", ..." if len(off) > 5 else "")
         tell(f"{len(off):,} places have no street within {max_snap_m:,.0f} m: {shown}")
@@ -153,6 +168,7 @@ def isochrone(
     *,
     out: Annotated[Path, Parameter(alias="-o")],
     minutes: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (5.0, 10.0, 15.0),
+    step_free: Flag = False,
 ) -> int:
     """What can be reached from a place within so many minutes, as GeoJSON areas.
 
@@ -168,6 +184,8 @@ def isochrone(
         GeoJSON: one area a limit, 60 m to both sides of the streets reached.
     minutes
         Limits.
+    step_free
+        Set out from a street fit for a wheelchair.
     """
     import shapely
 
@@ -179,7 +197,8 @@ def isochrone(
     place = place_of(origin, "origin")
     if not all(0 < limit <= 24 * 60 for limit in minutes):
         raise InputError(f"{list(minutes)} minutes", where="--minutes", remedy="give numbers above 0 and up to 1440")
-    found = isochrones(times_of(region), place, [round(m * 60_000) for m in minutes])
+    limits = [round(m * 60_000) for m in minutes]
+    found = isochrones(times_of(region), place, limits, needed=flags(step_free=step_free))
     features = [
         {
             "type": "Feature", "properties": {"minutes": limit, "street_km": round(item.km, 3)},

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from noriai_engine.kernels import kernel
-from noriai_engine.model.units import FOREVER_MS, IntArray, LongArray, SmallArray
+from noriai_engine.model.units import IntArray, LongArray, SmallArray
 from noriai_engine.roads.kernels.metric import INF
 
 
@@ -58,7 +58,7 @@ def least_sum(a: IntArray, b: IntArray) -> int:
 
 @kernel
 def pair(labels: Labels, source: int, target: int) -> int:
-    """ms from source to target (tree numbers), FOREVER_MS where there is no path."""
+    """ms from source to target (tree numbers), INF where there is no path."""
     k = shared(labels, source, target)
     a, b = labels.row[source], labels.row[target]
     return least_sum(labels.up[a : a + k], labels.down[b : b + k])
@@ -75,7 +75,7 @@ def pairs(labels: Labels, source: IntArray, target: IntArray, out: IntArray) -> 
 def _gaps(labels: Labels, node: IntArray, out: IntArray) -> None:
     """out[i] is what nodes i - 1 and i share."""
     for i in range(1, node.shape[0]):
-        out[i] = FOREVER_MS if node[i] == node[i - 1] else shared(labels, node[i - 1], node[i])
+        out[i] = INF if node[i] == node[i - 1] else shared(labels, node[i - 1], node[i])
 
 
 @kernel
@@ -83,7 +83,7 @@ def _prefixes(labels: Labels, node: int, target: IntArray, gap: IntArray, out: S
     """What `node` shares with each target, by running minima outward from its place among them."""
     count = target.shape[0]
     middle = np.searchsorted(target, node)
-    running = FOREVER_MS
+    running = INF
     for t in range(middle, count):
         running = shared(labels, node, target[t]) if t == middle else min(running, gap[t])
         out[t] = running
