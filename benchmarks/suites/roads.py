@@ -1,7 +1,7 @@
 """The travel-time oracle on Porto beside its peers: goals R1 to R7, CPU time, alternating runs in one process.
 
 `make bench-roads` runs it in an environment that has the peers (OSRM through osrm-bindings, RoutingKit through
-pyroutingkit). Without them, the rows that need them say so. `--json` prints the rows for programs.
+pyroutingkit, pandana). Without them, the rows that need them say so. `--json` prints the rows for programs.
 """
 
 from __future__ import annotations
@@ -165,6 +165,128 @@ def with_routingkit(table: Table, times: Any) -> None:
     table.add("R4", "RoutingKit, customise alone, ms", f"{1e3 * alternate(kit=customise)['kit']:.1f}")
 
 
+def on_node_graphs(table: Table, network: Any) -> None:
+    """Junctions and streets alone, no turns: what the peers can read."""
+    try:
+        import pyroutingkit
+    except ImportError:
+        return
+    oracle, ends = junction_oracle(network)
+    lat, lon = network.node_lat.astype(np.float32), network.node_lon.astype(np.float32)
+    topology = pyroutingkit.CCHTopology()
+    topology.build(ends[0].astype(np.uint32), ends[1].astype(np.uint32), lat, lon, network.node_count)
+    metric = pyroutingkit.CCHMetric(topology)
+    metric.customize(network.arc_ms.astype(np.uint32))
+    rng = np.random.default_rng(6)
+    a, b = (rng.integers(0, network.node_count, 1_000).astype(np.uint32) for _ in range(2))
+    ours, theirs = oracle.matrix(a, b), np.asarray(metric.distances_many_to_many(a, b)).reshape(1_000, 1_000)
+    near = ours < 1 << 29
+    same = np.array_equal(ours[near], theirs[near].astype(np.int64))
+    taken = alternate(ours=lambda: oracle.matrix(a, b), kit=lambda: metric.distances_many_to_many(a, b))
+    table.add(
+        "R2", f"1000 x 1000, node graph of {network.node_count:,}, ms: ours, RoutingKit, ratio",
+        f"{1e3 * taken['ours']:.2f}, {1e3 * taken['kit']:.0f}, {taken['kit'] / taken['ours']:.1f}"
+        + ("" if same else " DIFFERENT ANSWERS"), ">= 40",
+    )  # fmt: skip
+    k = 1_000_000
+    far = [rng.integers(0, network.node_count, k).astype(np.int32) for _ in range(2)]
+    near_by = [v[:1_000][rng.integers(0, 1_000, k)] for v in far]
+    taken = alternate(far=lambda: oracle.pairs(*far), near=lambda: oracle.pairs(*near_by))
+    table.add(
+        "R3", "pair on the node graph, ns: random / among 1,000 stops",
+        f"{1e9 * taken['far'] / k:.0f} / {1e9 * taken['near'] / k:.0f}", "<= 150",
+    )  # fmt: skip
+    weights = [network.arc_ms, (network.arc_ms * 3 // 2).astype(np.int32)]
+    taken = alternate(ours=lambda: [oracle.reweighted(w) for w in weights])
+    table.add("R4", "node graph, all weights new to all pairs exact, ms", f"{500 * taken['ours']:.1f}", "<= 60 (turns)")
+
+
+def junction_oracle(network: Any) -> tuple[Any, tuple[Any, Any]]:
+    from noriai_engine.roads import Oracle
+
+    x = network.node_lon * np.cos(np.radians(float(np.median(network.node_lat))))
+    ends = np.array(network.arc_tail), np.array(network.arc_head)
+    oracle = Oracle.from_arcs(*ends, np.array(network.arc_ms), node_count=network.node_count, x=x, y=network.node_lat)
+    return oracle, ends
+
+
+def with_pandana(table: Table, extract: Path) -> None:
+    try:
+        import pandana
+    except ImportError:
+        table.add("R2", "pandana", "pandana is not installed here", ">= 1000")
+        return
+    import pandas as pd
+
+    from noriai_engine.roads import read_roads
+
+    network = read_roads(extract, country="MT")
+    oracle, ends = junction_oracle(network)
+    arcs = pd.DataFrame({"s": network.arc_ms / 1e3})  # it counts in thousandths, as int32
+    net = pandana.Network(
+        pd.Series(network.node_lon), pd.Series(network.node_lat), pd.Series(ends[0]), pd.Series(ends[1]), arcs,
+        twoway=False,
+    )  # fmt: skip
+    rng = np.random.default_rng(8)
+    a, b = (rng.integers(0, network.node_count, 1_000) for _ in range(2))
+    pairs_of = np.repeat(a, 1_000), np.tile(b, 1_000)
+    found: list[Any] = []
+    begin = cpu(lambda: found.append(net.shortest_path_lengths(*pairs_of)))
+    ours = [cpu(lambda: oracle.matrix(a, b)) for _ in range(ROUNDS)]
+    mine = oracle.matrix(a, b).reshape(-1)
+    near = mine < 1 << 29
+    same = np.allclose(np.array(found[0])[near], mine[near] / 1e3, atol=0.1)
+    table.add(
+        "R2", f"1000 x 1000, Malta junctions {network.node_count:,}, ms: ours, pandana, ratio",
+        f"{1e3 * np.median(ours):.2f}, {1e3 * begin:.0f}, {begin / np.median(ours):.0f}"
+        + ("" if same else " DIFFERENT ANSWERS"), ">= 1000",
+    )  # fmt: skip
+
+
+def a_million_nodes(table: Table, network: Any) -> None:
+    """All points of all streets as nodes, tiled 2 x 2, the tiles joined along their seams."""
+    from noriai_engine.roads import Oracle
+
+    first = np.asarray(network.street_first)
+    count, points = np.diff(first), len(network.point_lon)
+    node = np.full(points, -1, np.int64)
+    ahead, back = network.arcs_of_street
+    arc = np.where(ahead >= 0, ahead, back)
+    flip = ahead < 0
+    node[first[:-1]] = np.where(flip, network.arc_head[arc], network.arc_tail[arc])
+    node[first[1:] - 1] = np.where(flip, network.arc_tail[arc], network.arc_head[arc])
+    inner = np.flatnonzero(node < 0)
+    node[inner] = network.node_count + np.arange(len(inner))
+    n = network.node_count + len(inner)
+    x, y = np.zeros(n), np.zeros(n)
+    x[node], y[node] = network.point_lon * np.cos(np.radians(float(np.median(network.node_lat)))), network.point_lat
+    street = np.repeat(np.arange(len(count)), count)
+    piece = np.flatnonzero(street[:-1] == street[1:])
+    metres = np.maximum(1, np.hypot(x[node[piece]] - x[node[piece + 1]], y[node[piece]] - y[node[piece + 1]]) * 1e7)
+    ends = []
+    for arcs, tail, head in ((ahead, piece, piece + 1), (back, piece + 1, piece)):
+        there = arcs[street[piece]] >= 0
+        ends.append((node[tail[there]], node[head[there]], metres[there]))
+    tail, head, ms = (np.concatenate(c) for c in zip(*ends, strict=True))
+    width, height = np.ptp(x), np.ptp(y)
+    parts = [(tail + k * n, head + k * n, ms) for k in range(4)]
+    for a, b, coordinate in ((0, 1, x), (2, 3, x), (0, 2, y), (1, 3, y)):
+        high, low = np.argsort(-coordinate)[:60] + a * n, np.argsort(coordinate)[:60] + b * n
+        parts += [(high, low, np.full(60, 1e4)), (low, high, np.full(60, 1e4))]
+    tail, head, ms = (np.concatenate(c) for c in zip(*parts, strict=True))
+    xs = np.concatenate([x + (k % 2) * width for k in range(4)])
+    ys = np.concatenate([y + (k // 2) * height for k in range(4)])
+    made: list[Any] = []
+    spent = cpu(lambda: made.append(Oracle.from_arcs(tail, head, ms.astype(np.int32), node_count=4 * n, x=xs, y=ys)))
+    oracle = made[0]
+    table.add("R5", f"arrays of {4 * n:,} nodes, {len(tail):,} arcs to ready oracle, CPU s", f"{spent:.1f}", "<= 10")
+    rng = np.random.default_rng(9)
+    some = rng.integers(0, 4 * n, 1_000).astype(np.int32)
+    first_time = cpu(lambda: oracle.matrix(some, some))
+    again = alternate(matrix=lambda: oracle.matrix(some, some))["matrix"]
+    table.add("-", "1000 x 1000 there, ms: first time (rows made), again", f"{1e3 * first_time:.0f}, {1e3 * again:.1f}")
+
+
 def pairs(table: Table, times: Any) -> None:
     oracle = times.metric.oracle
     rng = np.random.default_rng(3)
@@ -266,6 +388,9 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         with_osrm(table, times, extract, folder)
     with_routingkit(table, times)
+    on_node_graphs(table, times.network)
+    with_pandana(table, SHARED / "mt-malta.osm.pbf")
+    a_million_nodes(table, times.network)
     traffic(table, times)
     starts(table, extract)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
