@@ -40,8 +40,12 @@ def test_search_over_the_fleet_at_noon(benchmark: Any) -> None:
     request = scenario.requests[1_300]
     ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
-    rows = dispatcher.finder.rows(ends)
-    wish = dispatcher.finder.wish(request, ends, rows.direct, clock.now())
+    nobody = np.zeros(0, np.int32)
+    wish = dispatcher.finder.wish(request, ends, nobody, clock.now())
     assert not isinstance(wish, str)
-    eligible = dispatcher.finder.eligible(request, clock.now())
-    benchmark(lambda: dispatcher.finder.search(wish, rows, eligible, clock.now()))
+
+    def search() -> None:
+        dispatcher._store.new_question()
+        dispatcher.finder.search(wish, clock.now())
+
+    benchmark(search)

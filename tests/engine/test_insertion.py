@@ -30,9 +30,8 @@ from naive.insertion import Fleet, Row, Task, best_insertion
 from naive.roads import Times
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
-from noriai_engine.dispatch.kernels.insertion import NO_COST
 from noriai_engine.dispatch.params import DispatchParams
-from noriai_engine.dispatch.terms import wish_of
+from noriai_engine.dispatch.terms import Terms, wish_of
 from noriai_engine.model import Request, Resources, Service, VirtualClock
 from noriai_engine.roads import PlainNetwork, RoadNetwork
 from noriai_engine.world.day import Day
@@ -51,7 +50,16 @@ def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: in
     ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
     times = times_of(dispatcher.travel_times.network)
-    wish = wish_of(request, ends, SERVICE, DAY, times[ends.origin][ends.destination], now, shift)  # type: ignore[arg-type]
+    wish = wish_of(
+        request,
+        ends,
+        SERVICE,
+        DAY,
+        times[ends.origin][ends.destination],
+        now,
+        Terms(0, -1, np.zeros(0, np.int32)),
+        shift,
+    )  # type: ignore[arg-type]
     if isinstance(wish, str):
         return [None] * len(dispatcher.vehicles)
     utc = DAY.start
@@ -94,17 +102,18 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
     fleet.party = {r.id: r.party for r in requests}
     search = dispatcher.finder.search
 
-    def compared(wish, rows, eligible, now):  # type: ignore[no-untyped-def]
-        found = search(wish, rows, eligible, now)
+    def compared(wish, now):  # type: ignore[no-untyped-def]
+        dispatcher.finder.runners = 2
+        few = search(wish, now)
+        dispatcher.finder.runners = len(vehicles)
+        all_ = search(wish, now)
+        assert few.best == all_.best[:2]
         if asked:
             expected = naive_answer(dispatcher, fleet, asked[0], clock.now())
-            got = [
-                None if c == NO_COST else (int(c), int(i), int(j))
-                for c, i, j in zip(found.cost, found.after_pickup, found.after_dropoff, strict=True)
-            ]
-            assert got == expected, f"seed {seed}, request {asked[0].id}"
+            got = {c.vehicle: (c.cost_ms, c.after_pickup, c.after_dropoff) for c in all_.best}
+            assert [got.get(k) for k in range(len(vehicles))] == expected, f"seed {seed}, request {asked[0].id}"
             asked.clear()
-        return found
+        return few
 
     asked: list[Request] = []
     dispatcher.finder.search = compared  # type: ignore[method-assign]
@@ -135,8 +144,8 @@ def test_nearest_feasible_time_is_feasible_and_no_nearer_one_is(seed: int) -> No
     fleet = Fleet({r.id: r.party for r in requests})
     looked_up = dispatcher.finder.nearest_feasible
 
-    def judged(request: Request, ends: object, rows: object, now: object) -> object:
-        nearest = looked_up(request, ends, rows, now)  # type: ignore[arg-type]
+    def judged(request: Request, ends: object, apart: object, now: object) -> object:
+        nearest = looked_up(request, ends, apart, now)  # type: ignore[arg-type]
         for distance in range(params.nearest_step_ms, params.nearest_reach_ms + 1, params.nearest_step_ms):
             for shift in (distance, -distance):
                 if request.wished + shift < clock.now():

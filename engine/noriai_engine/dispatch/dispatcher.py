@@ -4,13 +4,14 @@ It is the only writer of plans and of the event log. Simulator and service drive
 `quote` and `commit` for riders; `depart`, `arrive`, `start_service`, `end_service` for what vehicles do.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from noriai_engine.dispatch.finder import SIEVE_REASONS, TIME_REASONS, Finder, Search
-from noriai_engine.dispatch.kernels.insertion import FEASIBLE, Wish
+import numpy as np
+
+from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
+from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.terms import Ends
@@ -24,7 +25,7 @@ from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, UtcMs, VehicleId
+from noriai_engine.model.units import BookingId, IntArray, RequestId, UtcMs, VehicleId
 from noriai_engine.roads import Drive, TravelTimes
 
 
@@ -66,6 +67,7 @@ class Dispatcher:
         self._ends: list[Ends] = []
         self._row_of: dict[str, int] = {}
         self._open: dict[str, tuple[Wish, Ends]] = {}
+        self._shunned_by: dict[str, list[RequestId]] = {}
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -76,25 +78,33 @@ class Dispatcher:
         """
         if request.id in self._row_of:
             raise ValueError(f"request {request.id} has been answered already")
-        now = self._clock.now()
+        now, apart = self._clock.now(), self._kept_apart(request)
         self._row_of[request.id] = len(self._requests)
         self._requests.append(request)
-        self._advance()
+        for other in request.apart_from:
+            self._shunned_by.setdefault(other, []).append(request.id)
+        self._store.new_question()
         self.events.append(now, "request_received", request_id=request.id)
         ends = self.finder.area.ends_of(request)
         if isinstance(ends, str):
             self._ends.append(Ends(Spot(-1), Spot(-1)))
             return self._refuse(request, ends)
         self._ends.append(ends)
-        wish = self.finder.wish(request, ends, self.finder.direct_ms(ends), now)
+        wish = self.finder.wish(request, ends, apart, now)
         if isinstance(wish, str):
             return self._refuse(request, wish, ends=ends)
-        rows = self.finder.rows(ends, now=now, latest=wish.pickup_latest)
-        search = self.finder.search(wish, rows, self.finder.eligible(request, now), now)
-        if not search.found:
+        search = self.finder.search(wish, now)
+        if not search.best:
             return self._refuse(request, search.reason, search=search, ends=ends)
         self._open[request.id] = (wish, ends)
-        return Quote(request.id, offers=self.finder.offers(request, wish, rows, search, now))
+        second = search.best[1] if len(search.best) > 1 else None
+        runner_up = None if second is None else (self.vehicles[second.vehicle].id, second.cost_ms)
+        return Quote(request.id, self.finder.offers(request, wish, search, now), runner_up=runner_up)
+
+    def _kept_apart(self, request: Request) -> IntArray:
+        """Rows of all requests, whoever of both said so, whose riders must not meet this one's."""
+        others = {*request.apart_from, *self._shunned_by.get(request.id, ())}
+        return np.array(sorted(self._row_of[other] for other in others if other in self._row_of), np.int32)
 
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise.
@@ -105,20 +115,15 @@ class Dispatcher:
         vehicle = self.index_of(offer.vehicle_id)
         if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
-        self._advance()
-        wish, ends = self._open[offer.request_id]
-        self._store.make_room(vehicle, int(self._store.plans.count[vehicle]) + 2)
-        rows = self.finder.rows(ends, only=vehicle)
-        to_day = self.day.to_day_ms
+        wish, _ = self._open[offer.request_id]
+        to_day, now = self.day.to_day_ms, self.day.to_day_ms(self._clock.now())
         promised = wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
             dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
         )  # fmt: skip
+        row, horizon = self._row_of[offer.request_id], now + self.service.commit_horizon_ms
         i, j = offer.after_pickup_row, offer.after_dropoff_row
-        start = self._store.free_from(vehicle, to_day(self._clock.now()))
-        if self._store.first_free(vehicle) > i or not self._store.insert(
-            vehicle, self._row_of[offer.request_id], promised, rows, i, j, start
-        ):
+        if not self._store.insert(vehicle, row, promised, i, j, now, horizon):
             raise StaleOfferError(f"{offer.vehicle_id} has moved on since its offer to {offer.request_id}; quote again")
         del self._open[offer.request_id]
         booking = Booking(
@@ -194,7 +199,8 @@ class Dispatcher:
     # --- views ----------------------------------------------------------------------------------------------
 
     def plan(self, vehicle: int) -> Plan:
-        """The vehicle's plan as a value."""
+        """The vehicle's plan as a value, as it stands now."""
+        self._settle(vehicle)
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
         activities = tuple(self._activity(base + k) for k in range(int(plans.count[vehicle])))
         aboard = Resources(*(int(x) for x in plans.aboard[vehicle]))
@@ -212,6 +218,7 @@ class Dispatcher:
 
     def position(self, vehicle: int) -> tuple[Spot, UtcMs]:
         """Where and when the vehicle is free next; under way: where it may turn to something else."""
+        self._settle(vehicle)
         base = int(self._store.plans.first[vehicle])
         return self._store.spot(base), self.day.to_utc(int(self._store.plans.begin[base]))
 
@@ -234,9 +241,9 @@ class Dispatcher:
 
     # --- the answer -----------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
+    def _settle(self, vehicle: int) -> None:
         now = self.day.to_day_ms(self._clock.now())
-        self._store.advance(now, now + self.service.commit_horizon_ms)
+        self._store.settle(vehicle, now, now + self.service.commit_horizon_ms)
 
     def _refuse(
         self,
@@ -248,9 +255,8 @@ class Dispatcher:
     ) -> Quote:
         now, nearest = self._clock.now(), None
         if reason in TIME_REASONS and ends is not None:
-            nearest = self.finder.nearest_feasible(request, ends, self.finder.rows(ends), now)
-        fallen = Counter(SIEVE_REASONS[int(s)] for s in search.sieve if s != FEASIBLE) if search else Counter()
-        refusal = Refusal(request.id, reason, nearest, tuple(sorted(fallen.items())))
+            nearest = self.finder.nearest_feasible(request, ends, self._kept_apart(request), now)
+        refusal = Refusal(request.id, reason, nearest, search.fallen if search else ())
         self.events.append(
             now, "request_refused", request_id=request.id, reason=reason,
             details={"nearest": nearest, "vehicles": dict(refusal.candidates)},

@@ -1,7 +1,8 @@
-"""All vehicles' plans as one structure of arrays (design: a block of rows per vehicle with spare room).
+"""The fleet and all its plans as structures of arrays (design: a block of rows per vehicle with spare room).
 
 Row 0 of a block is the POSITION: where the vehicle is free next. Then come its activities in order, and last
-END, the return to the depot. Times are int32 ms from the service day's start.
+END, the return to the depot, or a row nowhere (state -1) for a vehicle that may end where it is. Times are int32 ms
+from the service day's start.
 """
 
 from typing import NamedTuple
@@ -11,13 +12,26 @@ import numpy as np
 from noriai_engine.model.units import ByteArray, IntArray, LongArray, SmallArray
 
 
+class FleetArrays(NamedTuple):
+    """What the vehicles are (V,): `operator` rows, `can` (bits of what vehicle and driver are fit for), `shift_end`;
+    `layout_first` (V + 1,) into `layout` (L, R), the loads each interior holds. `together` is 1 where riders at one
+    stop board and alight at the same time instead of one party after another."""
+
+    operator: IntArray
+    can: LongArray
+    shift_end: IntArray
+    layout_first: IntArray
+    layout: SmallArray
+    together: int
+
+
 class PlanArrays(NamedTuple):
     """Blocks: `first`, `count`, `room` (V,) rows of each vehicle; `aboard` (V, R) load at the position.
 
-    Rows (N,): `state` and `offset` (the spot); `kind` (ActivityKind); `request` (row of the dispatcher's requests,
-    -1 for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `leg`
-    drive from the row before; `partner` row within the block of a dropoff's pickup, -1 where the rider is aboard
-    already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the row may move no more;
+    Rows (N,): `state` and `offset` (the spot); `kind` (ActivityKind); `request` (row of the dispatcher's requests, -1
+    for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `done` when the vehicle
+    may leave; `leg` drive from the row before; `partner` row within the block of a dropoff's pickup, -1 where the rider
+    is aboard already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the row may move no more;
     `load` (N, R) change of load when service begins.
     """
 
@@ -33,6 +47,7 @@ class PlanArrays(NamedTuple):
     latest: IntArray
     begin: IntArray
     service: IntArray
+    done: IntArray
     leg: IntArray
     partner: IntArray
     ride_limit: IntArray
@@ -41,8 +56,8 @@ class PlanArrays(NamedTuple):
 
 
 ROW_FIELDS = (
-    "state", "offset", "kind", "request", "earliest", "latest", "begin", "service", "leg", "partner", "ride_limit",
-    "locked", "load",
+    "state", "offset", "kind", "request", "earliest", "latest", "begin", "service", "done", "leg", "partner",
+    "ride_limit", "locked", "load",
 )  # fmt: skip
 
 
@@ -59,7 +74,7 @@ def empty_plans(vehicle_count: int, room: int, resources: int) -> PlanArrays:
         room=np.full(vehicle_count, room, np.int32),
         aboard=np.zeros((vehicle_count, resources), np.int16),
         state=ints(), offset=ints(), kind=np.zeros(rows, np.int8), request=np.full(rows, -1, np.int32), earliest=ints(),
-        latest=ints(), begin=ints(), service=ints(), leg=ints(), partner=np.full(rows, -1, np.int32),
+        latest=ints(), begin=ints(), service=ints(), done=ints(), leg=ints(), partner=np.full(rows, -1, np.int32),
         ride_limit=ints(), locked=np.zeros(rows, np.int8), load=np.zeros((rows, resources), np.int16),
     )  # fmt: skip
 

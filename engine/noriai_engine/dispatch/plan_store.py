@@ -1,52 +1,39 @@
 """The fleet's plans and positions: the one writer's state. Finding reads it, only the Dispatcher changes it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from noriai_engine.dispatch.kernels.insertion import (
-    Layouts,
-    Rows,
-    Scratch,
-    Wish,
-    schedule_insertion,
-    scratch_for,
-)
-from noriai_engine.dispatch.kernels.upkeep import (
-    Paths,
-    advance_positions,
-    apply_insertion,
-    lock_until,
-    start_next,
-)
-from noriai_engine.dispatch.plan_arrays import PlanArrays, empty_plans, with_room
-from noriai_engine.model import RESOURCE_NAMES, ServiceDay, Spot, Vehicle
+from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, memo_for, scratch_for
+from noriai_engine.dispatch.kernels.positions import Paths, locate
+from noriai_engine.dispatch.kernels.upkeep import insert, lock_until, start_next
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, empty_plans, with_room
+from noriai_engine.model import RESOURCE_NAMES, InputError, ServiceDay, Spot, Vehicle
 from noriai_engine.model.plan import ActivityKind
+from noriai_engine.model.units import OperatorId
 from noriai_engine.roads import Drive, TravelTimes
+from noriai_engine.roads.kernels.bounds import RoadView
 
 _FIRST_ROOM = 12
 _FIRST_PATH = 256
+_MOST_SKILLS = 62
 
 
 class PlanStore:
-    """Arrays of plans, versions and paths under way, with the depots and layouts of the fleet."""
+    """Arrays of plans, versions and paths under way, with the fleet they belong to."""
 
     def __init__(self, vehicles: Sequence[Vehicle], travel_times: TravelTimes, day: ServiceDay) -> None:
         kinds = len(RESOURCE_NAMES)
         self.plans: PlanArrays = empty_plans(len(vehicles), _FIRST_ROOM, kinds)
         self.version = np.zeros(len(vehicles), np.int64)
-        self.layouts = Layouts(
-            np.cumsum([0, *(len(v.layouts) for v in vehicles)]).astype(np.int32),
-            np.array([layout.as_tuple() for v in vehicles for layout in v.layouts], np.int16).reshape(-1, kinds),
-        )
+        self.operators = sorted({v.operator_id for v in vehicles})
+        self._skill_bit = _bits_of(vehicles)
+        self.fleet = fleet_arrays(vehicles, self.operators, self._skill_bit, day)
         self.depot = [travel_times.stop_at(v.depot)[0] for v in vehicles]
         self._times = travel_times
         self.scratch: Scratch = scratch_for(_FIRST_ROOM + 2, kinds)
-        self.paths = Paths(
-            np.zeros(len(vehicles), np.int8), np.zeros(len(vehicles), np.int32), np.zeros(len(vehicles), np.int32),
-            np.zeros((len(vehicles), _FIRST_PATH), np.int32), np.zeros((len(vehicles), _FIRST_PATH), np.int32),
-            np.zeros(len(vehicles), np.int32),
-        )  # fmt: skip
+        self.memo: Memo = memo_for(len(vehicles), len(self.plans.state))
+        self.paths = paths_for(len(vehicles), _FIRST_PATH)
         for index, vehicle in enumerate(vehicles):
             self._first_plan(index, vehicle, day)
 
@@ -69,40 +56,64 @@ class PlanStore:
             plans.leg[row], plans.partner[row], plans.locked[row] = 0, -1, 0
             plans.begin[row] = max(free, earliest)
             free = int(plans.begin[row]) + service
+            plans.done[row] = free
         plans.count[index] = len(rows)
 
-    def free_from(self, vehicle: int, now: int) -> int:
-        """When the vehicle can set out from its position, day ms."""
-        return max(int(self.plans.begin[self.plans.first[vehicle]]), now)
+    # --- what kernels need ----------------------------------------------------------------------------------
+
+    def operator_row(self, operator: OperatorId) -> int | None:
+        """Row of an operator, None for one that has no vehicle here."""
+        return self.operators.index(operator) if operator in self.operators else None
+
+    def skill_bits(self, skills: Iterable[str]) -> int | None:
+        """Bits of skills; None where no vehicle here has one of them."""
+        if any(skill not in self._skill_bit for skill in skills):
+            return None
+        return sum({self._skill_bit[skill] for skill in skills})
+
+    def roads(self, now: int, *spots: Spot) -> RoadView:
+        """Times and ways between everything planned and some spots."""
+        if self._times.metric.oracle.weights.labels is None:  # rows of labels for those in use: first say which
+            view = self._times.kernel_view(self.plans.state)
+            for vehicle in np.flatnonzero(self.paths.driving).tolist():
+                locate(view, self.plans, self.paths, vehicle, now)
+        return self._times.kernel_view(self.plans.state, *(spot.state for spot in spots))
+
+    def new_question(self) -> None:
+        """Forget the times looked up for the trip before."""
+        self.memo.question[0] += 1
 
     def make_room(self, vehicle: int, rows: int) -> None:
         self.plans = with_room(self.plans, vehicle, rows)
+        if len(self.plans.state) > len(self.memo.known):
+            self.memo = memo_for(len(self.version), 2 * len(self.plans.state))
         if rows + 2 > len(self.scratch.begin):
             self.scratch = scratch_for(2 * rows, len(RESOURCE_NAMES))
 
-    def insert(self, vehicle: int, request: int, wish: Wish, rows: Rows, i: int, j: int, start: int) -> bool:
-        """Schedule an insertion from `start` and write it; False, and no change, where it is infeasible.
+    # --- changes --------------------------------------------------------------------------------------------
 
-        `rows` must have been asked for since the plan last moved or grew: call `make_room` first.
-        """
-        if not schedule_insertion(self.plans, vehicle, wish, rows, i, j, start, self.scratch):
-            return False
-        apply_insertion(self.plans, vehicle, request, wish, rows, i, j, self.scratch)
-        self.version[vehicle] += 1
-        return True
-
-    def first_free(self, vehicle: int) -> int:
-        """The row after which something may be inserted: the last locked one, or the position."""
-        base, count = int(self.plans.first[vehicle]), int(self.plans.count[vehicle])
-        return int(np.flatnonzero(self.plans.locked[base : base + count]).max(initial=0))
+    def insert(self, vehicle: int, request: int, wish: Wish, i: int, j: int, now: int, horizon: int) -> bool:
+        """Schedule an insertion from `now` on and write it; False, and no change, where it is infeasible."""
+        self.make_room(vehicle, int(self.plans.count[vehicle]) + 2)
+        self.new_question()
+        with self._times.reading():
+            roads = self.roads(now, Spot(wish.origin), Spot(wish.destination))
+            done = insert(
+                roads, self.fleet, self.plans, self.paths, vehicle, request, wish, i, j, now, horizon, self.memo,
+                self.scratch,
+            )  # fmt: skip
+        self.version[vehicle] += done
+        return bool(done)
 
     def start_next(self, vehicle: int) -> None:
         start_next(self.plans, vehicle)
         self.version[vehicle] += 1
 
-    def advance(self, now: int, horizon: int) -> None:
-        advance_positions(self.plans, self.paths, self._times.metric.inner_ms, now)
-        lock_until(self.plans, horizon)
+    def settle(self, vehicle: int, now: int, horizon: int) -> None:
+        """Find the vehicle's position and lock what begins by `horizon`."""
+        if self.paths.driving[vehicle]:
+            locate(self._times.kernel_view(self.plans.state), self.plans, self.paths, vehicle, now)
+        lock_until(self.plans, vehicle, horizon)
 
     def set_path(self, vehicle: int, drive: Drive, leaves: int) -> None:
         """The vehicle is under way along `drive`, having left at `leaves` (day ms)."""
@@ -112,7 +123,8 @@ class PlanStore:
             for old, new in zip((self.paths.state, self.paths.enter), wider, strict=True):
                 new[:, : old.shape[1]] = old
             self.paths = self.paths._replace(state=wider[0], enter=wider[1])
-        self.paths.driving[vehicle] = 1
+        self.paths.driving[vehicle], self.paths.whole[vehicle] = 1, 1
+        self.paths.located[vehicle] = leaves
         self.paths.at[vehicle], self.paths.count[vehicle] = 0, count
         self.paths.state[vehicle, :count] = drive.states
         self.paths.enter[vehicle, :count] = leaves + drive.enter_ms
@@ -127,7 +139,43 @@ class PlanStore:
 
     def _stand(self, vehicle: int, spot: Spot, since: int) -> None:
         base = self.plans.first[vehicle]
-        self.plans.state[base], self.plans.offset[base], self.plans.begin[base] = *spot, since
+        self.plans.state[base], self.plans.offset[base] = spot
+        self.plans.begin[base] = self.plans.done[base] = since
+
+    # --- views ----------------------------------------------------------------------------------------------
+
+    def first_free(self, vehicle: int) -> int:
+        """The row after which something may be inserted: the last locked one, or the position."""
+        return int(first_free(self.plans, vehicle))
 
     def spot(self, row: int) -> Spot:
         return Spot(int(self.plans.state[row]), int(self.plans.offset[row]))
+
+
+def paths_for(vehicles: int, room: int) -> Paths:
+    def ints() -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
+        return np.zeros(vehicles, np.int32)
+
+    ways = np.zeros((vehicles, room), np.int32), np.zeros((vehicles, room), np.int32)
+    flags = np.zeros(vehicles, np.int8), np.zeros(vehicles, np.int8)
+    return Paths(flags[0], ints(), flags[1], ints(), ints(), ints(), *ways)
+
+
+def _bits_of(vehicles: Sequence[Vehicle]) -> dict[str, int]:
+    skills = sorted({skill for vehicle in vehicles for skill in vehicle.skills})
+    if len(skills) > _MOST_SKILLS:
+        raise InputError(f"{len(skills)} different skills", where="fleet", remedy=f"use at most {_MOST_SKILLS}")
+    return {skill: 1 << k for k, skill in enumerate(skills)}
+
+
+def fleet_arrays(
+    vehicles: Sequence[Vehicle], operators: Sequence[OperatorId], skill_bit: dict[str, int], day: ServiceDay
+) -> FleetArrays:
+    return FleetArrays(
+        np.array([operators.index(v.operator_id) for v in vehicles], np.int32),
+        np.array([sum(skill_bit[s] for s in set(v.skills)) for v in vehicles], np.int64),
+        np.array([day.to_day_ms(v.shift.end) for v in vehicles], np.int32),
+        np.cumsum([0, *(len(v.layouts) for v in vehicles)]).astype(np.int32),
+        np.array([lay.as_tuple() for v in vehicles for lay in v.layouts], np.int16).reshape(-1, len(RESOURCE_NAMES)),
+        0,
+    )  # fmt: skip

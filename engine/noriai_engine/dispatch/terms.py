@@ -6,7 +6,7 @@ import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.model import Place, Request, Service, ServiceDay, Spot
-from noriai_engine.model.units import FOREVER_MS, UtcMs
+from noriai_engine.model.units import FOREVER_MS, IntArray, UtcMs
 from noriai_engine.roads import TravelTimes, haversine_m
 
 
@@ -18,6 +18,15 @@ class Ends:
     destination: Spot
     walk_to_ms: int = 0
     walk_from_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Which vehicles may serve: bits they must have, an operator's row (-1: any), rows of requests not to ride with."""
+
+    needs: int
+    operator: int
+    apart: IntArray
 
 
 class Area:
@@ -67,6 +76,7 @@ def wish_of(
     day: ServiceDay,
     direct_ms: int,
     now: UtcMs,
+    terms: Terms,
     shift_ms: int = 0,
 ) -> Wish | str:
     """Hard limits of a request whose wished time is moved by `shift_ms`, or the reason that rules it out.
@@ -112,5 +122,6 @@ def wish_of(
         return "time.window"
     return Wish(
         *ends.origin, *ends.destination, pickup[0], pickup[1], dropoff[0], min(dropoff[1], FOREVER_MS),
-        boarding, alighting, ride_limit, np.array(request.party.as_tuple(), np.int16),
+        boarding, alighting, ride_limit, direct_ms, np.array(request.party.as_tuple(), np.int16), terms.needs,
+        terms.operator, terms.apart,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -34,7 +35,7 @@ class VirtualClock:
 _TIME_OF_DAY = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2}))?$")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServiceDay:
     """A date of operation as GTFS counts it: from noon minus 12 hours local time, and past 24:00 if need be.
 
@@ -58,7 +59,7 @@ class ServiceDay:
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
-    @property
+    @cached_property
     def start(self) -> UtcMs:
         noon = datetime(self.date.year, self.date.month, self.date.day, 12, tzinfo=self.zone)
         return UtcMs(int(noon.timestamp()) * SECOND_MS - 12 * HOUR_MS)

@@ -64,6 +64,8 @@ class Vehicle:
     depot: Place
     breaks: tuple[Break, ...] = ()
     autonomous: bool = False
+    skills: tuple[str, ...] = ()
+    """What vehicle and driver are fit for beyond the ordinary: a lift, a licence, a language."""
 
     def __post_init__(self) -> None:
         if not self.layouts or all(layout.riders == 0 for layout in self.layouts):

@@ -25,10 +25,12 @@ class TimeWindow:
 
 @dataclass(frozen=True, slots=True)
 class RiderNeeds:
-    """What a rider needs beyond a seat. Extra times add to the service's boarding and alighting times."""
+    """What a rider needs beyond a seat. Extra times add to the service's boarding and alighting times; the vehicle
+    must have all `skills`."""
 
     extra_boarding_ms: int = 0
     extra_alighting_ms: int = 0
+    skills: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.extra_boarding_ms < 0 or self.extra_alighting_ms < 0:
@@ -55,6 +57,8 @@ class Request:
     dropoff: TimeWindow | None = None
     operator_id: OperatorId | None = None
     """Only this operator may serve the rider; None: any."""
+    apart_from: tuple[RequestId, ...] = ()
+    """Requests whose riders must not be aboard together with this one; it holds both ways."""
 
     def __post_init__(self) -> None:
         if (self.earliest_pickup is None) == (self.latest_arrival is None):
@@ -109,11 +113,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The answer to a request: offers, the cheapest first and at most one per operator, or a refusal."""
+    """The answer to a request: offers, the cheapest first and at most one per operator, or a refusal.
+
+    `runner_up` is the vehicle that came second to the first offer's, of whichever operator, and its added driving ms.
+    """
 
     request_id: RequestId
     offers: tuple[Offer, ...] = ()
     refusal: Refusal | None = None
+    runner_up: tuple[VehicleId, int] | None = None
 
     def __post_init__(self) -> None:
         if bool(self.offers) == (self.refusal is not None):

@@ -19,11 +19,13 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import FOREVER_MS, FloatArray, IntArray, LongArray
 from noriai_engine.roads.access import STOPPABLE
+from noriai_engine.roads.bounds import Cells, cells_of
 from noriai_engine.roads.drives import Drive
 from noriai_engine.roads.gate import Gate
 from noriai_engine.roads.graph import StateGraph, state_graph
 from noriai_engine.roads.kernels import key_spots, queries
 from noriai_engine.roads.kernels import spots as spot_kernels
+from noriai_engine.roads.kernels.bounds import Bounds, RoadView
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.oracle import Oracle, Weights, split_keys
 from noriai_engine.roads.plain import PlainNetwork
@@ -97,6 +99,7 @@ class TravelTimes:
     def _begin(self, oracle: Oracle, inner_ms: IntArray, between_ms: IntArray) -> None:
         self._gate, self._writing = Gate(), Lock()
         self._spare: Weights | None = None
+        self._bounds_of: tuple[int, Bounds] | None = None
         self._metric = self._metric_of(0, inner_ms, between_ms, oracle)
 
     @cached_property
@@ -239,11 +242,35 @@ class TravelTimes:
         first = first[ms[first] < FOREVER_MS]
         return first, ms[first]
 
-    def kernel_view(self, *states: IntArray | int) -> tuple[queries.Labels, spot_kernels.States]:
-        """What kernels need for times between these states: labels in which their rows stand, and the states."""
+    def kernel_view(self, *states: IntArray | int) -> RoadView:
+        """All that kernels need for times and ways between these states, under the metric in force."""
         metric = self._metric
+        oracle, keys = metric.oracle, metric.oracle.keys
         wanted = np.concatenate([np.atleast_1d(np.asarray(s, np.int32)) for s in states])
-        return self._labels(metric, wanted), metric.states
+        return RoadView(
+            self._labels(metric, wanted), metric.states, self._bounds(metric), metric.inner_ms, oracle.hierarchy.tree,
+            oracle.shape, keys.key, keys.up, keys.down, keys.up_arc, keys.down_arc,
+        )  # fmt: skip
+
+    def _bounds(self, metric: Metric) -> Bounds:
+        if self._bounds_of is None or self._bounds_of[0] != metric.version:
+            self._bounds_of = metric.version, self._cells.bounds(metric.oracle, metric.states)
+        return self._bounds_of[1]
+
+    @cached_property
+    def _cells(self) -> Cells:
+        network, graph, oracle = self.network, self.graph, self._metric.oracle
+        if isinstance(network, PlainNetwork):
+            lon, lat = network.lon, network.lat
+        else:
+            start = network.arc_tail[network.state_arc]
+            lon, lat = network.node_lon[start], network.node_lat[start]
+        heart = int(oracle.hierarchy.node[0])
+        if oracle.weights.labels is None:
+            connected = np.ones(graph.state_count, bool)
+        else:
+            connected = (oracle.from_all(heart) < FOREVER_MS) & (oracle.to_all(heart) < FOREVER_MS)
+        return cells_of(lon * np.cos(np.radians(float(np.median(lat)))), lat, graph.arc, connected)
 
     @_reads
     def drive(self, source: Spot, target: Spot) -> Drive:

@@ -1,4 +1,4 @@
-"""Least-cost feasible insertion of a request into every vehicle's plan, exact under all constraints.
+"""Least-cost feasible insertion of a request into a vehicle's plan, exact under all constraints.
 
 The sequence of what is planned stays; pickup and dropoff may go between any two rows. For a given sequence the
 earliest schedule is the least fixpoint of its difference constraints (windows, drives, ride limits), found by
@@ -14,20 +14,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noriai_engine.dispatch.plan_arrays import PlanArrays
+from noriai_engine.dispatch.kernels.positions import Paths, locate
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import kernel
 from noriai_engine.model.units import ByteArray, IntArray, LongArray, SmallArray
+from noriai_engine.roads.kernels.bounds import RoadView, at_least
+from noriai_engine.roads.kernels.spots import spot_pair
 
-BREAK = 3
+POSITION, PICKUP, DROPOFF, BREAK, END = 0, 1, 2, 3, 4
 NO_COST = np.int64(1) << np.int64(60)
 
 # Sieves in the order a candidate meets them; the last one any candidate reached is the reason of a refusal.
-NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, RIDE_TOO_LONG, FEASIBLE = 0, 1, 2, 3, 4, 5, 6
+NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, KEPT_APART, RIDE_TOO_LONG, FEASIBLE = range(8)
 
 
 class Wish(NamedTuple):
-    """A request in kernel terms: spots (state and offset), begin windows, service times, ride limit (ms),
-    load `demand` (R,)."""
+    """A request in kernel terms: spots (state and offset), begin windows, service times, ride limit and direct drive
+    (ms), load `demand` (R,), `needs` (bits a vehicle must have), `operator` (row, -1 for any), requests (rows) with
+    whom it must not ride."""
 
     origin: int
     origin_ms: int
@@ -40,24 +44,24 @@ class Wish(NamedTuple):
     boarding: int
     alighting: int
     max_ride: int
+    direct: int
     demand: SmallArray
+    needs: int
+    operator: int
+    apart: IntArray
 
 
-class Rows(NamedTuple):
-    """Travel times (N,) of the wish's two ends to and from the spot of every row of all plans, and between them."""
+class Memo(NamedTuple):
+    """Times (N,) of one trip's two ends to and from plan rows, looked up when first needed. `known` (N,) bits say
+    which; a vehicle's rows are stale unless `asked` (V,) is the number in `question` (1,)."""
 
+    question: LongArray
+    asked: LongArray
+    known: ByteArray
     to_origin: IntArray
     from_origin: IntArray
     to_destination: IntArray
     from_destination: IntArray
-    direct: int
-
-
-class Layouts(NamedTuple):
-    """`first` (V + 1,) layouts of each vehicle in `amount` (L, R)."""
-
-    first: IntArray
-    amount: SmallArray
 
 
 class Scratch(NamedTuple):
@@ -71,23 +75,85 @@ class Scratch(NamedTuple):
     partner: IntArray
     ride_limit: IntArray
     begin: IntArray
+    done: IntArray
+    joined: ByteArray
     load: SmallArray
     riding: SmallArray
 
 
 def scratch_for(rows: int, resources: int) -> Scratch:
     size = rows + 2
-    late, leg, earliest, latest, service, partner, limit, begin = (np.zeros(size, np.int32) for _ in range(8))
+    late, leg, earliest, latest, service, partner, limit, begin, done = (np.zeros(size, np.int32) for _ in range(9))
     load, riding = np.zeros(resources, np.int16), np.zeros(resources, np.int16)
-    return Scratch(late, leg, earliest, latest, service, partner, limit, begin, load, riding)
+    joined = np.zeros(size, np.int8)
+    return Scratch(late, leg, earliest, latest, service, partner, limit, begin, done, joined, load, riding)
+
+
+def memo_for(vehicles: int, rows: int) -> Memo:
+    times = [np.zeros(rows, np.int32) for _ in range(4)]
+    return Memo(np.ones(1, np.int64), np.zeros(vehicles, np.int64), np.zeros(rows, np.int8), *times)
 
 
 @kernel
-def _fits(load: SmallArray, extra: SmallArray, layouts: Layouts, vehicle: int) -> bool:
-    for k in range(layouts.first[vehicle], layouts.first[vehicle + 1]):
+def _refresh(plans: PlanArrays, memo: Memo, vehicle: int) -> None:
+    """Forget what an earlier question knew of a vehicle's rows."""
+    if memo.asked[vehicle] != memo.question[0]:
+        memo.asked[vehicle] = memo.question[0]
+        base = plans.first[vehicle]
+        memo.known[base : base + plans.count[vehicle]] = 0
+
+
+@kernel
+def to_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
+    if not memo.known[row] & 1:
+        memo.known[row] |= 1
+        memo.to_origin[row] = spot_pair(
+            roads.labels, roads.states, plans.state[row], plans.offset[row], wish.origin, wish.origin_ms
+        )
+    return int(memo.to_origin[row])
+
+
+@kernel
+def from_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
+    if plans.state[row] < 0:
+        return 0
+    if not memo.known[row] & 2:
+        memo.known[row] |= 2
+        memo.from_origin[row] = spot_pair(
+            roads.labels, roads.states, wish.origin, wish.origin_ms, plans.state[row], plans.offset[row]
+        )
+    return int(memo.from_origin[row])
+
+
+@kernel
+def to_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
+    if not memo.known[row] & 4:
+        memo.known[row] |= 4
+        memo.to_destination[row] = spot_pair(
+            roads.labels, roads.states, plans.state[row], plans.offset[row], wish.destination, wish.destination_ms
+        )
+    return int(memo.to_destination[row])
+
+
+@kernel
+def from_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
+    if plans.state[row] < 0:
+        return 0
+    if not memo.known[row] & 8:
+        memo.known[row] |= 8
+        memo.from_destination[row] = spot_pair(
+            roads.labels, roads.states, wish.destination, wish.destination_ms, plans.state[row], plans.offset[row]
+        )
+    return int(memo.from_destination[row])
+
+
+@kernel
+def fits(load: SmallArray, extra: SmallArray, fleet: FleetArrays, vehicle: int) -> bool:
+    """True where some layout of the vehicle holds both loads at once."""
+    for k in range(fleet.layout_first[vehicle], fleet.layout_first[vehicle + 1]):
         ok = True
         for r in range(load.shape[0]):
-            if load[r] + extra[r] > layouts.amount[k, r]:
+            if load[r] + extra[r] > fleet.layout[k, r]:
                 ok = False
                 break
         if ok:
@@ -96,7 +162,47 @@ def _fits(load: SmallArray, extra: SmallArray, layouts: Layouts, vehicle: int) -
 
 
 @kernel
-def _earliest_schedule(count: int, start: int, s: Scratch) -> bool:
+def first_free(plans: PlanArrays, vehicle: int) -> int:
+    """The row after which something may be inserted: the last locked one, or the position."""
+    base = plans.first[vehicle]
+    free = 0
+    for k in range(1, plans.count[vehicle]):
+        if plans.locked[base + k]:
+            free = k
+    return free
+
+
+@kernel
+def free_from(plans: PlanArrays, paths: Paths, vehicle: int, now: int) -> int:
+    """When a vehicle can set out from its position: from where it was last seen, if that was earlier on its way."""
+    begin = plans.begin[plans.first[vehicle]]
+    return int(begin if paths.driving[vehicle] and paths.located[vehicle] != now else max(begin, now))
+
+
+@kernel
+def joins(plans: PlanArrays, fleet: FleetArrays, a: int, b: int) -> bool:
+    """True where two rows in a row are one stop for parties that board and alight together."""
+    return bool(
+        fleet.together == 1
+        and (plans.kind[a] == PICKUP or plans.kind[a] == DROPOFF)
+        and (plans.kind[b] == PICKUP or plans.kind[b] == DROPOFF)
+        and plans.state[a] == plans.state[b]
+        and plans.offset[a] == plans.offset[b]
+    )
+
+
+@kernel
+def _joins_spot(plans: PlanArrays, fleet: FleetArrays, row: int, state: int, offset: int) -> bool:
+    return bool(
+        fleet.together == 1
+        and (plans.kind[row] == PICKUP or plans.kind[row] == DROPOFF)
+        and plans.state[row] == state
+        and plans.offset[row] == offset
+    )
+
+
+@kernel
+def earliest_schedule(count: int, start: int, s: Scratch) -> bool:
     """Least fixpoint of the sequence in `s` (rows 1..count-1 after a start at `start`) into s.begin; False if none.
 
     Changes s.earliest where a pickup has to be lifted.
@@ -106,14 +212,16 @@ def _earliest_schedule(count: int, start: int, s: Scratch) -> bool:
         if s.partner[k] > 0:
             rides += 1
     for _ in range(rides + 2):
-        now = start
         s.begin[0] = start
+        s.done[0] = start
         for k in range(1, count):
-            begin = max(now + s.leg[k], s.earliest[k])
+            soonest = s.begin[k - 1] if s.joined[k] else s.done[k - 1] + s.leg[k]
+            begin = max(soonest, s.earliest[k])
             if begin > s.latest[k]:
                 return False
             s.begin[k] = begin
-            now = begin + s.service[k]
+            done = begin + s.service[k]
+            s.done[k] = max(done, s.done[k - 1]) if s.joined[k] else done
         lifted = False
         for k in range(count - 1, 0, -1):
             pickup = s.partner[k]
@@ -128,22 +236,26 @@ def _earliest_schedule(count: int, start: int, s: Scratch) -> bool:
 
 
 @kernel
-def _copy_row(plans: PlanArrays, row: int, shift_after: int, shift_more: int, s: Scratch, k: int) -> None:
+def copy_row(plans: PlanArrays, fleet: FleetArrays, row: int, partner: int, s: Scratch, k: int) -> None:
+    """A row of a plan into the sequence, with the place its pickup has there."""
     s.leg[k] = plans.leg[row]
     s.earliest[k] = plans.earliest[row]
     s.latest[k] = plans.latest[row]
     s.service[k] = plans.service[row]
     s.ride_limit[k] = plans.ride_limit[row]
-    partner = plans.partner[row]
-    if partner > 0:
-        partner += (1 if partner > shift_after else 0) + (1 if partner > shift_more else 0)
     s.partner[k] = partner
+    s.joined[k] = joins(plans, fleet, row - 1, row)
+
+
+@kernel
+def _shifted(partner: int, i: int, j: int) -> int:
+    return partner if partner <= 0 else partner + (1 if partner > i else 0) + (1 if partner > j else 0)
 
 
 @kernel
 def schedule_insertion(
-    plans: PlanArrays, vehicle: int, wish: Wish, rows: Rows, after_pickup: int, after_dropoff: int, start: int,
-    s: Scratch,
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, memo: Memo, after_pickup: int,
+    after_dropoff: int, start: int, s: Scratch,
 ) -> bool:  # fmt: skip
     """Earliest schedule with the pickup after row `after_pickup` and the dropoff after row `after_dropoff`.
 
@@ -155,123 +267,210 @@ def schedule_insertion(
     i, j = after_pickup, after_dropoff
     k = 1
     for row in range(1, i + 1):
-        _copy_row(plans, base + row, i, j, s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
         k += 1
     pickup = k
-    s.leg[k] = rows.to_origin[base + i]
+    s.leg[k] = to_origin(roads, plans, memo, wish, base + i)
     s.earliest[k] = wish.pickup_earliest
     s.latest[k] = wish.pickup_latest
     s.service[k] = wish.boarding
     s.ride_limit[k] = 0
     s.partner[k] = -1
+    s.joined[k] = _joins_spot(plans, fleet, base + i, wish.origin, wish.origin_ms)
     k += 1
     for row in range(i + 1, j + 1):
-        _copy_row(plans, base + row, i, j, s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
         if row == i + 1:
-            s.leg[k] = rows.from_origin[base + row]
+            s.leg[k] = from_origin(roads, plans, memo, wish, base + row)
+            s.joined[k] = _joins_spot(plans, fleet, base + row, wish.origin, wish.origin_ms)
         k += 1
-    s.leg[k] = rows.direct if i == j else rows.to_destination[base + j]
+    s.leg[k] = wish.direct if i == j else to_destination(roads, plans, memo, wish, base + j)
     s.earliest[k] = wish.dropoff_earliest
     s.latest[k] = wish.dropoff_latest
     s.service[k] = wish.alighting
     s.ride_limit[k] = wish.max_ride
     s.partner[k] = pickup
+    if i == j:
+        s.joined[k] = fleet.together == 1 and wish.origin == wish.destination and wish.origin_ms == wish.destination_ms
+    else:
+        s.joined[k] = _joins_spot(plans, fleet, base + j, wish.destination, wish.destination_ms)
     k += 1
     for row in range(j + 1, count):
-        _copy_row(plans, base + row, i, j, s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
         if row == j + 1:
-            s.leg[k] = rows.from_destination[base + row]
+            s.leg[k] = from_destination(roads, plans, memo, wish, base + row)
+            s.joined[k] = _joins_spot(plans, fleet, base + row, wish.destination, wish.destination_ms)
         k += 1
-    return _earliest_schedule(k, start, s)
+    return earliest_schedule(k, start, s)
+
+
+@kernel
+def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, late: IntArray) -> None:
+    """Latest begins of a plan's rows that leave all later windows reachable (ride limits left aside)."""
+    base, last = plans.first[vehicle], plans.count[vehicle] - 1
+    late[last] = plans.latest[base + last]
+    leaves = late[last] - plans.leg[base + last]
+    for k in range(last - 1, 0, -1):
+        latest = min(plans.latest[base + k], leaves - plans.service[base + k])
+        if k + 1 < last and joins(plans, fleet, base + k, base + k + 1):
+            latest = min(latest, late[k + 1])
+        late[k] = latest
+        if not joins(plans, fleet, base + k - 1, base + k):
+            leaves = late[k] - plans.leg[base + k]
+
+
+@kernel
+def rides_with(plans: PlanArrays, vehicle: int, i: int, j: int, apart: IntArray) -> bool:
+    """True where a rider who boards after row i and leaves after row j would meet one of `apart` aboard."""
+    base = plans.first[vehicle]
+    for k in range(i + 1, plans.count[vehicle]):
+        if plans.kind[base + k] == DROPOFF and max(plans.partner[base + k], 0) <= j:
+            for other in apart:
+                if plans.request[base + k] == other:
+                    return True
+    return False
 
 
 @kernel
 def best_in_plan(
-    plans: PlanArrays,
-    layouts: Layouts,
-    vehicle: int,
-    wish: Wish,
-    rows: Rows,
-    now: int,
-    s: Scratch,
-    best: LongArray,
-) -> int:
-    """Best insertion into one plan: best[0] added driving ms, best[1] and best[2] the rows to insert after.
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int,
+    limit: int, memo: Memo, s: Scratch, best: LongArray,
+) -> int:  # fmt: skip
+    """Best insertion into one plan that costs at most `limit`: best[0] added driving ms (NO_COST if there is none),
+    best[1] and best[2] the rows to insert after.
 
-    Ties go to the earliest pickup row, then the earliest dropoff row. Returns the furthest sieve reached.
+    Ties go to the earliest pickup row, then the earliest dropoff row. Returns the furthest sieve reached, which is
+    the whole truth where `limit` is NO_COST. A vehicle under way is located only where a turn aside may be the best.
     """
     base = plans.first[vehicle]
     count = plans.count[vehicle]
     best[0] = NO_COST
     sieve = TOO_FAR
-    direct = rows.direct
-    s.late[count - 1] = plans.latest[base + count - 1]
-    for k in range(count - 2, 0, -1):
-        after = s.late[k + 1] - plans.leg[base + k + 1] - plans.service[base + k]
-        s.late[k] = min(plans.latest[base + k], after)
-    first_free = 0
-    for k in range(1, count):
-        if plans.locked[base + k]:
-            first_free = k
+    _refresh(plans, memo, vehicle)
+    latest_begins(plans, fleet, vehicle, s.late)
+    free = first_free(plans, vehicle)
     load = s.load
     for r in range(load.shape[0]):
         load[r] = plans.aboard[vehicle, r]
-    for k in range(1, first_free + 1):
+    for k in range(1, free + 1):
         for r in range(load.shape[0]):
             load[r] += plans.load[base + k, r]
 
-    for i in range(first_free, count - 1):
-        if i > first_free:
+    for i in range(free, count - 1):
+        if i > free:
             for r in range(load.shape[0]):
                 load[r] += plans.load[base + i, r]
         row_i = base + i
         next_i = base + i + 1
-        leaves = max(plans.begin[base], now) if i == 0 else plans.begin[base + i] + plans.service[base + i]
-        at_origin = leaves + rows.to_origin[row_i]
+        if i == 0 and paths.driving[vehicle] and paths.located[vehicle] != now:
+            # From where it was last seen: no later place on its way is nearer than this less the time since.
+            low = at_least(roads, plans.state[row_i], plans.offset[row_i], wish.origin, wish.origin_ms)
+            if max(plans.begin[row_i] + low, now) > wish.pickup_latest:
+                continue
+            back = at_least(roads, wish.origin, wish.origin_ms, plans.state[next_i], plans.offset[next_i])
+            if low + back - plans.leg[next_i] > limit:
+                continue
+            locate(roads, plans, paths, vehicle, now)
+            memo.known[row_i] = 0
+        join_i = fleet.together == 1 and plans.state[row_i] == wish.origin and plans.offset[row_i] == wish.origin_ms
+        if i == 0:
+            leaves = free_from(plans, paths, vehicle, now)
+        else:
+            leaves = plans.begin[row_i] if join_i else plans.done[row_i]
+        if leaves > wish.pickup_latest:
+            break
+        low = at_least(roads, plans.state[row_i], plans.offset[row_i], wish.origin, wish.origin_ms)
+        if leaves + low > wish.pickup_latest:
+            continue
+        back = at_least(roads, wish.origin, wish.origin_ms, plans.state[next_i], plans.offset[next_i])
+        if i < count - 2:
+            boarded = max(leaves + low, wish.pickup_earliest) + (0 if fleet.together else wish.boarding)
+            if boarded + back > s.late[i + 1] or low + back - plans.leg[next_i] > limit:
+                continue
+        to_o = to_origin(roads, plans, memo, wish, row_i)
+        at_origin = leaves + to_o
         if at_origin > wish.pickup_latest:
+            if join_i:
+                continue
             break  # every later row reaches the origin later still
-        if not _fits(load, wish.demand, layouts, vehicle):
+        if not fits(load, wish.demand, fleet, vehicle):
             sieve = max(sieve, NO_ROOM)
             continue
-        from_origin = max(at_origin, wish.pickup_earliest) + wish.boarding
-        detour_origin = rows.to_origin[row_i] + rows.from_origin[next_i] - plans.leg[base + i + 1]
-        reaches = from_origin  # when the vehicle leaves row j with the rider aboard
+        boards = max(at_origin, wish.pickup_earliest)
+        reaches = boards + wish.boarding  # when the vehicle may leave row j with the rider aboard
+        cost_o = to_o - plans.leg[next_i]
+        if i < count - 2 and (cost_o + back > limit or cost_o + back > best[0]):
+            continue
         for r in range(load.shape[0]):
             s.riding[r] = load[r]
         for j in range(i, count - 1):
             row_j = base + j
             next_j = base + j + 1
             if j == i:
-                at_destination = reaches + direct
-                cost = rows.to_origin[row_i] + direct + rows.from_destination[next_i] - plans.leg[base + i + 1]
+                begin_d = reaches + wish.direct
+                if fleet.together == 1 and wish.direct == 0:
+                    begin_d = boards
+                to_d, cost = wish.direct, cost_o + wish.direct
             else:
-                if plans.kind[base + j] == BREAK:
+                if plans.kind[row_j] == BREAK:
                     break
-                drive = rows.from_origin[next_i] if j == i + 1 else plans.leg[base + j]
-                begin = max(reaches + drive, plans.begin[base + j])
+                if j == i + 1:
+                    from_o = from_origin(roads, plans, memo, wish, row_j)
+                    cost_o += from_o
+                    arrives = reaches + from_o
+                    if fleet.together == 1 and from_o == 0:
+                        arrives = boards
+                else:
+                    arrives = reaches + plans.leg[row_j]
+                    if joins(plans, fleet, row_j - 1, row_j):
+                        arrives = boards
+                begin = max(arrives, plans.begin[row_j])
                 if begin > s.late[j]:
                     sieve = max(sieve, TOO_LATE)
                     break
-                reaches = begin + plans.service[base + j]
+                boards = begin  # when the vehicle began at row j
+                reaches = max(begin + plans.service[row_j], plans.done[row_j])
                 for r in range(load.shape[0]):
-                    s.riding[r] += plans.load[base + j, r]
-                if not _fits(s.riding, wish.demand, layouts, vehicle):
+                    s.riding[r] += plans.load[row_j, r]
+                if not fits(s.riding, wish.demand, fleet, vehicle):
                     sieve = max(sieve, NO_ROOM)
                     break
-                at_destination = reaches + rows.to_destination[row_j]
-                detour = rows.to_destination[row_j] + rows.from_destination[next_j] - plans.leg[base + j + 1]
-                cost = detour_origin + detour
-            if at_destination > wish.dropoff_latest:
+                if cost_o > limit or cost_o > best[0]:
+                    break
+                low = at_least(roads, plans.state[row_j], plans.offset[row_j], wish.destination, wish.destination_ms)
+                join_j = fleet.together == 1 and low == 0
+                if (boards if join_j else reaches) + low > wish.dropoff_latest:
+                    sieve = max(sieve, TOO_LATE)
+                    continue
+                to_d = to_destination(roads, plans, memo, wish, row_j)
+                begin_d = reaches + to_d
+                if fleet.together == 1 and to_d == 0:
+                    begin_d = boards
+                cost = cost_o + to_d - plans.leg[next_j]
+            if begin_d > wish.dropoff_latest:
                 sieve = max(sieve, TOO_LATE)
+                if fleet.together == 1:
+                    continue
                 break
-            done = max(at_destination, wish.dropoff_earliest) + wish.alighting
-            if done + rows.from_destination[next_j] > s.late[j + 1]:
+            low = at_least(roads, wish.destination, wish.destination_ms, plans.state[next_j], plans.offset[next_j])
+            if cost + low > limit or cost + low >= best[0]:
+                continue
+            from_d = from_destination(roads, plans, memo, wish, next_j)
+            begin_d = max(begin_d, wish.dropoff_earliest)
+            arrives = begin_d + wish.alighting + from_d
+            if fleet.together == 1 and from_d == 0:
+                arrives = begin_d
+            if arrives > s.late[j + 1]:
                 sieve = max(sieve, TOO_LATE)
                 continue
-            if cost >= best[0]:
+            cost += from_d
+            if cost > limit or cost >= best[0]:
                 continue
-            start = max(plans.begin[base], now)
-            if schedule_insertion(plans, vehicle, wish, rows, i, j, start, s):
+            if wish.apart.shape[0] > 0 and rides_with(plans, vehicle, i, j, wish.apart):
+                sieve = max(sieve, KEPT_APART)
+                continue
+            start = free_from(plans, paths, vehicle, now)
+            if schedule_insertion(roads, fleet, plans, vehicle, wish, memo, i, j, start, s):
                 best[0] = cost
                 best[1] = i
                 best[2] = j
@@ -279,24 +478,3 @@ def best_in_plan(
             else:
                 sieve = max(sieve, RIDE_TOO_LONG)
     return sieve
-
-
-@kernel
-def best_per_vehicle(
-    plans: PlanArrays, layouts: Layouts, eligible: ByteArray, wish: Wish, rows: Rows, now: int, s: Scratch,
-    cost: LongArray, after_pickup: IntArray, after_dropoff: IntArray, sieve: ByteArray,
-) -> None:  # fmt: skip
-    """The best insertion into every eligible vehicle's plan; all outputs are (V,), cost NO_COST where none."""
-    best = np.zeros(3, np.int64)
-    empty = np.zeros(wish.demand.shape[0], np.int16)
-    for vehicle in range(plans.first.shape[0]):
-        cost[vehicle] = NO_COST
-        if not eligible[vehicle]:
-            sieve[vehicle] = NOT_ELIGIBLE
-        elif not _fits(empty, wish.demand, layouts, vehicle):
-            sieve[vehicle] = PARTY_TOO_BIG
-        else:
-            sieve[vehicle] = best_in_plan(plans, layouts, vehicle, wish, rows, now, s, best)
-            cost[vehicle] = best[0]
-            after_pickup[vehicle] = best[1]
-            after_dropoff[vehicle] = best[2]

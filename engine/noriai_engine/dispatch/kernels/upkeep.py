@@ -1,25 +1,12 @@
-"""Upkeep of plans: apply an insertion, start the next activity, move positions along their paths."""
+"""Upkeep of plans: apply an insertion, start the next activity, lock what is near."""
 
-from typing import NamedTuple
-
-from noriai_engine.dispatch.kernels.insertion import Rows, Scratch, Wish
-from noriai_engine.dispatch.plan_arrays import PlanArrays
+from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, free_from, schedule_insertion
+from noriai_engine.dispatch.kernels.positions import Paths, locate
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import kernel
-from noriai_engine.model.units import ByteArray, IntArray
+from noriai_engine.roads.kernels.bounds import RoadView
 
 PICKUP, DROPOFF = 1, 2
-
-
-class Paths(NamedTuple):
-    """Drives under way: `driving` (V,) 0 or 1, `count` and `at` (V,); `state` and `enter` (V, P) when the start of each
-    state is passed (day ms); `target` (V,) the offset on the last state where the drive ends."""
-
-    driving: ByteArray
-    count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
-    at: IntArray
-    state: IntArray
-    enter: IntArray
-    target: IntArray
 
 
 @kernel
@@ -32,6 +19,7 @@ def _move_row(plans: PlanArrays, source: int, target: int) -> None:
     plans.latest[target] = plans.latest[source]
     plans.begin[target] = plans.begin[source]
     plans.service[target] = plans.service[source]
+    plans.done[target] = plans.done[source]
     plans.leg[target] = plans.leg[source]
     plans.partner[target] = plans.partner[source]
     plans.ride_limit[target] = plans.ride_limit[source]
@@ -55,9 +43,7 @@ def _write_row(
 
 
 @kernel
-def apply_insertion(
-    plans: PlanArrays, vehicle: int, request: int, wish: Wish, rows: Rows, i: int, j: int, s: Scratch
-) -> None:
+def apply_insertion(plans: PlanArrays, vehicle: int, request: int, wish: Wish, i: int, j: int, s: Scratch) -> None:
     """Write pickup and dropoff into the plan. `s` holds the schedule of `schedule_insertion` for the same i, j."""
     base = plans.first[vehicle]
     count = plans.count[vehicle]
@@ -88,6 +74,7 @@ def apply_insertion(
         plans.partner[base + k] = s.partner[k]
         plans.ride_limit[base + k] = s.ride_limit[k]
         plans.begin[base + k] = s.begin[k]
+        plans.done[base + k] = s.done[k]
 
 
 @kernel
@@ -98,13 +85,14 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
     """
     base = plans.first[vehicle]
     count = plans.count[vehicle]
-    free = plans.begin[base + 1] + plans.service[base + 1]
+    boarded = plans.begin[base + 1] + plans.service[base + 1]
+    free = plans.done[base + 1]
     for r in range(plans.aboard.shape[1]):
         plans.aboard[vehicle, r] += plans.load[base + 1, r]
     state, offset = plans.state[base + 1], plans.offset[base + 1]
     for row in range(2, count):
         if plans.partner[base + row] == 1:
-            plans.latest[base + row] = min(plans.latest[base + row], free + plans.ride_limit[base + row])
+            plans.latest[base + row] = min(plans.latest[base + row], boarded + plans.ride_limit[base + row])
             plans.partner[base + row] = -1
         elif plans.partner[base + row] > 1:
             plans.partner[base + row] -= 1
@@ -112,49 +100,39 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
     plans.state[base] = state
     plans.offset[base] = offset
     plans.begin[base] = free
+    plans.done[base] = free
     plans.count[vehicle] = count - 1
 
 
 @kernel
-def advance_positions(plans: PlanArrays, paths: Paths, inner: IntArray, now: int) -> None:
-    """Move the position of every vehicle under way to where it is at `now`.
-
-    On a street that is a spot along it; in the middle of a turn it is the start of the next street, reached a little
-    later. `inner` (k,) is the driving time along each state, 0 for the nodes of a plain graph: there a vehicle's
-    position is the next node on its way.
-    """
-    for vehicle in range(paths.driving.shape[0]):
-        if not paths.driving[vehicle]:
-            continue
-        at = paths.at[vehicle]
-        last = paths.count[vehicle] - 1
-        while at < last and paths.enter[vehicle, at + 1] <= now:
-            at += 1
-        ends = paths.target[vehicle] if at == last else inner[paths.state[vehicle, at]]
-        offset = max(0, now - paths.enter[vehicle, at])
-        if offset > ends:
-            if at < last:
-                at += 1
-                offset = 0
-            else:
-                offset = ends
-        paths.at[vehicle] = at
-        base = plans.first[vehicle]
-        plans.state[base] = paths.state[vehicle, at]
-        plans.offset[base] = offset
-        plans.begin[base] = paths.enter[vehicle, at] + offset
-        plans.leg[base + 1] = paths.enter[vehicle, last] + paths.target[vehicle] - plans.begin[base]
+def lock_until(plans: PlanArrays, vehicle: int, horizon: int) -> None:
+    """Lock every row that begins by `horizon`: its time and what comes before it stand."""
+    base = plans.first[vehicle]
+    for row in range(base + 1, base + plans.count[vehicle]):
+        if plans.begin[row] > horizon:
+            break
+        if not plans.locked[row]:
+            plans.locked[row] = 1
+            plans.earliest[row] = plans.begin[row]
+            plans.latest[row] = plans.begin[row]
 
 
 @kernel
-def lock_until(plans: PlanArrays, horizon: int) -> None:
-    """Lock every row that begins by `horizon`: its time and what comes before it stand."""
-    for vehicle in range(plans.first.shape[0]):
-        base = plans.first[vehicle]
-        for row in range(base + 1, base + plans.count[vehicle]):
-            if plans.begin[row] > horizon:
-                break
-            if not plans.locked[row]:
-                plans.locked[row] = 1
-                plans.earliest[row] = plans.begin[row]
-                plans.latest[row] = plans.begin[row]
+def insert(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, request: int, wish: Wish,
+    i: int, j: int, now: int, horizon: int, memo: Memo, s: Scratch,
+) -> bool:  # fmt: skip
+    """Insert a request into a plan as it stands at `now`; False, and no change but what time brings, where it is
+    infeasible. The block must have room for two rows more, and `memo` must be asked a new question."""
+    locate(roads, plans, paths, vehicle, now)
+    lock_until(plans, vehicle, horizon)
+    if i < first_free(plans, vehicle):
+        return False
+    base = plans.first[vehicle]
+    memo.asked[vehicle] = memo.question[0]
+    memo.known[base : base + plans.count[vehicle]] = 0
+    start = free_from(plans, paths, vehicle, now)
+    if not schedule_insertion(roads, fleet, plans, vehicle, wish, memo, i, j, start, s):
+        return False
+    apply_insertion(plans, vehicle, request, wish, i, j, s)
+    return True

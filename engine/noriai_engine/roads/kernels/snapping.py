@@ -83,6 +83,15 @@ def _share(grid: Grid, k: int, x: float, y: float) -> float:
 
 
 @kernel
+def _across(grid: Grid, k: int, x: float, y: float) -> float:
+    """Metres a point lies to the left of piece k's direction. At a bend the sum over both pieces tells the side: each
+    alone may be wrong beyond the other (Baerentzen and Aanaes, "Signed distance computation", 2005)."""
+    dx, dy = grid.x[k + 1] - grid.x[k], grid.y[k + 1] - grid.y[k]
+    length = np.sqrt(dx * dx + dy * dy)
+    return (dx * (y - grid.y[k]) - dy * (x - grid.x[k])) / length if length > 0.0 else 0.0
+
+
+@kernel
 def snap(
     grid: Grid, x: FloatArray, y: FloatArray, needed: int, limit: float, street: IntArray, share: FloatArray,
     metres: FloatArray, side: ByteArray,
@@ -138,5 +147,9 @@ def snap(
         here = grid.along[k] + t * (grid.along[k + 1] - grid.along[k])
         share[p] = min(1.0, here / total) if total > 0.0 else 0.0
         metres[p] = np.sqrt(best)
-        cross = (grid.x[k + 1] - grid.x[k]) * (py - grid.y[k]) - (grid.y[k + 1] - grid.y[k]) * (px - grid.x[k])
+        cross = _across(grid, k, px, py)
+        if t == 0.0 and k > grid.street_first[line]:
+            cross += _across(grid, k - 1, px, py)
+        elif t == 1.0 and k + 2 < grid.street_first[line + 1]:
+            cross += _across(grid, k + 1, px, py)
         side[p] = 1 if cross > 0.0 else (-1 if cross < 0.0 else 0)

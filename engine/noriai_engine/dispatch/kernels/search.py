@@ -1,0 +1,140 @@
+"""The best insertions over a whole fleet: vehicles in order of a lower bound, until it passes the best found."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from noriai_engine.dispatch.kernels.insertion import (
+    NO_COST,
+    NOT_ELIGIBLE,
+    PARTY_TOO_BIG,
+    TOO_FAR,
+    Memo,
+    Scratch,
+    Wish,
+    best_in_plan,
+    first_free,
+    fits,
+    free_from,
+)
+from noriai_engine.dispatch.kernels.positions import Paths
+from noriai_engine.dispatch.kernels.upkeep import lock_until
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
+from noriai_engine.kernels import kernel
+from noriai_engine.model.units import ByteArray, IntArray, LongArray
+from noriai_engine.roads.kernels.bounds import RoadView, at_least
+
+
+class Found(NamedTuple):
+    """The best vehicles of each operator (O, K), least cost first, then lowest vehicle; cost NO_COST where there is
+    none. `sieve` (V,) is the furthest each vehicle reached: the whole truth only where nothing was found."""
+
+    cost: LongArray
+    vehicle: IntArray
+    after_pickup: IntArray
+    after_dropoff: IntArray
+    sieve: ByteArray
+
+
+def found_for(vehicles: int, operators: int, keep: int) -> Found:
+    return Found(
+        np.zeros((operators, keep), np.int64), np.zeros((operators, keep), np.int32),
+        np.zeros((operators, keep), np.int32), np.zeros((operators, keep), np.int32), np.zeros(vehicles, np.int8),
+    )  # fmt: skip
+
+
+@kernel
+def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, now: int) -> bool:
+    return bool(
+        plans.count[vehicle] > 1
+        and fleet.shift_end[vehicle] > now
+        and (wish.operator < 0 or fleet.operator[vehicle] == wish.operator)
+        and (fleet.can[vehicle] & wish.needs) == wish.needs
+    )
+
+
+@kernel
+def _least_cost(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int
+) -> int:
+    """A lower bound of the cost of any insertion in time for the pickup; -1 where there is none."""
+    base, count = plans.first[vehicle], plans.count[vehicle]
+    least = np.int64(-1)
+    for i in range(first_free(plans, vehicle), count - 1):
+        row = base + i
+        if i == 0:
+            leaves = free_from(plans, paths, vehicle, now)
+        else:
+            leaves = plans.begin[row] if fleet.together else plans.done[row]
+        if leaves > wish.pickup_latest:
+            break
+        there = at_least(roads, plans.state[row], plans.offset[row], wish.origin, wish.origin_ms)
+        if leaves + there > wish.pickup_latest:
+            continue
+        cost = there - plans.leg[row + 1]
+        state, offset = plans.state[row + 1], plans.offset[row + 1]
+        if i == count - 2:
+            cost += wish.direct + at_least(roads, wish.destination, wish.destination_ms, state, offset)
+        else:
+            cost += at_least(roads, wish.origin, wish.origin_ms, state, offset)
+        cost = max(cost, 0)
+        if least < 0 or cost < least:
+            least = np.int64(cost)
+    return int(least)
+
+
+@kernel
+def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) -> None:
+    k = found.cost.shape[1] - 1
+    while k > 0 and (
+        found.cost[operator, k - 1] > cost
+        or (found.cost[operator, k - 1] == cost and found.vehicle[operator, k - 1] > vehicle)
+    ):
+        found.cost[operator, k] = found.cost[operator, k - 1]
+        found.vehicle[operator, k] = found.vehicle[operator, k - 1]
+        found.after_pickup[operator, k] = found.after_pickup[operator, k - 1]
+        found.after_dropoff[operator, k] = found.after_dropoff[operator, k - 1]
+        k -= 1
+    found.cost[operator, k], found.vehicle[operator, k] = cost, vehicle
+    found.after_pickup[operator, k], found.after_dropoff[operator, k] = i, j
+
+
+@kernel
+def best_insertions(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, wish: Wish, now: int, horizon: int,
+    memo: Memo, s: Scratch, found: Found,
+) -> None:  # fmt: skip
+    """The least costly insertions of each operator, exact; ties go to the lower vehicle, then the earlier rows.
+
+    Rows that begin by `horizon` are locked first. Changes nothing else but positions found on the way.
+    """
+    vehicles = plans.first.shape[0]
+    found.cost[:] = NO_COST
+    nobody = np.zeros(wish.demand.shape[0], np.int16)
+    order, least, count = np.empty(vehicles, np.int32), np.empty(vehicles, np.int64), 0
+    for vehicle in range(vehicles):
+        if not _is_eligible(fleet, plans, vehicle, wish, now):
+            found.sieve[vehicle] = NOT_ELIGIBLE
+            continue
+        if not fits(nobody, wish.demand, fleet, vehicle):
+            found.sieve[vehicle] = PARTY_TOO_BIG
+            continue
+        found.sieve[vehicle] = TOO_FAR
+        lock_until(plans, vehicle, horizon)
+        cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now)
+        if cost >= 0:
+            order[count], least[count] = vehicle, cost
+            count += 1
+    best = np.zeros(3, np.int64)
+    last = found.cost.shape[1] - 1
+    for k in np.argsort(least[:count]):
+        vehicle = order[k]
+        operator = fleet.operator[vehicle]
+        limit = found.cost[operator, last]
+        if limit < NO_COST and found.vehicle[operator, last] < vehicle:
+            limit -= 1
+        if least[k] > limit:
+            continue
+        found.sieve[vehicle] = best_in_plan(roads, fleet, plans, paths, vehicle, wish, now, limit, memo, s, best)
+        if best[0] < NO_COST:
+            _keep(found, operator, best[0], vehicle, best[1], best[2])
