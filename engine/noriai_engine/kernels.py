@@ -1,4 +1,4 @@
-"""`@kernel`, the only door to numba: cached, releasing the GIL, and run as plain Python with NUMBA_DISABLE_JIT=1.
+"""`@kernel` and `@lean_kernel`, the only doors to numba: cached, releasing the GIL, plain Python with NUMBA_DISABLE_JIT=1.
 
 numba's cache does not notice a change in another file that a kernel calls, so the cache folder is named after
 the content of all kernel files together with numba's and Python's versions.
@@ -37,9 +37,22 @@ def cache_folder() -> Path:
 
 def kernel(function: F) -> F:
     """Compile `function` with numba. It must be a plain function over numbers, arrays and NamedTuples of them."""
+    return _compiled(function)
+
+
+def lean_kernel(function: F) -> F:
+    """A kernel that makes no arrays and keeps none: compiled without reference counts.
+
+    numba counts references each time an array is taken out of a NamedTuple, by atomic instructions; in a search over
+    plans they took two thirds of the time.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def _compiled(function: F, **options: Any) -> F:
     import numba
 
     settings: Any = numba.config  # its attributes are set at run time
     if not settings.DISABLE_JIT and not settings.CACHE_DIR:
         settings.CACHE_DIR = str(cache_folder())
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, **options)(function))

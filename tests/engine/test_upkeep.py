@@ -81,14 +81,13 @@ def test_plans_equal_a_full_recompute_after_every_request(seed: int) -> None:
 def test_blocks_that_are_full_move_and_keep_their_rows() -> None:
     from noriai_engine.dispatch.plan_arrays import empty_plans, with_room
 
-    plans = empty_plans(3, 4, 3)
+    plans = empty_plans(3, 4)
     plans.count[1] = 4
-    plans.state[4:8] = [5, 6, 7, 8]
-    plans.load[4:8, 0] = [1, 2, 3, 4]
+    plans.rows.state[4:8] = [5, 6, 7, 8]
+    plans.rows.load[4:8, 0] = [1, 2, 3, 4]
     grown = with_room(plans, 1, 9)
     first = int(grown.first[1])
     assert grown.room[1] >= 9
-    assert grown.state[first : first + 4].tolist() == [5, 6, 7, 8]
-    assert grown.load[first : first + 4, 0].tolist() == [1, 2, 3, 4]
-    assert len({name: len(getattr(grown, name)) for name in ("state", "kind", "begin", "load")}.values()) == 4
+    assert grown.rows.state[first : first + 4].tolist() == [5, 6, 7, 8]
+    assert grown.rows.load[first : first + 4, 0].tolist() == [1, 2, 3, 4]
     assert with_room(grown, 0, 4) is grown

@@ -138,16 +138,16 @@ class Dispatcher:
     def next_departure(self, vehicle: int) -> UtcMs:
         """When a standing vehicle leaves for its next activity: just in time for it, or as soon as it is free."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        wanted = int(plans.begin[base + 1]) - int(plans.leg[base + 1])
-        return self.day.to_utc(max(wanted, int(plans.begin[base])))
+        wanted = int(plans.rows[base + 1].begin) - int(plans.rows[base + 1].leg)
+        return self.day.to_utc(max(wanted, int(plans.rows[base].begin)))
 
     def drive_order(self, vehicle: int) -> DriveOrder:
         """The path from the vehicle's position to its next activity, leaving when it is free there."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
         drive = self.travel_times.drive(self._store.spot(base), self._store.spot(base + 1))
-        leaves = max(int(plans.begin[base]), self.day.to_day_ms(self._clock.now()))
+        leaves = max(int(plans.rows[base].begin), self.day.to_day_ms(self._clock.now()))
         self._store.set_path(vehicle, drive, leaves)
-        return DriveOrder(drive, self.day.to_utc(leaves), ActivityKind(int(plans.kind[base + 1])))
+        return DriveOrder(drive, self.day.to_utc(leaves), ActivityKind(int(plans.rows[base + 1].kind)))
 
     def depart(self, vehicle: int) -> DriveOrder:
         """The vehicle leaves its stop now for its next activity."""
@@ -174,7 +174,7 @@ class Dispatcher:
     def start_service(self, vehicle: int) -> tuple[ActivityKind, str | None, UtcMs]:
         """The next activity begins: what it is, whose, and when it ends."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        kind, request = ActivityKind(int(plans.kind[base + 1])), int(plans.request[base + 1])
+        kind, request = ActivityKind(int(plans.rows[base + 1].kind)), int(plans.rows[base + 1].request)
         spot = self._store.spot(base + 1)
         name = {
             ActivityKind.PICKUP: "pickup_started",
@@ -185,7 +185,7 @@ class Dispatcher:
         rider = self._requests[request].id if request >= 0 else None
         self._log(name, vehicle, spot=spot, request_id=rider)
         self._store.start_next(vehicle)
-        return kind, rider, self.day.to_utc(int(self._store.plans.begin[base]))
+        return kind, rider, self.day.to_utc(int(self._store.plans.rows[base].begin))
 
     def end_service(self, vehicle: int, kind: ActivityKind, rider: str | None) -> None:
         name = {
@@ -220,7 +220,7 @@ class Dispatcher:
         """Where and when the vehicle is free next; under way: where it may turn to something else."""
         self._settle(vehicle)
         base = int(self._store.plans.first[vehicle])
-        return self._store.spot(base), self.day.to_utc(int(self._store.plans.begin[base]))
+        return self._store.spot(base), self.day.to_utc(int(self._store.plans.rows[base].begin))
 
     def is_on_duty(self, vehicle: int) -> bool:
         return int(self._store.plans.count[vehicle]) > 1
@@ -229,14 +229,14 @@ class Dispatcher:
         return self._ends[self._row_of[request_id]]
 
     def _activity(self, row: int) -> Activity:
-        plans, request = self._store.plans, int(self._store.plans.request[row])
+        plans, request = self._store.plans, int(self._store.plans.rows[row].request)
         spot = self._store.spot(row)
         utc = self.day.to_utc
         return Activity(
-            ActivityKind(int(plans.kind[row])), Stop(spot, self.travel_times.place_of(spot)),
+            ActivityKind(int(plans.rows[row].kind)), Stop(spot, self.travel_times.place_of(spot)),
             self._requests[request].id if request >= 0 else None,
-            utc(int(plans.earliest[row])), utc(int(plans.latest[row])), utc(int(plans.begin[row])),
-            int(plans.service[row]), int(plans.leg[row]), bool(plans.locked[row]),
+            utc(int(plans.rows[row].earliest)), utc(int(plans.rows[row].latest)), utc(int(plans.rows[row].begin)),
+            int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),
         )  # fmt: skip
 
     # --- the answer -----------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class Dispatcher:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
         rows = range(base + 1, base + int(plans.count[vehicle]))
-        names = [ActivityKind(int(plans.kind[row])).name.lower() for row in rows]
-        riders = [self._requests[k].id if (k := int(plans.request[row])) >= 0 else None for row in rows]
-        begins = [self.day.to_utc(int(plans.begin[row])) for row in rows]
+        names = [ActivityKind(int(plans.rows[row].kind)).name.lower() for row in rows]
+        riders = [self._requests[k].id if (k := int(plans.rows[row].request)) >= 0 else None for row in rows]
+        begins = [self.day.to_utc(int(plans.rows[row].begin)) for row in rows]
         return [list(row) for row in zip(names, riders, map(self._store.spot, rows), begins, strict=True)]

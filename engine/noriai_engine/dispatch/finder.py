@@ -143,7 +143,7 @@ class Finder:
                 roads, store.fleet, store.plans, vehicle, wish, store.memo, i, j, start, store.scratch
             ):
                 raise AssertionError("the best insertion has no schedule")
-        pickup, dropoff = int(store.scratch.begin[i + 1]), int(store.scratch.begin[j + 2])
+        pickup, dropoff = int(store.scratch.rows[i + 1].begin), int(store.scratch.rows[j + 2].begin)
         utc = self._day.to_utc
         earliest, latest = wish.pickup_earliest, wish.pickup_latest
         if request.latest_arrival is not None:

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noriai_engine.model.units import ByteArray, IntArray, LongArray, SmallArray
+from noriai_engine.model.resources import RESOURCE_NAMES
+from noriai_engine.model.units import IntArray, LongArray, RecordArray, SmallArray
+
+RESOURCES = len(RESOURCE_NAMES)
 
 
 class FleetArrays(NamedTuple):
@@ -25,57 +28,46 @@ class FleetArrays(NamedTuple):
     together: int
 
 
+ROW = np.dtype(
+    [
+        ("state", "i4"), ("offset", "i4"), ("request", "i4"), ("earliest", "i4"), ("latest", "i4"), ("begin", "i4"),
+        ("service", "i4"), ("done", "i4"), ("leg", "i4"), ("partner", "i4"), ("ride_limit", "i4"),
+        ("load", "i2", (RESOURCES,)), ("kind", "i1"), ("locked", "i1"), ("spare", "i4", (3,)),
+    ]
+)  # fmt: skip
+"""A row of a plan, 64 bytes: what one search step reads lies in one line of the cache."""
+
+
 class PlanArrays(NamedTuple):
     """Blocks: `first`, `count`, `room` (V,) rows of each vehicle; `aboard` (V, R) load at the position.
 
-    Rows (N,): `state` and `offset` (the spot); `kind` (ActivityKind); `request` (row of the dispatcher's requests, -1
-    for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `done` when the vehicle
-    may leave; `leg` drive from the row before; `partner` row within the block of a dropoff's pickup, -1 where the rider
-    is aboard already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the row may move no more;
-    `load` (N, R) change of load when service begins.
+    Fields of `rows` (N,): `state` and `offset` (the spot); `kind` (ActivityKind); `request` (row of the dispatcher's
+    requests, -1 for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `done`
+    when the vehicle may leave; `leg` drive from the row before; `partner` row within the block of a dropoff's pickup,
+    -1 where the rider is aboard already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the
+    row may move no more; `load` (R,) change of load when service begins.
     """
 
     first: LongArray
     count: IntArray  # type: ignore[assignment]  # the design's name; tuple.count is never used
     room: IntArray
     aboard: SmallArray
-    state: IntArray
-    offset: IntArray
-    kind: ByteArray
-    request: IntArray
-    earliest: IntArray
-    latest: IntArray
-    begin: IntArray
-    service: IntArray
-    done: IntArray
-    leg: IntArray
-    partner: IntArray
-    ride_limit: IntArray
-    locked: ByteArray
-    load: SmallArray
+    rows: RecordArray
 
 
-ROW_FIELDS = (
-    "state", "offset", "kind", "request", "earliest", "latest", "begin", "service", "done", "leg", "partner",
-    "ride_limit", "locked", "load",
-)  # fmt: skip
+def empty_rows(count: int) -> RecordArray:
+    """Rows with nothing in them."""
+    rows = np.zeros(count, ROW).view(np.recarray)
+    rows.request = rows.partner = -1
+    return rows
 
 
-def empty_plans(vehicle_count: int, room: int, resources: int) -> PlanArrays:
+def empty_plans(vehicle_count: int, room: int) -> PlanArrays:
     """Plans of `vehicle_count` vehicles with space for `room` rows each, nothing in them yet."""
-    rows = vehicle_count * room
-
-    def ints() -> IntArray:
-        return np.zeros(rows, np.int32)
-
     return PlanArrays(
-        first=np.arange(vehicle_count, dtype=np.int64) * room,
-        count=np.zeros(vehicle_count, np.int32),
-        room=np.full(vehicle_count, room, np.int32),
-        aboard=np.zeros((vehicle_count, resources), np.int16),
-        state=ints(), offset=ints(), kind=np.zeros(rows, np.int8), request=np.full(rows, -1, np.int32), earliest=ints(),
-        latest=ints(), begin=ints(), service=ints(), done=ints(), leg=ints(), partner=np.full(rows, -1, np.int32),
-        ride_limit=ints(), locked=np.zeros(rows, np.int8), load=np.zeros((rows, resources), np.int16),
+        np.arange(vehicle_count, dtype=np.int64) * room, np.zeros(vehicle_count, np.int32),
+        np.full(vehicle_count, room, np.int32), np.zeros((vehicle_count, RESOURCES), np.int16),
+        empty_rows(vehicle_count * room),
     )  # fmt: skip
 
 
@@ -84,14 +76,9 @@ def with_room(plans: PlanArrays, vehicle: int, rows: int) -> PlanArrays:
     if rows <= plans.room[vehicle]:
         return plans
     room = max(2 * int(plans.room[vehicle]), rows)
-    old, end = int(plans.first[vehicle]), len(plans.state)
-    count = int(plans.count[vehicle])
-    grown = {}
-    for name in ROW_FIELDS:
-        column = getattr(plans, name)
-        longer = np.zeros((end + room, *column.shape[1:]), column.dtype)
-        longer[:end] = column
-        longer[end : end + count] = column[old : old + count]
-        grown[name] = longer
+    old, end = int(plans.first[vehicle]), len(plans.rows)
+    longer = empty_rows(end + room)
+    longer[:end] = plans.rows
+    longer[end : end + int(plans.count[vehicle])] = plans.rows[old : old + int(plans.count[vehicle])]
     plans.first[vehicle], plans.room[vehicle] = end, room
-    return plans._replace(**grown)
+    return plans._replace(rows=longer)

@@ -13,6 +13,7 @@ from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.units import OperatorId
 from noriai_engine.roads import Drive, TravelTimes
 from noriai_engine.roads.kernels.bounds import RoadView
+from noriai_engine.roads.kernels.climbing import Climbs
 
 _FIRST_ROOM = 12
 _FIRST_PATH = 256
@@ -23,17 +24,16 @@ class PlanStore:
     """Arrays of plans, versions and paths under way, with the fleet they belong to."""
 
     def __init__(self, vehicles: Sequence[Vehicle], travel_times: TravelTimes, day: ServiceDay) -> None:
-        kinds = len(RESOURCE_NAMES)
-        self.plans: PlanArrays = empty_plans(len(vehicles), _FIRST_ROOM, kinds)
+        self.plans: PlanArrays = empty_plans(len(vehicles), _FIRST_ROOM)
         self.version = np.zeros(len(vehicles), np.int64)
         self.operators = sorted({v.operator_id for v in vehicles})
         self._skill_bit = _bits_of(vehicles)
         self.fleet = fleet_arrays(vehicles, self.operators, self._skill_bit, day)
         self.depot = [travel_times.stop_at(v.depot)[0] for v in vehicles]
         self._times = travel_times
-        self.scratch: Scratch = scratch_for(_FIRST_ROOM + 2, kinds)
-        self.memo: Memo = memo_for(len(vehicles), len(self.plans.state))
-        self.paths = paths_for(len(vehicles), _FIRST_PATH)
+        self.scratch: Scratch = scratch_for(_FIRST_ROOM + 2)
+        self.memo: Memo = memo_for(len(vehicles), len(self.plans.rows))
+        self.paths = paths_for(len(vehicles), _FIRST_PATH, travel_times.metric.oracle.climbs())
         for index, vehicle in enumerate(vehicles):
             self._first_plan(index, vehicle, day)
 
@@ -50,13 +50,12 @@ class PlanStore:
         rows.append((ActivityKind.END, end, end, 0))
         free: int = start
         for k, (kind, earliest, latest, service) in enumerate(rows):
-            row = base + k
-            (plans.state[row], plans.offset[row]), plans.kind[row], plans.request[row] = self.depot[index], kind, -1
-            plans.earliest[row], plans.latest[row], plans.service[row] = earliest, latest, service
-            plans.leg[row], plans.partner[row], plans.locked[row] = 0, -1, 0
-            plans.begin[row] = max(free, earliest)
-            free = int(plans.begin[row]) + service
-            plans.done[row] = free
+            row = plans.rows[base + k]
+            (row.state, row.offset), row.kind, row.request, row.partner = self.depot[index], kind, -1, -1
+            row.earliest, row.latest, row.service, row.leg, row.locked = earliest, latest, service, 0, 0
+            row.begin = max(free, earliest)
+            free = int(row.begin) + service
+            row.done = free
         plans.count[index] = len(rows)
 
     # --- what kernels need ----------------------------------------------------------------------------------
@@ -74,10 +73,10 @@ class PlanStore:
     def roads(self, now: int, *spots: Spot) -> RoadView:
         """Times and ways between everything planned and some spots."""
         if self._times.metric.oracle.weights.labels is None:  # rows of labels for those in use: first say which
-            view = self._times.kernel_view(self.plans.state)
+            view = self._times.kernel_view(self.plans.rows.state)
             for vehicle in np.flatnonzero(self.paths.driving).tolist():
                 locate(view, self.plans, self.paths, vehicle, now)
-        return self._times.kernel_view(self.plans.state, *(spot.state for spot in spots))
+        return self._times.kernel_view(self.plans.rows.state, *(spot.state for spot in spots))
 
     def new_question(self) -> None:
         """Forget the times looked up for the trip before."""
@@ -85,10 +84,10 @@ class PlanStore:
 
     def make_room(self, vehicle: int, rows: int) -> None:
         self.plans = with_room(self.plans, vehicle, rows)
-        if len(self.plans.state) > len(self.memo.known):
-            self.memo = memo_for(len(self.version), 2 * len(self.plans.state))
-        if rows + 2 > len(self.scratch.begin):
-            self.scratch = scratch_for(2 * rows, len(RESOURCE_NAMES))
+        if len(self.plans.rows) > len(self.memo.rows):
+            self.memo = memo_for(len(self.version), 2 * len(self.plans.rows))
+        if rows + 2 > len(self.scratch.rows):
+            self.scratch = scratch_for(2 * rows)
 
     # --- changes --------------------------------------------------------------------------------------------
 
@@ -112,7 +111,7 @@ class PlanStore:
     def settle(self, vehicle: int, now: int, horizon: int) -> None:
         """Find the vehicle's position and lock what begins by `horizon`."""
         if self.paths.driving[vehicle]:
-            locate(self._times.kernel_view(self.plans.state), self.plans, self.paths, vehicle, now)
+            locate(self._times.kernel_view(self.plans.rows.state), self.plans, self.paths, vehicle, now)
         lock_until(self.plans, vehicle, horizon)
 
     def set_path(self, vehicle: int, drive: Drive, leaves: int) -> None:
@@ -135,12 +134,12 @@ class PlanStore:
         """The vehicle stands at `spot` from `now` on."""
         self.paths.driving[vehicle] = 0
         self._stand(vehicle, spot, now)
-        self.plans.leg[self.plans.first[vehicle] + 1] = 0
+        self.plans.rows[self.plans.first[vehicle] + 1].leg = 0
 
     def _stand(self, vehicle: int, spot: Spot, since: int) -> None:
         base = self.plans.first[vehicle]
-        self.plans.state[base], self.plans.offset[base] = spot
-        self.plans.begin[base] = self.plans.done[base] = since
+        self.plans.rows[base].state, self.plans.rows[base].offset = spot
+        self.plans.rows[base].begin = self.plans.rows[base].done = since
 
     # --- views ----------------------------------------------------------------------------------------------
 
@@ -149,16 +148,16 @@ class PlanStore:
         return int(first_free(self.plans, vehicle))
 
     def spot(self, row: int) -> Spot:
-        return Spot(int(self.plans.state[row]), int(self.plans.offset[row]))
+        return Spot(int(self.plans.rows[row].state), int(self.plans.rows[row].offset))
 
 
-def paths_for(vehicles: int, room: int) -> Paths:
+def paths_for(vehicles: int, room: int, climbs: Climbs) -> Paths:
     def ints() -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
         return np.zeros(vehicles, np.int32)
 
     ways = np.zeros((vehicles, room), np.int32), np.zeros((vehicles, room), np.int32)
     flags = np.zeros(vehicles, np.int8), np.zeros(vehicles, np.int8)
-    return Paths(flags[0], ints(), flags[1], ints(), ints(), ints(), *ways)
+    return Paths(flags[0], ints(), flags[1], ints(), ints(), ints(), *ways, np.zeros(room, np.int32), climbs)
 
 
 def _bits_of(vehicles: Sequence[Vehicle]) -> dict[str, int]:

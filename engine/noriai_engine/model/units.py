@@ -4,7 +4,7 @@
 start of a service day (int32 inside kernels). Durations are plain integers named `..._ms`.
 """
 
-from typing import NewType
+from typing import Any, NewType
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ LongArray = npt.NDArray[np.int64]
 SmallArray = npt.NDArray[np.int16]
 ByteArray = npt.NDArray[np.int8]
 BoolArray = npt.NDArray[np.bool_]
+RecordArray = np.recarray[Any, np.dtype[Any]]
+"""Rows with named fields, each a number or a few."""
 FloatArray = npt.NDArray[np.float64]
 WeightArray = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 """Weights of arcs: int32 ms, or int64 keys (ms << 32) + mm."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noriai_engine.model.units import BoolArray, FloatArray, IntArray
-from noriai_engine.roads.kernels.bounds import Bounds, fill_bounds
+from noriai_engine.roads.kernels.bounds import ARC, CELL, Bounds, fill_bounds
 from noriai_engine.roads.kernels.spots import States
 from noriai_engine.roads.oracle import Oracle
 
@@ -17,21 +17,24 @@ STATES_A_CELL = 20
 
 @dataclass(frozen=True)
 class Cells:
-    """`cell` (k,) of each state, `centre` (c,) the state in the middle of each, `by_cell` (k,) states cell by cell."""
+    """`cell` (k,) and `arc` (k,) of each state, `centre` (c,) the state in the middle of each cell, `by_cell` (k,)
+    states cell by cell."""
 
     cell: IntArray
+    arc: IntArray
     centre: IntArray
     by_cell: IntArray
 
     def bounds(self, oracle: Oracle, states: States) -> Bounds:
         """Lower bounds for the weights in force; none, but for 0, on a graph too large for all labels."""
-        count = len(self.cell)
+        place = np.zeros((len(self.cell), 4), np.int32)
+        place[:, ARC] = self.arc
         if oracle.weights.labels is None:
-            nothing = np.zeros(count, np.int32)
-            return Bounds(nothing, nothing, nothing, np.zeros((1, 1), np.int32))
-        out, back = np.empty(count, np.int32), np.empty(count, np.int32)
-        fill_bounds(oracle.weights.labels, states, self.cell, self.centre, self.by_cell, out, back)
-        return Bounds(self.cell, out, back, oracle.matrix(self.centre, self.centre))
+            return Bounds(place, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32))
+        place[:, CELL] = self.cell
+        fill_bounds(oracle.weights.labels, states, self.centre, self.by_cell, place)
+        between = oracle.matrix(self.centre, self.centre)
+        return Bounds(place, between, np.ascontiguousarray(between.T))
 
 
 def cells_of(x: FloatArray, y: FloatArray, arc: IntArray, connected: BoolArray) -> Cells:
@@ -54,4 +57,4 @@ def cells_of(x: FloatArray, y: FloatArray, arc: IntArray, connected: BoolArray) 
     by_cell: IntArray = np.lexsort((off, cell)).astype(np.int32)
     begins: IntArray = np.concatenate([[0], np.cumsum(members)[:-1]]).astype(np.int32)
     centre: IntArray = by_cell[begins]
-    return Cells(cell, centre, by_cell)
+    return Cells(cell, arc, centre, by_cell)

@@ -33,13 +33,15 @@ class Weights:
 
 @dataclass(frozen=True)
 class KeyWeights:
-    """Customised (ms << 32) + mm keys and the input arc on each hierarchy arc: what paths and lengths need."""
+    """Customised (ms << 32) + mm keys and the input arc on each hierarchy arc: what paths and lengths need. `middle`:
+    the triangles of arcs unpacked so far."""
 
     key: LongArray
     up: LongArray
     down: LongArray
     up_arc: IntArray
     down_arc: IntArray
+    middle: LongArray
 
 
 class Oracle:
@@ -177,13 +179,28 @@ class Oracle:
         while True:
             out = np.empty(room, np.int32)
             count = climbing.key_path(
-                self.hierarchy.tree, self.shape, keys.up, keys.down, keys.up_arc, keys.down_arc, keys.key, a, b, out
+                self.hierarchy.tree,
+                self.shape,
+                keys.up,
+                keys.down,
+                keys.up_arc,
+                keys.down_arc,
+                keys.key,
+                keys.middle,
+                a,
+                b,
+                self.climbs(),
+                out,
             )
             if count >= 0:
                 return out[:count]
             if count == -2:
                 raise LookupError(f"no path from node {source} to node {target}")
             room *= 4
+
+    def climbs(self) -> climbing.Climbs:
+        """Working space for ways, new for each caller."""
+        return climbing.climbs_for(self.hierarchy.tree)
 
     @property
     def shape(self) -> queries.Labels:
@@ -205,7 +222,8 @@ class Oracle:
             metric.place_weights(slot, key, metric.INF_KEY, up, down)
             metric.customise(tree, metric.INF_KEY, up, down, 0, self.node_count)
             climbing.lightest_arcs(slot, key, up_arc, down_arc)
-            self._keys = KeyWeights(key, up, down, up_arc, down_arc)
+            unknown = np.full(2 * self.hierarchy.arc_count, -1, np.int64)
+            self._keys = KeyWeights(key, up, down, up_arc, down_arc, unknown)
         return self._keys
 
     def numbers(self, nodes: IntArray) -> IntArray:

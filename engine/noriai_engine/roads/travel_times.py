@@ -250,6 +250,7 @@ class TravelTimes:
         return RoadView(
             self._labels(metric, wanted), metric.states, self._bounds(metric), metric.inner_ms, oracle.hierarchy.tree,
             oracle.shape, keys.key, keys.up, keys.down, keys.up_arc, keys.down_arc,
+            keys.middle,
         )  # fmt: skip
 
     def _bounds(self, metric: Metric) -> Bounds:
@@ -282,7 +283,7 @@ class TravelTimes:
             oracle, keys = metric.oracle, metric.oracle.keys
             _, end, first = key_spots.best_end(
                 oracle.hierarchy.tree, oracle.shape, metric.states, keys.key, keys.up, keys.down, source.state,
-                target.state, True,
+                target.state, True, oracle.climbs(),
             )  # fmt: skip
             if end < 0:
                 raise LookupError(f"no way from {source} to {target}")

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from noriai_engine.dispatch.kernels.positions import Paths, locate
-from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
-from noriai_engine.kernels import kernel
-from noriai_engine.model.units import ByteArray, IntArray, LongArray, SmallArray
-from noriai_engine.roads.kernels.bounds import RoadView, at_least
+from noriai_engine.dispatch.plan_arrays import RESOURCES, FleetArrays, PlanArrays
+from noriai_engine.kernels import lean_kernel
+from noriai_engine.model.units import IntArray, LongArray, RecordArray, SmallArray
+from noriai_engine.roads.kernels.bounds import RoadView, at_least_from, at_least_to
 from noriai_engine.roads.kernels.spots import spot_pair
 
 POSITION, PICKUP, DROPOFF, BREAK, END = 0, 1, 2, 3, 4
@@ -51,103 +51,101 @@ class Wish(NamedTuple):
     apart: IntArray
 
 
+ASKED = np.dtype(
+    [("known", "i4"), ("to_origin", "i4"), ("from_origin", "i4"), ("to_destination", "i4"), ("from_destination", "i4")]
+)
+STEP = np.dtype(
+    [
+        ("late", "i4"), ("leg", "i4"), ("earliest", "i4"), ("latest", "i4"), ("service", "i4"), ("partner", "i4"),
+        ("ride_limit", "i4"), ("begin", "i4"), ("done", "i4"), ("joined", "i4"),
+    ]
+)  # fmt: skip
+
+
 class Memo(NamedTuple):
-    """Times (N,) of one trip's two ends to and from plan rows, looked up when first needed. `known` (N,) bits say
-    which; a vehicle's rows are stale unless `asked` (V,) is the number in `question` (1,)."""
+    """Times of one trip's two ends to and from plan rows, looked up when first needed: fields of `rows` (N,), whose
+    `known` bits say which. A vehicle's rows are stale unless `asked` (V,) is the number in `question` (1,)."""
 
     question: LongArray
     asked: LongArray
-    known: ByteArray
-    to_origin: IntArray
-    from_origin: IntArray
-    to_destination: IntArray
-    from_destination: IntArray
+    rows: RecordArray
 
 
 class Scratch(NamedTuple):
-    """Working space of one search, each column longer than the longest plan by two."""
+    """Working space of one search: `rows`, a sequence of activities (more than the longest plan has) and the latest
+    begins of a plan's rows; loads (R,)."""
 
-    late: IntArray
-    leg: IntArray
-    earliest: IntArray
-    latest: IntArray
-    service: IntArray
-    partner: IntArray
-    ride_limit: IntArray
-    begin: IntArray
-    done: IntArray
-    joined: ByteArray
+    rows: RecordArray
     load: SmallArray
     riding: SmallArray
 
 
-def scratch_for(rows: int, resources: int) -> Scratch:
-    size = rows + 2
-    late, leg, earliest, latest, service, partner, limit, begin, done = (np.zeros(size, np.int32) for _ in range(9))
-    load, riding = np.zeros(resources, np.int16), np.zeros(resources, np.int16)
-    joined = np.zeros(size, np.int8)
-    return Scratch(late, leg, earliest, latest, service, partner, limit, begin, done, joined, load, riding)
+def scratch_for(rows: int) -> Scratch:
+    steps = np.zeros(rows + 2, STEP).view(np.recarray)
+    return Scratch(steps, np.zeros(RESOURCES, np.int16), np.zeros(RESOURCES, np.int16))
 
 
 def memo_for(vehicles: int, rows: int) -> Memo:
-    times = [np.zeros(rows, np.int32) for _ in range(4)]
-    return Memo(np.ones(1, np.int64), np.zeros(vehicles, np.int64), np.zeros(rows, np.int8), *times)
+    return Memo(np.ones(1, np.int64), np.zeros(vehicles, np.int64), np.zeros(rows, ASKED).view(np.recarray))
 
 
-@kernel
+@lean_kernel
 def _refresh(plans: PlanArrays, memo: Memo, vehicle: int) -> None:
     """Forget what an earlier question knew of a vehicle's rows."""
     if memo.asked[vehicle] != memo.question[0]:
         memo.asked[vehicle] = memo.question[0]
         base = plans.first[vehicle]
-        memo.known[base : base + plans.count[vehicle]] = 0
+        for row in range(base, base + plans.count[vehicle]):
+            memo.rows[row].known = 0
 
 
-@kernel
+@lean_kernel
 def to_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
-    if not memo.known[row] & 1:
-        memo.known[row] |= 1
-        memo.to_origin[row] = spot_pair(
-            roads.labels, roads.states, plans.state[row], plans.offset[row], wish.origin, wish.origin_ms
+    if not memo.rows[row].known & 1:
+        memo.rows[row].known |= 1
+        memo.rows[row].to_origin = spot_pair(
+            roads.labels, roads.states, plans.rows[row].state, plans.rows[row].offset, wish.origin, wish.origin_ms
         )
-    return int(memo.to_origin[row])
+    return int(memo.rows[row].to_origin)
 
 
-@kernel
+@lean_kernel
 def from_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
-    if plans.state[row] < 0:
+    if plans.rows[row].state < 0:
         return 0
-    if not memo.known[row] & 2:
-        memo.known[row] |= 2
-        memo.from_origin[row] = spot_pair(
-            roads.labels, roads.states, wish.origin, wish.origin_ms, plans.state[row], plans.offset[row]
+    if not memo.rows[row].known & 2:
+        memo.rows[row].known |= 2
+        memo.rows[row].from_origin = spot_pair(
+            roads.labels, roads.states, wish.origin, wish.origin_ms, plans.rows[row].state, plans.rows[row].offset
         )
-    return int(memo.from_origin[row])
+    return int(memo.rows[row].from_origin)
 
 
-@kernel
+@lean_kernel
 def to_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
-    if not memo.known[row] & 4:
-        memo.known[row] |= 4
-        memo.to_destination[row] = spot_pair(
-            roads.labels, roads.states, plans.state[row], plans.offset[row], wish.destination, wish.destination_ms
-        )
-    return int(memo.to_destination[row])
+    if not memo.rows[row].known & 4:
+        memo.rows[row].known |= 4
+        memo.rows[row].to_destination = spot_pair(
+            roads.labels, roads.states, plans.rows[row].state, plans.rows[row].offset, wish.destination,
+            wish.destination_ms,
+        )  # fmt: skip
+    return int(memo.rows[row].to_destination)
 
 
-@kernel
+@lean_kernel
 def from_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
-    if plans.state[row] < 0:
+    if plans.rows[row].state < 0:
         return 0
-    if not memo.known[row] & 8:
-        memo.known[row] |= 8
-        memo.from_destination[row] = spot_pair(
-            roads.labels, roads.states, wish.destination, wish.destination_ms, plans.state[row], plans.offset[row]
-        )
-    return int(memo.from_destination[row])
+    if not memo.rows[row].known & 8:
+        memo.rows[row].known |= 8
+        memo.rows[row].from_destination = spot_pair(
+            roads.labels, roads.states, wish.destination, wish.destination_ms, plans.rows[row].state,
+            plans.rows[row].offset,
+        )  # fmt: skip
+    return int(memo.rows[row].from_destination)
 
 
-@kernel
+@lean_kernel
 def fits(load: SmallArray, extra: SmallArray, fleet: FleetArrays, vehicle: int) -> bool:
     """True where some layout of the vehicle holds both loads at once."""
     for k in range(fleet.layout_first[vehicle], fleet.layout_first[vehicle + 1]):
@@ -161,47 +159,46 @@ def fits(load: SmallArray, extra: SmallArray, fleet: FleetArrays, vehicle: int) 
     return False
 
 
-@kernel
+@lean_kernel
 def first_free(plans: PlanArrays, vehicle: int) -> int:
-    """The row after which something may be inserted: the last locked one, or the position."""
+    """The row after which something may be inserted: the last locked one (they come first), or the position."""
     base = plans.first[vehicle]
     free = 0
-    for k in range(1, plans.count[vehicle]):
-        if plans.locked[base + k]:
-            free = k
+    while free + 1 < plans.count[vehicle] and plans.rows[base + free + 1].locked:
+        free += 1
     return free
 
 
-@kernel
+@lean_kernel
 def free_from(plans: PlanArrays, paths: Paths, vehicle: int, now: int) -> int:
     """When a vehicle can set out from its position: from where it was last seen, if that was earlier on its way."""
-    begin = plans.begin[plans.first[vehicle]]
+    begin = plans.rows[plans.first[vehicle]].begin
     return int(begin if paths.driving[vehicle] and paths.located[vehicle] != now else max(begin, now))
 
 
-@kernel
+@lean_kernel
 def joins(plans: PlanArrays, fleet: FleetArrays, a: int, b: int) -> bool:
     """True where two rows in a row are one stop for parties that board and alight together."""
     return bool(
         fleet.together == 1
-        and (plans.kind[a] == PICKUP or plans.kind[a] == DROPOFF)
-        and (plans.kind[b] == PICKUP or plans.kind[b] == DROPOFF)
-        and plans.state[a] == plans.state[b]
-        and plans.offset[a] == plans.offset[b]
+        and (plans.rows[a].kind == PICKUP or plans.rows[a].kind == DROPOFF)
+        and (plans.rows[b].kind == PICKUP or plans.rows[b].kind == DROPOFF)
+        and plans.rows[a].state == plans.rows[b].state
+        and plans.rows[a].offset == plans.rows[b].offset
     )
 
 
-@kernel
+@lean_kernel
 def _joins_spot(plans: PlanArrays, fleet: FleetArrays, row: int, state: int, offset: int) -> bool:
     return bool(
         fleet.together == 1
-        and (plans.kind[row] == PICKUP or plans.kind[row] == DROPOFF)
-        and plans.state[row] == state
-        and plans.offset[row] == offset
+        and (plans.rows[row].kind == PICKUP or plans.rows[row].kind == DROPOFF)
+        and plans.rows[row].state == state
+        and plans.rows[row].offset == offset
     )
 
 
-@kernel
+@lean_kernel
 def earliest_schedule(count: int, start: int, s: Scratch) -> bool:
     """Least fixpoint of the sequence in `s` (rows 1..count-1 after a start at `start`) into s.begin; False if none.
 
@@ -209,50 +206,50 @@ def earliest_schedule(count: int, start: int, s: Scratch) -> bool:
     """
     rides = 0
     for k in range(1, count):
-        if s.partner[k] > 0:
+        if s.rows[k].partner > 0:
             rides += 1
     for _ in range(rides + 2):
-        s.begin[0] = start
-        s.done[0] = start
+        s.rows[0].begin = start
+        s.rows[0].done = start
         for k in range(1, count):
-            soonest = s.begin[k - 1] if s.joined[k] else s.done[k - 1] + s.leg[k]
-            begin = max(soonest, s.earliest[k])
-            if begin > s.latest[k]:
+            soonest = s.rows[k - 1].begin if s.rows[k].joined else s.rows[k - 1].done + s.rows[k].leg
+            begin = max(soonest, s.rows[k].earliest)
+            if begin > s.rows[k].latest:
                 return False
-            s.begin[k] = begin
-            done = begin + s.service[k]
-            s.done[k] = max(done, s.done[k - 1]) if s.joined[k] else done
+            s.rows[k].begin = begin
+            done = begin + s.rows[k].service
+            s.rows[k].done = max(done, s.rows[k - 1].done) if s.rows[k].joined else done
         lifted = False
         for k in range(count - 1, 0, -1):
-            pickup = s.partner[k]
+            pickup = s.rows[k].partner
             if pickup > 0:
-                needed = s.begin[k] - s.ride_limit[k] - s.service[pickup]
-                if s.begin[pickup] < needed:
-                    s.earliest[pickup] = needed
+                needed = s.rows[k].begin - s.rows[k].ride_limit - s.rows[pickup].service
+                if s.rows[pickup].begin < needed:
+                    s.rows[pickup].earliest = needed
                     lifted = True
         if not lifted:
             return True
     return False
 
 
-@kernel
+@lean_kernel
 def copy_row(plans: PlanArrays, fleet: FleetArrays, row: int, partner: int, s: Scratch, k: int) -> None:
     """A row of a plan into the sequence, with the place its pickup has there."""
-    s.leg[k] = plans.leg[row]
-    s.earliest[k] = plans.earliest[row]
-    s.latest[k] = plans.latest[row]
-    s.service[k] = plans.service[row]
-    s.ride_limit[k] = plans.ride_limit[row]
-    s.partner[k] = partner
-    s.joined[k] = joins(plans, fleet, row - 1, row)
+    s.rows[k].leg = plans.rows[row].leg
+    s.rows[k].earliest = plans.rows[row].earliest
+    s.rows[k].latest = plans.rows[row].latest
+    s.rows[k].service = plans.rows[row].service
+    s.rows[k].ride_limit = plans.rows[row].ride_limit
+    s.rows[k].partner = partner
+    s.rows[k].joined = joins(plans, fleet, row - 1, row)
 
 
-@kernel
+@lean_kernel
 def _shifted(partner: int, i: int, j: int) -> int:
     return partner if partner <= 0 else partner + (1 if partner > i else 0) + (1 if partner > j else 0)
 
 
-@kernel
+@lean_kernel
 def schedule_insertion(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, memo: Memo, after_pickup: int,
     after_dropoff: int, start: int, s: Scratch,
@@ -267,71 +264,72 @@ def schedule_insertion(
     i, j = after_pickup, after_dropoff
     k = 1
     for row in range(1, i + 1):
-        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.rows[base + row].partner, i, j), s, k)
         k += 1
     pickup = k
-    s.leg[k] = to_origin(roads, plans, memo, wish, base + i)
-    s.earliest[k] = wish.pickup_earliest
-    s.latest[k] = wish.pickup_latest
-    s.service[k] = wish.boarding
-    s.ride_limit[k] = 0
-    s.partner[k] = -1
-    s.joined[k] = _joins_spot(plans, fleet, base + i, wish.origin, wish.origin_ms)
+    s.rows[k].leg = to_origin(roads, plans, memo, wish, base + i)
+    s.rows[k].earliest = wish.pickup_earliest
+    s.rows[k].latest = wish.pickup_latest
+    s.rows[k].service = wish.boarding
+    s.rows[k].ride_limit = 0
+    s.rows[k].partner = -1
+    s.rows[k].joined = _joins_spot(plans, fleet, base + i, wish.origin, wish.origin_ms)
     k += 1
     for row in range(i + 1, j + 1):
-        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.rows[base + row].partner, i, j), s, k)
         if row == i + 1:
-            s.leg[k] = from_origin(roads, plans, memo, wish, base + row)
-            s.joined[k] = _joins_spot(plans, fleet, base + row, wish.origin, wish.origin_ms)
+            s.rows[k].leg = from_origin(roads, plans, memo, wish, base + row)
+            s.rows[k].joined = _joins_spot(plans, fleet, base + row, wish.origin, wish.origin_ms)
         k += 1
-    s.leg[k] = wish.direct if i == j else to_destination(roads, plans, memo, wish, base + j)
-    s.earliest[k] = wish.dropoff_earliest
-    s.latest[k] = wish.dropoff_latest
-    s.service[k] = wish.alighting
-    s.ride_limit[k] = wish.max_ride
-    s.partner[k] = pickup
+    s.rows[k].leg = wish.direct if i == j else to_destination(roads, plans, memo, wish, base + j)
+    s.rows[k].earliest = wish.dropoff_earliest
+    s.rows[k].latest = wish.dropoff_latest
+    s.rows[k].service = wish.alighting
+    s.rows[k].ride_limit = wish.max_ride
+    s.rows[k].partner = pickup
     if i == j:
-        s.joined[k] = fleet.together == 1 and wish.origin == wish.destination and wish.origin_ms == wish.destination_ms
+        at_once = wish.origin == wish.destination and wish.origin_ms == wish.destination_ms
+        s.rows[k].joined = fleet.together == 1 and at_once
     else:
-        s.joined[k] = _joins_spot(plans, fleet, base + j, wish.destination, wish.destination_ms)
+        s.rows[k].joined = _joins_spot(plans, fleet, base + j, wish.destination, wish.destination_ms)
     k += 1
     for row in range(j + 1, count):
-        copy_row(plans, fleet, base + row, _shifted(plans.partner[base + row], i, j), s, k)
+        copy_row(plans, fleet, base + row, _shifted(plans.rows[base + row].partner, i, j), s, k)
         if row == j + 1:
-            s.leg[k] = from_destination(roads, plans, memo, wish, base + row)
-            s.joined[k] = _joins_spot(plans, fleet, base + row, wish.destination, wish.destination_ms)
+            s.rows[k].leg = from_destination(roads, plans, memo, wish, base + row)
+            s.rows[k].joined = _joins_spot(plans, fleet, base + row, wish.destination, wish.destination_ms)
         k += 1
     return earliest_schedule(k, start, s)
 
 
-@kernel
-def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, late: IntArray) -> None:
+@lean_kernel
+def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, s: Scratch) -> None:
     """Latest begins of a plan's rows that leave all later windows reachable (ride limits left aside)."""
     base, last = plans.first[vehicle], plans.count[vehicle] - 1
-    late[last] = plans.latest[base + last]
-    leaves = late[last] - plans.leg[base + last]
+    s.rows[last].late = plans.rows[base + last].latest
+    leaves = s.rows[last].late - plans.rows[base + last].leg
     for k in range(last - 1, 0, -1):
-        latest = min(plans.latest[base + k], leaves - plans.service[base + k])
+        latest = min(plans.rows[base + k].latest, leaves - plans.rows[base + k].service)
         if k + 1 < last and joins(plans, fleet, base + k, base + k + 1):
-            latest = min(latest, late[k + 1])
-        late[k] = latest
+            latest = min(latest, s.rows[k + 1].late)
+        s.rows[k].late = latest
         if not joins(plans, fleet, base + k - 1, base + k):
-            leaves = late[k] - plans.leg[base + k]
+            leaves = s.rows[k].late - plans.rows[base + k].leg
 
 
-@kernel
+@lean_kernel
 def rides_with(plans: PlanArrays, vehicle: int, i: int, j: int, apart: IntArray) -> bool:
     """True where a rider who boards after row i and leaves after row j would meet one of `apart` aboard."""
     base = plans.first[vehicle]
     for k in range(i + 1, plans.count[vehicle]):
-        if plans.kind[base + k] == DROPOFF and max(plans.partner[base + k], 0) <= j:
+        if plans.rows[base + k].kind == DROPOFF and max(plans.rows[base + k].partner, 0) <= j:
             for other in apart:
-                if plans.request[base + k] == other:
+                if plans.rows[base + k].request == other:
                     return True
     return False
 
 
-@kernel
+@lean_kernel
 def best_in_plan(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int,
     limit: int, memo: Memo, s: Scratch, best: LongArray,
@@ -347,45 +345,44 @@ def best_in_plan(
     best[0] = NO_COST
     sieve = TOO_FAR
     _refresh(plans, memo, vehicle)
-    latest_begins(plans, fleet, vehicle, s.late)
+    latest_begins(plans, fleet, vehicle, s)
     free = first_free(plans, vehicle)
     load = s.load
     for r in range(load.shape[0]):
         load[r] = plans.aboard[vehicle, r]
     for k in range(1, free + 1):
         for r in range(load.shape[0]):
-            load[r] += plans.load[base + k, r]
+            load[r] += plans.rows[base + k].load[r]
 
     for i in range(free, count - 1):
         if i > free:
             for r in range(load.shape[0]):
-                load[r] += plans.load[base + i, r]
-        row_i = base + i
-        next_i = base + i + 1
+                load[r] += plans.rows[base + i].load[r]
+        row_i, next_i = base + i, base + i + 1
+        here, onward = plans.rows[row_i], plans.rows[next_i]
         if i == 0 and paths.driving[vehicle] and paths.located[vehicle] != now:
             # From where it was last seen: no later place on its way is nearer than this less the time since.
-            low = at_least(roads, plans.state[row_i], plans.offset[row_i], wish.origin, wish.origin_ms)
-            if max(plans.begin[row_i] + low, now) > wish.pickup_latest:
+            low = at_least_to(roads, here.state, here.offset, wish.origin, wish.origin_ms)
+            if max(here.begin + low, now) > wish.pickup_latest:
                 continue
-            back = at_least(roads, wish.origin, wish.origin_ms, plans.state[next_i], plans.offset[next_i])
-            if low + back - plans.leg[next_i] > limit:
+            back = at_least_from(roads, wish.origin, wish.origin_ms, onward.state, onward.offset)
+            if low + back - onward.leg > limit:
                 continue
             locate(roads, plans, paths, vehicle, now)
-            memo.known[row_i] = 0
-        join_i = fleet.together == 1 and plans.state[row_i] == wish.origin and plans.offset[row_i] == wish.origin_ms
+            memo.rows[row_i].known = 0
+        join_i = fleet.together == 1 and here.state == wish.origin and here.offset == wish.origin_ms
+        leaves = here.begin if join_i else here.done
         if i == 0:
             leaves = free_from(plans, paths, vehicle, now)
-        else:
-            leaves = plans.begin[row_i] if join_i else plans.done[row_i]
         if leaves > wish.pickup_latest:
             break
-        low = at_least(roads, plans.state[row_i], plans.offset[row_i], wish.origin, wish.origin_ms)
+        low = at_least_to(roads, here.state, here.offset, wish.origin, wish.origin_ms)
         if leaves + low > wish.pickup_latest:
             continue
-        back = at_least(roads, wish.origin, wish.origin_ms, plans.state[next_i], plans.offset[next_i])
+        back = at_least_from(roads, wish.origin, wish.origin_ms, onward.state, onward.offset)
         if i < count - 2:
             boarded = max(leaves + low, wish.pickup_earliest) + (0 if fleet.together else wish.boarding)
-            if boarded + back > s.late[i + 1] or low + back - plans.leg[next_i] > limit:
+            if boarded + back > s.rows[i + 1].late or low + back - onward.leg > limit:
                 continue
         to_o = to_origin(roads, plans, memo, wish, row_i)
         at_origin = leaves + to_o
@@ -398,21 +395,21 @@ def best_in_plan(
             continue
         boards = max(at_origin, wish.pickup_earliest)
         reaches = boards + wish.boarding  # when the vehicle may leave row j with the rider aboard
-        cost_o = to_o - plans.leg[next_i]
+        cost_o = to_o - onward.leg
         if i < count - 2 and (cost_o + back > limit or cost_o + back > best[0]):
             continue
         for r in range(load.shape[0]):
             s.riding[r] = load[r]
         for j in range(i, count - 1):
-            row_j = base + j
-            next_j = base + j + 1
+            row_j, next_j = base + j, base + j + 1
+            stop, after = plans.rows[row_j], plans.rows[next_j]
             if j == i:
                 begin_d = reaches + wish.direct
                 if fleet.together == 1 and wish.direct == 0:
                     begin_d = boards
                 to_d, cost = wish.direct, cost_o + wish.direct
             else:
-                if plans.kind[row_j] == BREAK:
+                if stop.kind == BREAK:
                     break
                 if j == i + 1:
                     from_o = from_origin(roads, plans, memo, wish, row_j)
@@ -421,23 +418,23 @@ def best_in_plan(
                     if fleet.together == 1 and from_o == 0:
                         arrives = boards
                 else:
-                    arrives = reaches + plans.leg[row_j]
+                    arrives = reaches + stop.leg
                     if joins(plans, fleet, row_j - 1, row_j):
                         arrives = boards
-                begin = max(arrives, plans.begin[row_j])
-                if begin > s.late[j]:
+                begin = max(arrives, stop.begin)
+                if begin > s.rows[j].late:
                     sieve = max(sieve, TOO_LATE)
                     break
                 boards = begin  # when the vehicle began at row j
-                reaches = max(begin + plans.service[row_j], plans.done[row_j])
+                reaches = max(begin + stop.service, stop.done)
                 for r in range(load.shape[0]):
-                    s.riding[r] += plans.load[row_j, r]
+                    s.riding[r] += stop.load[r]
                 if not fits(s.riding, wish.demand, fleet, vehicle):
                     sieve = max(sieve, NO_ROOM)
                     break
                 if cost_o > limit or cost_o > best[0]:
                     break
-                low = at_least(roads, plans.state[row_j], plans.offset[row_j], wish.destination, wish.destination_ms)
+                low = at_least_to(roads, stop.state, stop.offset, wish.destination, wish.destination_ms)
                 join_j = fleet.together == 1 and low == 0
                 if (boards if join_j else reaches) + low > wish.dropoff_latest:
                     sieve = max(sieve, TOO_LATE)
@@ -446,13 +443,13 @@ def best_in_plan(
                 begin_d = reaches + to_d
                 if fleet.together == 1 and to_d == 0:
                     begin_d = boards
-                cost = cost_o + to_d - plans.leg[next_j]
+                cost = cost_o + to_d - after.leg
             if begin_d > wish.dropoff_latest:
                 sieve = max(sieve, TOO_LATE)
                 if fleet.together == 1:
                     continue
                 break
-            low = at_least(roads, wish.destination, wish.destination_ms, plans.state[next_j], plans.offset[next_j])
+            low = at_least_from(roads, wish.destination, wish.destination_ms, after.state, after.offset)
             if cost + low > limit or cost + low >= best[0]:
                 continue
             from_d = from_destination(roads, plans, memo, wish, next_j)
@@ -460,7 +457,7 @@ def best_in_plan(
             arrives = begin_d + wish.alighting + from_d
             if fleet.together == 1 and from_d == 0:
                 arrives = begin_d
-            if arrives > s.late[j + 1]:
+            if arrives > s.rows[j + 1].late:
                 sieve = max(sieve, TOO_LATE)
                 continue
             cost += from_d

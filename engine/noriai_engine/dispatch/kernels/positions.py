@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from noriai_engine.dispatch.plan_arrays import PlanArrays
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import ByteArray, IntArray
 from noriai_engine.roads.kernels.bounds import RoadView
-from noriai_engine.roads.kernels.climbing import key_path
+from noriai_engine.roads.kernels.climbing import Climbs, key_path
 from noriai_engine.roads.kernels.key_spots import best_end
 
 
@@ -16,7 +14,7 @@ class Paths(NamedTuple):
     """Drives under way (V,): `driving` 0 or 1; `located` the instant (day ms) the position was last found for;
     `count` states of the way are known (0: none yet), `whole` 1 where they are all of it, `at` the one the vehicle is
     on. `state` and `enter` (V, P): the way, and when the start of each state is passed (day ms); `target` the offset
-    on the last state where the drive ends."""
+    on the last state where the drive ends. `turns` and `climbs` are working space."""
 
     driving: ByteArray
     located: IntArray
@@ -26,52 +24,53 @@ class Paths(NamedTuple):
     target: IntArray
     state: IntArray
     enter: IntArray
+    turns: IntArray
+    climbs: Climbs
 
 
-@kernel
+@lean_kernel
 def trace(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int) -> None:
     """The way from the position to the next row, or as much of it as there is room for."""
     row = plans.first[vehicle]
-    source, target = plans.state[row], plans.state[row + 1]
+    source, target = plans.rows[row].state, plans.rows[row + 1].state
     states = roads.states
-    passed = plans.begin[row] - plans.offset[row]
+    passed = plans.rows[row].begin - plans.rows[row].offset
     paths.state[vehicle, 0] = source
     paths.enter[vehicle, 0] = passed
     paths.at[vehicle], paths.count[vehicle], paths.whole[vehicle] = 0, 1, 1
-    paths.target[vehicle] = plans.offset[row + 1]
-    if states.arc[source] == states.arc[target] and plans.offset[row + 1] >= plans.offset[row]:
+    paths.target[vehicle] = plans.rows[row + 1].offset
+    if states.arc[source] == states.arc[target] and plans.rows[row + 1].offset >= plans.rows[row].offset:
         return
-    _, end, first = best_end(
-        roads.tree, roads.shape, states, roads.key, roads.up, roads.down, source, target, True
-    )  # fmt: skip
+    end, first = target, -1
+    if source == target or states.twin[target] >= 0:
+        _, end, first = best_end(
+            roads.tree, roads.shape, states, roads.key, roads.up, roads.down, source, target, True, paths.climbs
+        )  # fmt: skip
     start, count = source, 1
     if first >= 0:
         passed += states.turn_ms[first]
         start = states.turn_target[first]
         paths.state[vehicle, 1], paths.enter[vehicle, 1] = start, passed
         count = 2
-    room = 1024
-    turns = np.empty(room, np.int32)
-    while True:
-        found = key_path(
-            roads.tree, roads.shape, roads.up, roads.down, roads.up_arc, roads.down_arc, roads.key,
-            states.number[start], states.number[end], turns,
-        )  # fmt: skip
-        if found != -1:
-            break
-        room *= 4
-        turns = np.empty(room, np.int32)
+    found = key_path(
+        roads.tree, roads.shape, roads.up, roads.down, roads.up_arc, roads.down_arc, roads.key, roads.middle,
+        states.number[start], states.number[end], paths.climbs, paths.turns,
+    )  # fmt: skip
+    if found == -1:
+        found = paths.turns.shape[0]
+        paths.whole[vehicle] = 0
     for k in range(found):
         if count == paths.state.shape[1]:
             paths.whole[vehicle] = 0
             break
-        passed += states.turn_ms[turns[k]]
-        paths.state[vehicle, count], paths.enter[vehicle, count] = states.turn_target[turns[k]], passed
+        turn = paths.turns[k]
+        passed += states.turn_ms[turn]
+        paths.state[vehicle, count], paths.enter[vehicle, count] = states.turn_target[turn], passed
         count += 1
     paths.count[vehicle] = count
 
 
-@kernel
+@lean_kernel
 def locate(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, now: int) -> None:
     """Move the position of a vehicle under way to where it is at `now`.
 
@@ -82,7 +81,7 @@ def locate(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, now: 
         return
     paths.located[vehicle] = now
     row = plans.first[vehicle]
-    arrives = plans.begin[row] + plans.leg[row + 1]
+    arrives = plans.rows[row].begin + plans.rows[row + 1].leg
     while True:
         if paths.count[vehicle] == 0:
             trace(roads, plans, paths, vehicle)
@@ -91,8 +90,8 @@ def locate(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, now: 
             at += 1
         if at < last or paths.whole[vehicle]:
             break
-        plans.state[row], plans.offset[row] = paths.state[vehicle, at], 0
-        plans.begin[row] = paths.enter[vehicle, at]
+        plans.rows[row].state, plans.rows[row].offset = paths.state[vehicle, at], 0
+        plans.rows[row].begin = paths.enter[vehicle, at]
         paths.count[vehicle] = 0
     inner = roads.inner[paths.state[vehicle, at]]
     ends = paths.target[vehicle] if at == last else inner
@@ -104,8 +103,8 @@ def locate(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, now: 
         else:
             offset = ends
     paths.at[vehicle] = at
-    plans.state[row] = paths.state[vehicle, at]
-    plans.offset[row] = offset
-    plans.begin[row] = paths.enter[vehicle, at] + offset
-    plans.done[row] = plans.begin[row]
-    plans.leg[row + 1] = arrives - plans.begin[row]
+    plans.rows[row].state = paths.state[vehicle, at]
+    plans.rows[row].offset = offset
+    plans.rows[row].begin = paths.enter[vehicle, at] + offset
+    plans.rows[row].done = plans.rows[row].begin
+    plans.rows[row + 1].leg = arrives - plans.rows[row].begin

@@ -20,30 +20,35 @@ from noriai_engine.dispatch.kernels.insertion import (
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.upkeep import lock_until
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import ByteArray, IntArray, LongArray
-from noriai_engine.roads.kernels.bounds import RoadView, at_least
+from noriai_engine.roads.kernels.bounds import RoadView, at_least_from, at_least_to
 
 
 class Found(NamedTuple):
     """The best vehicles of each operator (O, K), least cost first, then lowest vehicle; cost NO_COST where there is
-    none. `sieve` (V,) is the furthest each vehicle reached: the whole truth only where nothing was found."""
+    none. `sieve` (V,) is the furthest each vehicle reached: the whole truth only where nothing was found. The rest is
+    working space: a heap of vehicles (V,) by a lower bound of their cost, and the best of one vehicle (3,)."""
 
     cost: LongArray
     vehicle: IntArray
     after_pickup: IntArray
     after_dropoff: IntArray
     sieve: ByteArray
+    heap_cost: LongArray
+    heap: IntArray
+    best: LongArray
 
 
 def found_for(vehicles: int, operators: int, keep: int) -> Found:
     return Found(
         np.zeros((operators, keep), np.int64), np.zeros((operators, keep), np.int32),
         np.zeros((operators, keep), np.int32), np.zeros((operators, keep), np.int32), np.zeros(vehicles, np.int8),
+        np.zeros(vehicles, np.int64), np.zeros(vehicles, np.int32), np.zeros(3, np.int64),
     )  # fmt: skip
 
 
-@kernel
+@lean_kernel
 def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, now: int) -> bool:
     return bool(
         plans.count[vehicle] > 1
@@ -53,7 +58,7 @@ def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish
     )
 
 
-@kernel
+@lean_kernel
 def _least_cost(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int
 ) -> int:
@@ -65,25 +70,25 @@ def _least_cost(
         if i == 0:
             leaves = free_from(plans, paths, vehicle, now)
         else:
-            leaves = plans.begin[row] if fleet.together else plans.done[row]
+            leaves = plans.rows[row].begin if fleet.together else plans.rows[row].done
         if leaves > wish.pickup_latest:
             break
-        there = at_least(roads, plans.state[row], plans.offset[row], wish.origin, wish.origin_ms)
+        there = at_least_to(roads, plans.rows[row].state, plans.rows[row].offset, wish.origin, wish.origin_ms)
         if leaves + there > wish.pickup_latest:
             continue
-        cost = there - plans.leg[row + 1]
-        state, offset = plans.state[row + 1], plans.offset[row + 1]
+        cost = there - plans.rows[row + 1].leg
+        state, offset = plans.rows[row + 1].state, plans.rows[row + 1].offset
         if i == count - 2:
-            cost += wish.direct + at_least(roads, wish.destination, wish.destination_ms, state, offset)
+            cost += wish.direct + at_least_from(roads, wish.destination, wish.destination_ms, state, offset)
         else:
-            cost += at_least(roads, wish.origin, wish.origin_ms, state, offset)
+            cost += at_least_from(roads, wish.origin, wish.origin_ms, state, offset)
         cost = max(cost, 0)
         if least < 0 or cost < least:
             least = np.int64(cost)
     return int(least)
 
 
-@kernel
+@lean_kernel
 def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) -> None:
     k = found.cost.shape[1] - 1
     while k > 0 and (
@@ -99,7 +104,32 @@ def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) 
     found.after_pickup[operator, k], found.after_dropoff[operator, k] = i, j
 
 
-@kernel
+@lean_kernel
+def _push(found: Found, count: int, cost: int, vehicle: int) -> None:
+    """Add to a binary heap of `count` vehicles."""
+    k = count
+    while k > 0 and found.heap_cost[(k - 1) >> 1] > cost:
+        found.heap_cost[k], found.heap[k] = found.heap_cost[(k - 1) >> 1], found.heap[(k - 1) >> 1]
+        k = (k - 1) >> 1
+    found.heap_cost[k], found.heap[k] = cost, vehicle
+
+
+@lean_kernel
+def _pop(found: Found, count: int) -> None:
+    """Take the first away; `count` stay."""
+    cost, vehicle, k = found.heap_cost[count], found.heap[count], 0
+    while 2 * k + 1 < count:
+        child = 2 * k + 1
+        if child + 1 < count and found.heap_cost[child + 1] < found.heap_cost[child]:
+            child += 1
+        if found.heap_cost[child] >= cost:
+            break
+        found.heap_cost[k], found.heap[k] = found.heap_cost[child], found.heap[child]
+        k = child
+    found.heap_cost[k], found.heap[k] = cost, vehicle
+
+
+@lean_kernel
 def best_insertions(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, wish: Wish, now: int, horizon: int,
     memo: Memo, s: Scratch, found: Found,
@@ -108,33 +138,34 @@ def best_insertions(
 
     Rows that begin by `horizon` are locked first. Changes nothing else but positions found on the way.
     """
-    vehicles = plans.first.shape[0]
     found.cost[:] = NO_COST
-    nobody = np.zeros(wish.demand.shape[0], np.int16)
-    order, least, count = np.empty(vehicles, np.int32), np.empty(vehicles, np.int64), 0
-    for vehicle in range(vehicles):
+    count = 0
+    for r in range(s.load.shape[0]):
+        s.load[r] = 0
+    for vehicle in range(plans.first.shape[0]):
         if not _is_eligible(fleet, plans, vehicle, wish, now):
             found.sieve[vehicle] = NOT_ELIGIBLE
             continue
-        if not fits(nobody, wish.demand, fleet, vehicle):
+        if not fits(s.load, wish.demand, fleet, vehicle):
             found.sieve[vehicle] = PARTY_TOO_BIG
             continue
         found.sieve[vehicle] = TOO_FAR
         lock_until(plans, vehicle, horizon)
         cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now)
         if cost >= 0:
-            order[count], least[count] = vehicle, cost
+            _push(found, count, cost, vehicle)
             count += 1
-    best = np.zeros(3, np.int64)
     last = found.cost.shape[1] - 1
-    for k in np.argsort(least[:count]):
-        vehicle = order[k]
+    while count > 0:
+        least, vehicle = found.heap_cost[0], found.heap[0]
+        count -= 1
+        _pop(found, count)
         operator = fleet.operator[vehicle]
         limit = found.cost[operator, last]
         if limit < NO_COST and found.vehicle[operator, last] < vehicle:
             limit -= 1
-        if least[k] > limit:
+        if least > limit:
             continue
-        found.sieve[vehicle] = best_in_plan(roads, fleet, plans, paths, vehicle, wish, now, limit, memo, s, best)
-        if best[0] < NO_COST:
-            _keep(found, operator, best[0], vehicle, best[1], best[2])
+        found.sieve[vehicle] = best_in_plan(roads, fleet, plans, paths, vehicle, wish, now, limit, memo, s, found.best)
+        if found.best[0] < NO_COST:
+            _keep(found, operator, found.best[0], vehicle, found.best[1], found.best[2])

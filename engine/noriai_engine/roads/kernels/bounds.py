@@ -6,21 +6,25 @@ tt(x, y) >= tt(cx, cy) - tt(cx, x) - tt(y, cy) for the centres cx and cy of thei
 
 from typing import NamedTuple
 
-from noriai_engine.kernels import kernel
+import numpy as np
+
+from noriai_engine.kernels import kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
-from noriai_engine.roads.kernels.metric import INF, Tree
+from noriai_engine.roads.kernels.metric import Tree
 from noriai_engine.roads.kernels.queries import Labels, pair
 from noriai_engine.roads.kernels.spots import States
 
+CELL, OUT, BACK, ARC = 0, 1, 2, 3
+
 
 class Bounds(NamedTuple):
-    """`cell` (k,) of each state; ms `out` (k,) from its centre to it and `back` (k,) from it or any twin of it to the
-    centre; `between` (c, c) ms from centre to centre."""
+    """`place` (k, 4) of each state, in one row to be fetched at once: its cell, ms from the centre to it (OUT) and
+    from it or any twin of it to the centre (BACK), and its arc. ms `between` (c, c) from the row's centre to the
+    column's, `toward` (c, c) the other way."""
 
-    cell: IntArray
-    out: IntArray
-    back: IntArray
+    place: IntArray
     between: IntArray
+    toward: IntArray
 
 
 class RoadView(NamedTuple):
@@ -38,31 +42,42 @@ class RoadView(NamedTuple):
     down: LongArray
     up_arc: IntArray
     down_arc: IntArray
+    middle: LongArray
 
 
 @kernel
-def fill_bounds(
-    labels: Labels, states: States, cell: IntArray, centre: IntArray, by_cell: IntArray, out: IntArray, back: IntArray,
-) -> None:  # fmt: skip
-    """`Bounds.out` and `Bounds.back` of all states; `by_cell` (k,) lists them cell after cell, `centre` (c,) states."""
-    away = back.copy()
+def fill_bounds(labels: Labels, states: States, centre: IntArray, by_cell: IntArray, place: IntArray) -> None:
+    """OUT and BACK of all states; `by_cell` (k,) lists them cell after cell, `centre` (c,) are states."""
+    away = np.empty(place.shape[0], np.int32)
     for k in by_cell:
-        middle = states.number[centre[cell[k]]]
-        out[k] = pair(labels, middle, states.number[k])
+        middle = states.number[centre[place[k, CELL]]]
+        place[k, OUT] = pair(labels, middle, states.number[k])
         away[k] = pair(labels, states.number[k], middle)
-    for k in range(back.shape[0]):
-        back[k] = away[k]
+    for k in range(place.shape[0]):
+        place[k, BACK] = away[k]
         twin = states.twin[k]
         while twin >= 0 and twin != k:
-            back[k] = max(back[k], away[twin])
+            place[k, BACK] = max(place[k, BACK], away[twin])
             twin = states.twin[twin]
 
 
-@kernel
-def at_least(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
-    """A lower bound of `spot_pair`, at least 0; 0 to and from a state of -1."""
-    if source < 0 or target < 0 or roads.states.arc[source] == roads.states.arc[target]:
+@lean_kernel
+def at_least_to(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
+    """A lower bound of `spot_pair`, at least 0; quick for many sources of one target."""
+    place = roads.bounds.place
+    if place[source, ARC] == place[target, ARC]:
         return 0
-    b = roads.bounds
-    low = b.between[b.cell[source], b.cell[target]] - b.out[source] - b.back[target] + target_ms - source_ms
-    return max(low, 0) if low < INF else INF
+    low = roads.bounds.toward[place[target, CELL], place[source, CELL]] - place[source, OUT] - place[target, BACK]
+    return max(low + target_ms - source_ms, 0)
+
+
+@lean_kernel
+def at_least_from(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
+    """The same, quick for many targets of one source; 0 to a target of -1."""
+    if target < 0:
+        return 0
+    place = roads.bounds.place
+    if place[source, ARC] == place[target, ARC]:
+        return 0
+    low = roads.bounds.between[place[source, CELL], place[target, CELL]] - place[source, OUT] - place[target, BACK]
+    return max(low + target_ms - source_ms, 0)

@@ -4,15 +4,37 @@ The elimination tree query of Buchhold, Sanders and Wagner ("Real-time Traffic A
 Customizable Contraction Hierarchies", ACM JEA 24, 2019): no queue, the search space is the way to the root.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray, WeightArray
 from noriai_engine.roads.kernels.metric import INF_KEY, Tree
 from noriai_engine.roads.kernels.queries import Labels, shared
 
 
+class Climbs(NamedTuple):
+    """Working space of one way: keys and arcs by depth on both sides (d,), and a stack of arcs to unpack."""
+
+    above: LongArray
+    below: LongArray
+    via_up: IntArray
+    via_down: IntArray
+    todo: IntArray
+
+
 @kernel
+def climbs_for(tree: Tree) -> Climbs:
+    """Space for ways between any two nodes."""
+    room = np.max(tree.depth) + 1
+    return Climbs(
+        np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int32), np.empty(room, np.int32),
+        np.empty(4 * room + 64, np.int32),
+    )  # fmt: skip
+
+
+@lean_kernel
 def climb(tree: Tree, weight: WeightArray, inf: int, node: int, dist: LongArray, via: IntArray) -> None:
     """Distances from `node` to its ancestors by depth (weights up), or from them to it (weights down).
 
@@ -67,7 +89,7 @@ def key_matrix(
             out[s, t] = best
 
 
-@kernel
+@lean_kernel
 def _middle(tree: Tree, up: LongArray, down: LongArray, arc: int, is_down: bool) -> tuple[int, int]:
     """The lower triangle that an arc's weight stands for: its two arcs, (-1, -1) if there is none."""
     v, w = tree.tail[arc], tree.up[arc]
@@ -89,10 +111,10 @@ def _middle(tree: Tree, up: LongArray, down: LongArray, arc: int, is_down: bool)
     return -1, -1
 
 
-@kernel
+@lean_kernel
 def unpack(
     tree: Tree, up: LongArray, down: LongArray, up_arc: IntArray, down_arc: IntArray, key: LongArray,
-    todo: IntArray, count: int, out: IntArray,
+    middle: LongArray, todo: IntArray, count: int, out: IntArray,
 ) -> int:  # fmt: skip
     """Input arcs of a path of hierarchy arcs; returns how many, -1 where `out` is too short, -2 where none fits.
 
@@ -111,9 +133,14 @@ def unpack(
             out[made] = own
             made += 1
             continue
-        a, b = _middle(tree, up, down, arc, is_down)
-        if a < 0:
-            return -2
+        both = middle[todo[count]]
+        if both < 0:
+            a, b = _middle(tree, up, down, arc, is_down)
+            if a < 0:
+                return -2
+            both = (np.int64(a) << 32) | np.int64(b)
+            middle[todo[count]] = both
+        a, b = both >> 32, both & 0xFFFFFFFF
         if count + 2 > todo.shape[0]:
             return -1
         todo[count] = 2 * b
@@ -139,17 +166,16 @@ def lightest_arcs(slot: IntArray, key: LongArray, up_arc: IntArray, down_arc: In
                     up_arc[k] = e
 
 
-@kernel
+@lean_kernel
 def key_path(
     tree: Tree, labels: Labels, up: LongArray, down: LongArray, up_arc: IntArray, down_arc: IntArray, key: LongArray,
-    source: int, target: int, out: IntArray,
+    middle: LongArray, source: int, target: int, climbs: Climbs, out: IntArray,
 ) -> int:  # fmt: skip
-    """Input arcs of the best path into `out`; returns how many, -1 where `out` is too short, -2 without a path."""
+    """Input arcs of the best path into `out`; returns how many, -1 where `out` is too short for more than its
+    beginning, -2 without a path."""
     if source == target:
         return 0
-    room = np.max(tree.depth) + 1
-    above, below = np.empty(room, np.int64), np.empty(room, np.int64)
-    via_up, via_down = np.empty(room, np.int32), np.empty(room, np.int32)
+    above, below, via_up, via_down, todo = climbs
     climb(tree, up, INF_KEY, source, above, via_up)
     climb(tree, down, INF_KEY, target, below, via_down)
     best, top = INF_KEY, -1
@@ -158,7 +184,6 @@ def key_path(
             best, top = above[d] + below[d], d
     if top < 0:
         return -2
-    todo = np.empty(4 * room + 64, np.int32)
     count = 0
     d = top
     while via_down[d] >= 0:  # from the target upward: last arcs first
@@ -175,4 +200,4 @@ def key_path(
         todo[count] = 2 * via_up[d]
         count += 1
         d = tree.depth[tree.tail[via_up[d]]]
-    return unpack(tree, up, down, up_arc, down_arc, key, todo, count, out)
+    return unpack(tree, up, down, up_arc, down_arc, key, middle, todo, count, out)

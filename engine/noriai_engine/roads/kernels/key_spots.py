@@ -4,37 +4,37 @@ from typing import Any
 
 import numpy as np
 
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
-from noriai_engine.roads.kernels.climbing import climb
+from noriai_engine.roads.kernels.climbing import Climbs, climb, climbs_for
 from noriai_engine.roads.kernels.metric import INF_KEY, Tree
 from noriai_engine.roads.kernels.queries import Labels, shared
 from noriai_engine.roads.kernels.spots import Anchors, States
 
 
-@kernel
+@lean_kernel
 def as_key(ms: int, mm: int) -> int:
     key: Any = (np.int64(ms) << np.int64(32)) + np.int64(mm)
     return key
 
 
-@kernel
-def key_pair(tree: Tree, labels: Labels, up: LongArray, down: LongArray, source: int, target: int) -> int:
+@lean_kernel
+def key_pair(
+    tree: Tree, labels: Labels, up: LongArray, down: LongArray, source: int, target: int, climbs: Climbs
+) -> int:
     """Key from one node to another (tree numbers), INF_KEY where there is no path."""
-    room = max(tree.depth[source], tree.depth[target]) + 1
-    above, below, via = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int32)
-    climb(tree, up, INF_KEY, source, above, via)
-    climb(tree, down, INF_KEY, target, below, via)
+    climb(tree, up, INF_KEY, source, climbs.above, climbs.via_up)
+    climb(tree, down, INF_KEY, target, climbs.below, climbs.via_down)
     best = INF_KEY
     for d in range(shared(labels, source, target)):
-        best = min(best, above[d] + below[d])
+        best = min(best, climbs.above[d] + climbs.below[d])
     return best
 
 
-@kernel
+@lean_kernel
 def best_end(
     tree: Tree, labels: Labels, states: States, turn_key: LongArray, up: LongArray, down: LongArray, source: int,
-    target: int, away: bool,
+    target: int, away: bool, climbs: Climbs,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Best way from the start of a state's arc to the start of a target's arc: (key, state it ends in, first turn).
 
@@ -48,11 +48,11 @@ def best_end(
                 return 0, state, -1
             for turn in range(states.first_turn[source], states.first_turn[source + 1]):
                 onward = states.number[states.turn_target[turn]]
-                key = turn_key[turn] + key_pair(tree, labels, up, down, onward, states.number[state])
+                key = turn_key[turn] + key_pair(tree, labels, up, down, onward, states.number[state], climbs)
                 if key < best:
                     best, end, first = key, state, turn
         else:
-            key = key_pair(tree, labels, up, down, states.number[source], states.number[state])
+            key = key_pair(tree, labels, up, down, states.number[source], states.number[state], climbs)
             if key < best:
                 best, end, first = key, state, -1
         state = states.twin[state]
@@ -64,7 +64,7 @@ def best_end(
 @kernel
 def _same_street(
     tree: Tree, labels: Labels, states: States, turn_key: LongArray, up: LongArray, down: LongArray, sources: Anchors,
-    s: int, targets: Anchors, t: int,
+    s: int, targets: Anchors, t: int, climbs: Climbs,
 ) -> int:  # fmt: skip
     best = INF_KEY
     for p in range(2):
@@ -80,7 +80,7 @@ def _same_street(
             if states.arc[source] == states.arc[target] and target_ms >= source_ms:
                 key = as_key(target_ms - source_ms, max(0, target_mm - source_mm))
             else:
-                key, _, _ = best_end(tree, labels, states, turn_key, up, down, source, target, True)
+                key, _, _ = best_end(tree, labels, states, turn_key, up, down, source, target, True, climbs)
                 key += as_key(target_ms, target_mm) - as_key(source_ms, source_mm)
             best = min(best, key)
     return best
@@ -125,6 +125,7 @@ def point_key_matrix(
 ) -> None:  # fmt: skip
     """Keys from every point to every point, INF_KEY where there is no path. Numbers are those of
     `deepest_numbers`."""
+    climbs = climbs_for(tree)
     depth = np.max(tree.depth) + 1
     via, room = np.empty(depth, np.int32), np.empty(depth, np.int64)
     above, below = np.empty(depth, np.int64), np.empty((targets.street.shape[0], depth), np.int64)
@@ -136,7 +137,7 @@ def point_key_matrix(
             best = INF_KEY
             if source_number[s] >= 0 and target_number[t] >= 0:
                 if sources.street[s] == targets.street[t]:
-                    best = _same_street(tree, labels, states, turn_key, up, down, sources, s, targets, t)
+                    best = _same_street(tree, labels, states, turn_key, up, down, sources, s, targets, t, climbs)
                 else:
                     theirs = below[t]
                     for d in range(shared(labels, source_number[s], target_number[t])):

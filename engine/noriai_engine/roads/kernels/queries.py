@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray, SmallArray
 from noriai_engine.roads.kernels.metric import INF
 
@@ -37,7 +37,7 @@ def least_depths(depth: IntArray, out: SmallArray) -> None:
             out[k, i] = min(out[k - 1, i], out[k - 1, min(i + half, n - 1)])
 
 
-@kernel
+@lean_kernel
 def shared(labels: Labels, a: int, b: int) -> int:
     """How many ancestors two nodes have in common, themselves included; 0 in different trees."""
     if a == b:
@@ -47,7 +47,7 @@ def shared(labels: Labels, a: int, b: int) -> int:
     return min(labels.least_depth[k, low], labels.least_depth[k, high - (1 << k) + 1])
 
 
-@kernel
+@lean_kernel
 def least_sum(a: IntArray, b: IntArray) -> int:
     """min(a[d] + b[d]) of two equally long rows, at most INF."""
     best = INF
@@ -56,7 +56,7 @@ def least_sum(a: IntArray, b: IntArray) -> int:
     return best
 
 
-@kernel
+@lean_kernel
 def pair(labels: Labels, source: int, target: int) -> int:
     """ms from source to target (tree numbers), INF where there is no path."""
     k = shared(labels, source, target)

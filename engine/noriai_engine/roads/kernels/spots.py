@@ -7,7 +7,7 @@ behind means going round.
 
 from typing import NamedTuple
 
-from noriai_engine.kernels import kernel
+from noriai_engine.kernels import kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
 from noriai_engine.roads.kernels.metric import INF
 from noriai_engine.roads.kernels.queries import Labels, pair
@@ -25,7 +25,7 @@ class States(NamedTuple):
     turn_ms: IntArray
 
 
-@kernel
+@lean_kernel
 def _round_trip(labels: Labels, states: States, state: int) -> int:
     """ms from the start of a state's arc, away and back to it."""
     best = INF
@@ -35,7 +35,7 @@ def _round_trip(labels: Labels, states: States, state: int) -> int:
     return best
 
 
-@kernel
+@lean_kernel
 def spot_pair(labels: Labels, states: States, source: int, source_ms: int, target: int, target_ms: int) -> int:
     """ms from one spot to another; INF where there is no path."""
     if states.arc[source] == states.arc[target] and target_ms >= source_ms:
