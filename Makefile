@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench bench-roads lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-roads lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ lowest: $(VENV)/.dev  ## the tests with the lowest allowed versions of every dep
 
 bench: $(VENV)/.dev  ## benchmarks: CPU seconds and ratios, with their instance
 	$(BIN)/python benchmarks/suites/days.py
+
+bench-dispatch: $(VENV)/.dev  ## the dispatch core on the Malta workload: latency, whole days, live traffic, checked
+	$(BIN)/python benchmarks/suites/dispatch.py
 
 bench-roads:  ## the travel-time oracle beside OSRM and RoutingKit, in an environment of its own (Python 3.12 or 3.13)
 	$(PEERS_PYTHON) -m venv .venv-peers

@@ -1,4 +1,4 @@
-"""`@kernel` and `@lean_kernel`, the only doors to numba: cached, releasing the GIL, plain Python with NUMBA_DISABLE_JIT=1.
+"""`@kernel` and `@lean_kernel`, the only doors to numba: cached, nogil, plain Python with NUMBA_DISABLE_JIT=1.
 
 numba's cache does not notice a change in another file that a kernel calls, so the cache folder is named after
 the content of all kernel files together with numba's and Python's versions.

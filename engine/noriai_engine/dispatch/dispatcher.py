@@ -5,13 +5,14 @@ It is the only writer of plans and of the event log. Simulator and service drive
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from noriai_engine.dispatch.bookings import Bookings, OpenQuote
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
-from noriai_engine.dispatch.kernels.insertion import Wish
+from noriai_engine.dispatch.incidents import Incidents
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.terms import Ends
@@ -25,7 +26,7 @@ from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, IntArray, RequestId, UtcMs, VehicleId
+from noriai_engine.model.units import BookingId, UtcMs, VehicleId
 from noriai_engine.roads import Drive, TravelTimes
 
 
@@ -63,11 +64,8 @@ class Dispatcher:
         self._store = PlanStore(self.vehicles, travel_times, day)
         self.finder = Finder(self._store, travel_times, service, self.vehicles, day, self.params)
         self._index_of = {v.id: k for k, v in enumerate(self.vehicles)}
-        self._requests: list[Request] = []
-        self._ends: list[Ends] = []
-        self._row_of: dict[str, int] = {}
-        self._open: dict[str, tuple[Wish, Ends]] = {}
-        self._shunned_by: dict[str, list[RequestId]] = {}
+        self.bookings = Bookings()
+        self.incidents = Incidents(self)
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -76,35 +74,26 @@ class Dispatcher:
 
         Raises ValueError where the same request id is asked twice.
         """
-        if request.id in self._row_of:
-            raise ValueError(f"request {request.id} has been answered already")
-        now, apart = self._clock.now(), self._kept_apart(request)
-        self._row_of[request.id] = len(self._requests)
-        self._requests.append(request)
-        for other in request.apart_from:
-            self._shunned_by.setdefault(other, []).append(request.id)
+        now = self._clock.now()
+        self.bookings.add(request)
+        apart = np.array(self.bookings.kept_apart(request), np.int32)
         self._store.new_question()
-        self.events.append(now, "request_received", request_id=request.id)
+        self._say("request_received", request_id=request.id)
         ends = self.finder.area.ends_of(request)
         if isinstance(ends, str):
-            self._ends.append(Ends(Spot(-1), Spot(-1)))
+            self.bookings.ends.append(Ends(Spot(-1), Spot(-1)))
             return self._refuse(request, ends)
-        self._ends.append(ends)
+        self.bookings.ends.append(ends)
         wish = self.finder.wish(request, ends, apart, now)
         if isinstance(wish, str):
             return self._refuse(request, wish, ends=ends)
         search = self.finder.search(wish, now)
         if not search.best:
             return self._refuse(request, search.reason, search=search, ends=ends)
-        self._open[request.id] = (wish, ends)
         second = search.best[1] if len(search.best) > 1 else None
         runner_up = None if second is None else (self.vehicles[second.vehicle].id, second.cost_ms)
+        self.bookings.open[request.id] = OpenQuote(wish, ends, runner_up)
         return Quote(request.id, self.finder.offers(request, wish, search, now), runner_up=runner_up)
-
-    def _kept_apart(self, request: Request) -> IntArray:
-        """Rows of all requests, whoever of both said so, whose riders must not meet this one's."""
-        others = {*request.apart_from, *self._shunned_by.get(request.id, ())}
-        return np.array(sorted(self._row_of[other] for other in others if other in self._row_of), np.int32)
 
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise.
@@ -113,24 +102,25 @@ class Dispatcher:
         offer cannot be kept any more.
         """
         vehicle = self.index_of(offer.vehicle_id)
-        if offer.request_id not in self._open or self._store.version[vehicle] != offer.plan_version:
+        if offer.request_id not in self.bookings.open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
-        wish, _ = self._open[offer.request_id]
+        opened = self.bookings.open[offer.request_id]
         to_day, now = self.day.to_day_ms, self.day.to_day_ms(self._clock.now())
-        promised = wish._replace(
+        promised = opened.wish._replace(
             pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
             dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
         )  # fmt: skip
-        row, horizon = self._row_of[offer.request_id], now + self.service.commit_horizon_ms
+        row, horizon = self.bookings.row_of[offer.request_id], now + self.service.commit_horizon_ms
         i, j = offer.after_pickup_row, offer.after_dropoff_row
         if not self._store.insert(vehicle, row, promised, i, j, now, horizon):
             raise StaleOfferError(f"{offer.vehicle_id} has moved on since its offer to {offer.request_id}; quote again")
-        del self._open[offer.request_id]
+        del self.bookings.open[offer.request_id]
         booking = Booking(
             BookingId(self._ids.new_id()), offer.request_id, offer.vehicle_id, offer.operator_id,
             offer.pickup, offer.dropoff, offer.max_ride_ms,
         )  # fmt: skip
-        self._log_booking(booking, offer, vehicle)
+        self.bookings.promised[row], self.bookings.booked[offer.request_id] = promised, booking
+        self._log_booking(booking, offer, opened)
         return booking
 
     # --- vehicles -------------------------------------------------------------------------------------------
@@ -152,24 +142,24 @@ class Dispatcher:
     def depart(self, vehicle: int) -> DriveOrder:
         """The vehicle leaves its stop now for its next activity."""
         order = self.drive_order(vehicle)
-        self._log("vehicle_departed", vehicle, spot=order.drive.source, details={"to": order.drive.target})
+        self._say("vehicle_departed", vehicle=vehicle, spot=order.drive.source, details={"to": order.drive.target})
         return order
 
     def divert(self, vehicle: int) -> DriveOrder:
         """A new plan has another next activity: turn at the vehicle's position."""
         order = self.drive_order(vehicle)
         at = {"to": order.drive.target, "at": order.leaves}
-        self._log("vehicle_diverted", vehicle, spot=order.drive.source, details=at)
+        self._say("vehicle_diverted", vehicle=vehicle, spot=order.drive.source, details=at)
         return order
 
     def arrive(self, vehicle: int) -> None:
         """The vehicle stands at the stop of its next activity."""
         spot = self.next_stop(vehicle)
         self._store.stop_at(vehicle, spot, self.day.to_day_ms(self._clock.now()))
-        self._log("vehicle_arrived", vehicle, spot=spot)
+        self._say("vehicle_arrived", vehicle=vehicle, spot=spot)
 
     def start_shift(self, vehicle: int) -> None:
-        self._log("shift_started", vehicle, spot=self._store.depot[vehicle])
+        self._say("shift_started", vehicle=vehicle, spot=self._store.depot[vehicle])
 
     def start_service(self, vehicle: int) -> tuple[ActivityKind, str | None, UtcMs]:
         """The next activity begins: what it is, whose, and when it ends."""
@@ -182,8 +172,8 @@ class Dispatcher:
             ActivityKind.BREAK: "break_started",
             ActivityKind.END: "shift_ended",
         }[kind]
-        rider = self._requests[request].id if request >= 0 else None
-        self._log(name, vehicle, spot=spot, request_id=rider)
+        rider = self.bookings.requests[request].id if request >= 0 else None
+        self._say(name, vehicle=vehicle, spot=spot, request_id=rider)
         self._store.start_next(vehicle)
         return kind, rider, self.day.to_utc(int(self._store.plans.rows[base].begin))
 
@@ -194,7 +184,7 @@ class Dispatcher:
             ActivityKind.BREAK: "break_ended",
         }[kind]
         base = int(self._store.plans.first[vehicle])
-        self._log(name, vehicle, spot=self._store.spot(base), request_id=rider)
+        self._say(name, vehicle=vehicle, spot=self._store.spot(base), request_id=rider)
 
     # --- views ----------------------------------------------------------------------------------------------
 
@@ -226,7 +216,7 @@ class Dispatcher:
         return int(self._store.plans.count[vehicle]) > 1
 
     def ends_of(self, request_id: str) -> Ends:
-        return self._ends[self._row_of[request_id]]
+        return self.bookings.ends[self.bookings.row_of[request_id]]
 
     def _activity(self, row: int) -> Activity:
         plans, request = self._store.plans, int(self._store.plans.rows[row].request)
@@ -234,7 +224,7 @@ class Dispatcher:
         utc = self.day.to_utc
         return Activity(
             ActivityKind(int(plans.rows[row].kind)), Stop(spot, self.travel_times.place_of(spot)),
-            self._requests[request].id if request >= 0 else None,
+            self.bookings.requests[request].id if request >= 0 else None,
             utc(int(plans.rows[row].earliest)), utc(int(plans.rows[row].latest)), utc(int(plans.rows[row].begin)),
             int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),
         )  # fmt: skip
@@ -255,54 +245,68 @@ class Dispatcher:
     ) -> Quote:
         now, nearest = self._clock.now(), None
         if reason in TIME_REASONS and ends is not None:
-            nearest = self.finder.nearest_feasible(request, ends, self._kept_apart(request), now)
+            apart = np.array(self.bookings.kept_apart(request), np.int32)
+            nearest = self.finder.nearest_feasible(request, ends, apart, now)
         refusal = Refusal(request.id, reason, nearest, search.fallen if search else ())
-        self.events.append(
-            now, "request_refused", request_id=request.id, reason=reason,
-            details={"nearest": nearest, "vehicles": dict(refusal.candidates)},
-        )  # fmt: skip
+        details = {"nearest": nearest, "vehicles": dict(refusal.candidates)}
+        self._say("request_refused", request_id=request.id, reason=reason, details=details)
         return Quote(request.id, refusal=refusal)
 
     # --- the log --------------------------------------------------------------------------------------------
 
-    def _log(
+    def _say(
         self,
         kind: str,
-        vehicle: int,
         *,
-        spot: Spot,
+        vehicle: int | None = None,
+        spot: Spot | None = None,
         request_id: str | None = None,
+        reason: str | None = None,
         details: dict[str, Any] | None = None,
     ) -> None:
-        who = self.vehicles[vehicle]
+        """Log an event; a request named in it moves by the lifecycle table."""
+        if request_id is not None:
+            self.bookings.step(request_id, kind)
+        who = None if vehicle is None else self.vehicles[vehicle]
         self.events.append(
-            self._clock.now(), kind, request_id=request_id, vehicle_id=who.id, operator_id=who.operator_id,
-            spot=spot, details=details,
+            self._clock.now(), kind, request_id=request_id, vehicle_id=who.id if who else None,
+            operator_id=who.operator_id if who else None, spot=spot, reason=reason, details=details,
         )  # fmt: skip
 
-    def _log_booking(self, booking: Booking, offer: Offer, vehicle: int) -> None:
-        now, ends = self._clock.now(), self.ends_of(booking.request_id)
-        self.events.append(
-            now, "booking_accepted", request_id=booking.request_id, vehicle_id=booking.vehicle_id,
-            operator_id=booking.operator_id,
+    def _log_booking(self, booking: Booking, offer: Offer, opened: OpenQuote) -> None:
+        vehicle = self.index_of(booking.vehicle_id)
+        self._say(
+            "booking_accepted", vehicle=vehicle, request_id=booking.request_id,
             details={
-                "booking": booking.id, "origin": ends.origin, "destination": ends.destination,
+                "booking": booking.id, "origin": opened.ends.origin, "destination": opened.ends.destination,
                 "pickup": [booking.pickup.earliest, booking.pickup.latest],
                 "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
                 "planned": [offer.planned_pickup, offer.planned_dropoff],
                 "max_ride_ms": booking.max_ride_ms, "direct_ms": offer.direct_ms, "added_drive_ms": offer.cost_ms,
+                "runner_up": opened.runner_up,
             },
         )  # fmt: skip
-        self.events.append(
-            now, "plan_changed", vehicle_id=booking.vehicle_id, operator_id=booking.operator_id,
-            details={"activities": self._todo(vehicle)},
-        )  # fmt: skip
+        self._say_plan(vehicle)
+
+    def _say_plan(self, vehicle: int) -> None:
+        self._say("plan_changed", vehicle=vehicle, details={"activities": self._todo(vehicle)})
+
+    def _move_booking(self, request_id: str, vehicle: int) -> None:
+        """A booking's vehicle is another one now; its promise stays."""
+        who = self.vehicles[vehicle]
+        booked = self.bookings.booked[request_id]
+        self.bookings.booked[request_id] = replace(booked, vehicle_id=who.id, operator_id=who.operator_id)
+
+    def _add_vehicle(self, vehicle: Vehicle) -> None:
+        self._index_of[vehicle.id] = len(self.vehicles)
+        self.vehicles = (*self.vehicles, vehicle)
+        self.finder = Finder(self._store, self.travel_times, self.service, self.vehicles, self.day, self.params)
 
     def _todo(self, vehicle: int) -> list[list[Any]]:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
         rows = range(base + 1, base + int(plans.count[vehicle]))
         names = [ActivityKind(int(plans.rows[row].kind)).name.lower() for row in rows]
-        riders = [self._requests[k].id if (k := int(plans.rows[row].request)) >= 0 else None for row in rows]
+        riders = [self.bookings.requests[k].id if (k := int(plans.rows[row].request)) >= 0 else None for row in rows]
         begins = [self.day.to_utc(int(plans.rows[row].begin)) for row in rows]
         return [list(row) for row in zip(names, riders, map(self._store.spot, rows), begins, strict=True)]

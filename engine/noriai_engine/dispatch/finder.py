@@ -154,6 +154,13 @@ class Finder:
             utc(pickup), utc(dropoff), wish.max_ride, wish.direct, candidate.cost_ms, i, j, int(store.version[vehicle]),
         )  # fmt: skip
 
+    def insert(self, candidate: Candidate, row: int, wish: Wish, now: UtcMs) -> bool:
+        """Write a candidate just found into its plan, as request `row`; False where it is infeasible after all."""
+        day_now = self._day.to_day_ms(now)
+        horizon = day_now + self._service.commit_horizon_ms
+        i, j = candidate.after_pickup, candidate.after_dropoff
+        return self._store.insert(candidate.vehicle, row, wish, i, j, day_now, horizon)
+
     def nearest_feasible(self, request: Request, ends: Ends, apart: IntArray, now: UtcMs) -> UtcMs | None:
         """The wished time nearest to the one asked for at which some vehicle could serve; later wins a tie."""
         step, reach = self._params.nearest_step_ms, self._params.nearest_reach_ms

@@ -1,6 +1,7 @@
 """The fleet's plans and positions: the one writer's state. Finding reads it, only the Dispatcher changes it."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +27,8 @@ class PlanStore:
     def __init__(self, vehicles: Sequence[Vehicle], travel_times: TravelTimes, day: ServiceDay) -> None:
         self.plans: PlanArrays = empty_plans(len(vehicles), _FIRST_ROOM)
         self.version = np.zeros(len(vehicles), np.int64)
-        self.operators = sorted({v.operator_id for v in vehicles})
-        self._skill_bit = _bits_of(vehicles)
+        self._vehicles, self._day = list(vehicles), day
+        self.operators, self._skill_bit = _operators_of(vehicles), _bits_of(vehicles)
         self.fleet = fleet_arrays(vehicles, self.operators, self._skill_bit, day)
         self.depot = [travel_times.stop_at(v.depot)[0] for v in vehicles]
         self._times = travel_times
@@ -53,10 +54,37 @@ class PlanStore:
             row = plans.rows[base + k]
             (row.state, row.offset), row.kind, row.request, row.partner = self.depot[index], kind, -1, -1
             row.earliest, row.latest, row.service, row.leg, row.locked = earliest, latest, service, 0, 0
+            row.promised = latest
             row.begin = max(free, earliest)
             free = int(row.begin) + service
             row.done = free
         plans.count[index] = len(rows)
+
+    def add(self, vehicle: Vehicle) -> int:
+        """A vehicle more, waiting at its depot; returns its row."""
+        index = len(self._vehicles)
+        self._vehicles.append(vehicle)
+        self.operators, self._skill_bit = _operators_of(self._vehicles), _bits_of(self._vehicles)
+        shift_end = np.append(self.fleet.shift_end, np.int32(0))
+        self.fleet = fleet_arrays(self._vehicles, self.operators, self._skill_bit, self._day)
+        self.fleet.shift_end[:index] = shift_end[:index]
+        self.depot.append(self._times.stop_at(vehicle.depot)[0])
+        plans, one = self.plans, empty_plans(1, _FIRST_ROOM)
+        self.plans = PlanArrays(
+            np.append(plans.first, np.int64(len(plans.rows))), np.append(plans.count, one.count),
+            np.append(plans.room, one.room), np.concatenate([plans.aboard, one.aboard]),
+            np.concatenate([plans.rows, one.rows]).view(np.recarray),
+        )  # fmt: skip
+        self.version = np.append(self.version, 0)
+        self.memo = memo_for(index + 1, len(self.plans.rows))
+        more = paths_for(1, self.paths.state.shape[1], self.paths.climbs)
+        grown: Any = {
+            name: np.concatenate([getattr(self.paths, name), getattr(more, name)])
+            for name in Paths._fields if name not in ("turns", "climbs")
+        }  # fmt: skip
+        self.paths = self.paths._replace(**grown)
+        self._first_plan(index, vehicle, self._day)
+        return index
 
     # --- what kernels need ----------------------------------------------------------------------------------
 
@@ -160,8 +188,13 @@ def paths_for(vehicles: int, room: int, climbs: Climbs) -> Paths:
     return Paths(flags[0], ints(), flags[1], ints(), ints(), ints(), *ways, np.zeros(room, np.int32), climbs)
 
 
+def _operators_of(vehicles: Sequence[Vehicle]) -> list[OperatorId]:
+    """In order of first appearance: one who joins later changes no other's row."""
+    return list(dict.fromkeys(v.operator_id for v in vehicles))
+
+
 def _bits_of(vehicles: Sequence[Vehicle]) -> dict[str, int]:
-    skills = sorted({skill for vehicle in vehicles for skill in vehicle.skills})
+    skills = list(dict.fromkeys(skill for vehicle in vehicles for skill in vehicle.skills))
     if len(skills) > _MOST_SKILLS:
         raise InputError(f"{len(skills)} different skills", where="fleet", remedy=f"use at most {_MOST_SKILLS}")
     return {skill: 1 << k for k, skill in enumerate(skills)}

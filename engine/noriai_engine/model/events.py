@@ -27,6 +27,17 @@ EVENT_KINDS: dict[str, str] = {
     "dropped_off": "alighting is over",
     "break_started": "the driver's break begins",
     "break_ended": "the driver's break is over",
+    "booking_cancelled": "the rider or the desk gave the booking up before boarding",
+    "no_show": "the vehicle was there, the rider was not",
+    "booking_moved": "another vehicle, or other places in the same plan: from whom, why",
+    "promise_broken": "the world made a promise impossible: the old and the new time, the cause",
+    "booking_dropped": "no vehicle could take over: the rider must be told by a person",
+    "ride_interrupted": "the vehicle failed with the rider aboard",
+    "vehicle_delayed": "the vehicle is free later than planned",
+    "vehicle_failed": "the vehicle or its driver is out of service",
+    "vehicle_joined": "a vehicle joins the fleet",
+    "shift_changed": "the shift ends at another time",
+    "traffic_changed": "other travel times are in force",
 }
 assert {event for _, event in TRANSITIONS} <= set(EVENT_KINDS)
 

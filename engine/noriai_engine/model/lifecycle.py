@@ -13,6 +13,12 @@ class BookingState(StrEnum):
     ABOARD = "aboard"
     ALIGHTING = "alighting"
     DONE = "done"
+    CANCELLED = "cancelled"
+    NO_SHOW = "no_show"
+    STRANDED = "stranded"
+    """Aboard a vehicle that failed, waiting for another."""
+    DROPPED = "dropped"
+    """We could not keep the booking: the rider is told, and a person must help."""
 
 
 TRANSITIONS: dict[tuple[BookingState | None, str], BookingState] = {
@@ -23,6 +29,19 @@ TRANSITIONS: dict[tuple[BookingState | None, str], BookingState] = {
     (BookingState.BOARDING, "picked_up"): BookingState.ABOARD,
     (BookingState.ABOARD, "dropoff_started"): BookingState.ALIGHTING,
     (BookingState.ALIGHTING, "dropped_off"): BookingState.DONE,
+    (BookingState.ACCEPTED, "booking_cancelled"): BookingState.CANCELLED,
+    (BookingState.BOARDING, "no_show"): BookingState.NO_SHOW,
+    (BookingState.ACCEPTED, "booking_moved"): BookingState.ACCEPTED,
+    (BookingState.ACCEPTED, "promise_broken"): BookingState.ACCEPTED,
+    (BookingState.BOARDING, "promise_broken"): BookingState.BOARDING,
+    (BookingState.ABOARD, "promise_broken"): BookingState.ABOARD,
+    (BookingState.ACCEPTED, "booking_dropped"): BookingState.DROPPED,
+    (BookingState.BOARDING, "ride_interrupted"): BookingState.STRANDED,
+    (BookingState.ABOARD, "ride_interrupted"): BookingState.STRANDED,
+    (BookingState.ALIGHTING, "promise_broken"): BookingState.ALIGHTING,
+    (BookingState.STRANDED, "booking_moved"): BookingState.ACCEPTED,
+    (BookingState.STRANDED, "promise_broken"): BookingState.STRANDED,
+    (BookingState.STRANDED, "booking_dropped"): BookingState.DROPPED,
 }
 
 

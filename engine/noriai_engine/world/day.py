@@ -1,15 +1,17 @@
 """A day in which vehicles carry out their plans exactly and requests arrive: the loop over one virtual clock."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 
 from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
 from noriai_engine.model.clock import VirtualClock
+from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind, Leg
 from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.units import RequestId, UtcMs
+from noriai_engine.roads.traffic import Traffic
 
 _START_SHIFT, _DEPART, _ARRIVE, _END_SERVICE = range(4)
 
@@ -56,12 +58,71 @@ class Day:
             self._plan_changed(self.dispatcher.index_of(offer.vehicle_id))
         return quote
 
+    # --- what was not planned -------------------------------------------------------------------------------
+
+    def cancel(self, request_id: RequestId) -> None:
+        """The rider cancels now."""
+        self._look_again(self.dispatcher.incidents.cancel(request_id))
+
+    def no_show(self, request_id: RequestId) -> None:
+        """The rider being boarded is not there."""
+        vehicle = next(v for v, (_, rider) in self._serving.items() if rider == request_id)
+        del self._serving[vehicle]
+        del self._aboard[vehicle][request_id]
+        self._look_again(self.dispatcher.incidents.no_show(request_id))
+
+    def delay(self, vehicle: int, until: UtcMs) -> None:
+        """A standing vehicle can go on no earlier than `until`."""
+        changed = self.dispatcher.incidents.delay(vehicle, until)
+        if vehicle in self._serving:
+            self._wake(vehicle, max(until, self._clock.now()), _END_SERVICE)
+        self._look_again(changed)
+
+    def break_down(self, vehicle: int) -> None:
+        """The vehicle stops for good where it is; who is alighting does so."""
+        order = self._driving.pop(vehicle, None)
+        if order is not None:
+            self._end_leg(vehicle, order, *self.dispatcher.position(vehicle))
+        kind, rider = self._serving.get(vehicle, (ActivityKind.END, None))
+        if kind != ActivityKind.DROPOFF:
+            self._serving.pop(vehicle, None)
+            self._ticket[vehicle] += 1
+            rider = None
+        self._aboard[vehicle] = {r: party for r, party in self._aboard[vehicle].items() if r == rider}
+        self._look_again(self.dispatcher.incidents.break_down(vehicle))
+
+    def end_shift_at(self, vehicle: int, end: UtcMs) -> None:
+        """The driver goes home at another time."""
+        self._look_again(self.dispatcher.incidents.end_shift_at(vehicle, end))
+
+    def join(self, vehicle: Vehicle) -> None:
+        """A vehicle more, from its shift's start or from now on."""
+        row = self.dispatcher.incidents.join(vehicle)
+        self._ticket.append(0)
+        self._aboard.append({})
+        self._wake(row, max(vehicle.shift.start, self._clock.now()), _START_SHIFT)
+
+    def set_traffic(self, traffic: Traffic) -> None:
+        """Other travel times: every vehicle under way takes the fastest way from where it is."""
+        here = {vehicle: self.dispatcher.position(vehicle) for vehicle in self._driving}
+        for vehicle, (spot, instant) in here.items():
+            self._end_leg(vehicle, self._driving.pop(vehicle), spot, instant)
+        changed = self.dispatcher.incidents.set_traffic(traffic)
+        for vehicle in here:
+            self._drive(vehicle, self.dispatcher.divert(vehicle))
+        self._look_again(changed)
+
+    def _look_again(self, vehicles: Iterable[int]) -> None:
+        for vehicle in vehicles:
+            if self.dispatcher.is_on_duty(vehicle):
+                self._plan_changed(vehicle)
+
     def _plan_changed(self, vehicle: int) -> None:
         """Turn a vehicle under way if its next stop is another one now; set the alarm of a standing one anew."""
         order = self._driving.get(vehicle)
         if order is None:
             if vehicle not in self._serving and self._on_shift(vehicle):
-                self._wake(vehicle, self.dispatcher.next_departure(vehicle), _DEPART)
+                self._wake(vehicle, max(self.dispatcher.next_departure(vehicle), self._clock.now()), _DEPART)
         elif self.dispatcher.next_stop(vehicle) != order.drive.target:
             self._end_leg(vehicle, order, *self.dispatcher.position(vehicle))
             self._drive(vehicle, self.dispatcher.divert(vehicle))
@@ -100,7 +161,8 @@ class Day:
             dispatcher.end_service(vehicle, kind, rider)
             if kind == ActivityKind.DROPOFF and rider is not None:
                 del self._aboard[vehicle][RequestId(rider)]
-        self._wake(vehicle, max(dispatcher.next_departure(vehicle), self._clock.now()), _DEPART)
+        if dispatcher.is_on_duty(vehicle):
+            self._wake(vehicle, max(dispatcher.next_departure(vehicle), self._clock.now()), _DEPART)
 
     def _drive(self, vehicle: int, order: DriveOrder) -> None:
         self._driving[vehicle] = order

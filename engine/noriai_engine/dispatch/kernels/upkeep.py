@@ -19,6 +19,7 @@ def _write_row(
     plans.rows[row].request = request
     plans.rows[row].earliest = window[0]
     plans.rows[row].latest = window[1]
+    plans.rows[row].promised = window[1]
     plans.rows[row].service = service
     plans.rows[row].locked = 0
 
@@ -75,6 +76,7 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
         row = plans.rows[base + k]
         if row.partner == 1:
             row.latest = min(row.latest, boarded + row.ride_limit)
+            row.promised = min(row.promised, boarded + row.ride_limit)
             row.partner = -1
         elif row.partner > 1:
             row.partner -= 1

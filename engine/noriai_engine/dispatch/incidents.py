@@ -1,0 +1,253 @@
+"""Life as it is: riders cancel or do not come, vehicles are late, fail, join or leave, traffic changes.
+
+Each call logs what happened, repairs every plan it touched (see repairs), logs who moved and which promise could not
+be kept, with the cause, and returns the vehicles whose plans changed: who drives them must look again.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noriai_engine.dispatch.kernels.insertion import Wish
+from noriai_engine.dispatch.kernels.mending import measure
+from noriai_engine.dispatch.repairs import Late, Move, Repairs
+from noriai_engine.dispatch.terms import Area, Ends
+from noriai_engine.model.errors import InputError
+from noriai_engine.model.fleet import Vehicle
+from noriai_engine.model.lifecycle import BookingState
+from noriai_engine.model.places import Spot
+from noriai_engine.model.plan import ActivityKind
+from noriai_engine.model.units import FOREVER_MS, IntArray, LongArray, UtcMs
+from noriai_engine.roads.traffic import Traffic
+
+if TYPE_CHECKING:
+    from noriai_engine.dispatch.dispatcher import Dispatcher
+
+
+class Incidents:
+    """The calls of one Dispatcher for what was not planned. `cause` is logged with every breach."""
+
+    def __init__(self, dispatcher: "Dispatcher") -> None:
+        self._d = dispatcher
+        self._store, self._bookings = dispatcher._store, dispatcher.bookings
+        self._repairs = Repairs(
+            dispatcher._store, dispatcher.finder, dispatcher.travel_times, dispatcher.vehicles, self._wish_of
+        )
+
+    # --- riders ---------------------------------------------------------------------------------------------
+
+    def cancel(self, request_id: str, by: str = "rider") -> list[int]:
+        """A booking is given up before boarding. Raises InputError where there is none, or boarding has begun."""
+        row = self._bookings.row_in(request_id, BookingState.ACCEPTED)
+        vehicle = self._vehicle_of(row)
+        self._d._settle(vehicle)
+        self._repairs.take_out(vehicle, row, self._now)
+        self._d._say("booking_cancelled", vehicle=vehicle, request_id=request_id, details={"by": by})
+        return self._mend([vehicle], "cancelled")
+
+    def no_show(self, request_id: str) -> list[int]:
+        """Boarding has begun and nobody is there: the vehicle is free at once. Raises InputError where it has not."""
+        row = self._bookings.row_in(request_id, BookingState.BOARDING)
+        vehicle = self._vehicle_of(row)
+        position = self._store.plans.rows[int(self._store.plans.first[vehicle])]
+        position.begin = position.done = min(int(position.begin), self._now)
+        self._repairs.take_out(vehicle, row, self._now)
+        self._d._say("no_show", vehicle=vehicle, request_id=request_id)
+        return self._mend([vehicle], "no_show")
+
+    # --- vehicles -------------------------------------------------------------------------------------------
+
+    def delay(self, vehicle: int, until: UtcMs, cause: str = "late") -> list[int]:
+        """A vehicle is free (under way: at its next stop) no earlier than `until`."""
+        self._d._settle(vehicle)
+        store, free = self._store, self._d.day.to_day_ms(until)
+        position, onward = self._rows(vehicle)[:2]
+        if store.paths.driving[vehicle]:
+            more = free - int(position.begin) - int(onward.leg)
+            if more > 0:
+                at, count = int(store.paths.at[vehicle]), int(store.paths.count[vehicle])
+                store.paths.enter[vehicle, at + 1 : count] += more
+                onward.leg += more
+        else:
+            position.begin = position.done = max(int(position.begin), free)
+        self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
+        return self._mend([vehicle], cause)
+
+    def break_down(self, vehicle: int, cause: str = "breakdown") -> list[int]:
+        """A vehicle or its driver is out of service from now on; all its riders need another one."""
+        self._d._settle(vehicle)
+        store, times = self._store, self._d.travel_times
+        plans, rows = store.plans, self._rows(vehicle)
+        here = store.spot(int(plans.first[vehicle]))
+        waiting = [int(r.request) for r in rows if r.kind == ActivityKind.PICKUP]
+        aboard = [int(r.request) for r in rows if r.kind == ActivityKind.DROPOFF and r.partner <= 0]
+        plans.count[vehicle], plans.aboard[vehicle], store.paths.driving[vehicle] = 1, 0, 0
+        store.version[vehicle] += 1
+        self._d._say("vehicle_failed", vehicle=vehicle, spot=here, details={"cause": cause})
+        self._d._say_plan(vehicle)
+        changed = {vehicle}
+        for row in aboard:
+            self._d._say("ride_interrupted", vehicle=vehicle, spot=here, request_id=self._id(row))
+            wish = self._bookings.promised[row]
+            self._bookings.promised[row] = wish._replace(
+                origin=here.state, origin_ms=here.offset_ms, pickup_earliest=self._now, pickup_latest=FOREVER_MS,
+                max_ride=FOREVER_MS, direct=times.between(here, Spot(wish.destination, wish.destination_ms)),
+            )  # fmt: skip
+        for row in aboard + sorted(waiting, key=lambda r: self._bookings.promised[r].pickup_latest):
+            changed |= self._place(row, vehicle, cause)
+        return sorted(changed)
+
+    def end_shift_at(self, vehicle: int, end: UtcMs, cause: str = "shift") -> list[int]:
+        """The shift ends at another time; riders who no longer fit move. Raises InputError where it is over."""
+        if not self._d.is_on_duty(vehicle):
+            raise InputError(
+                "has ended its shift", where=f"vehicle {self._d.vehicles[vehicle].id}", remedy="let it join"
+            )
+        self._d._settle(vehicle)
+        last, ends = self._rows(vehicle)[-1], self._d.day.to_day_ms(end)
+        last.earliest = last.latest = last.promised = ends
+        last.locked = 0
+        self._store.fleet.shift_end[vehicle] = ends
+        self._d._say("shift_changed", vehicle=vehicle, details={"end": end, "cause": cause})
+        return self._mend([vehicle], cause)
+
+    def join(self, vehicle: Vehicle) -> int:
+        """A vehicle joins the fleet; returns its row. Raises InputError where its id is known already."""
+        if vehicle.id in self._d._index_of:
+            raise InputError(
+                "is in the fleet already", where=f"vehicle {vehicle.id}", remedy="give it an id of its own"
+            )
+        row = self._store.add(vehicle)
+        self._d._add_vehicle(vehicle)
+        self._repairs = Repairs(self._store, self._d.finder, self._d.travel_times, self._d.vehicles, self._wish_of)
+        self._d._say("vehicle_joined", vehicle=row, spot=self._store.depot[row])
+        return row
+
+    # --- roads ----------------------------------------------------------------------------------------------
+
+    def set_traffic(self, traffic: Traffic, cause: str = "traffic") -> list[int]:
+        """Other travel times and closures from now on: every plan is timed anew, and repaired where it must be."""
+        d, store, times = self._d, self._store, self._d.travel_times
+        for vehicle in range(len(d.vehicles)):
+            d._settle(vehicle)
+        before = times.metric.inner_ms.astype(np.int64)
+        times.set_traffic(traffic)
+        after = times.metric.inner_ms
+        rows = store.plans.rows
+        real = rows.state >= 0
+        rows.offset[real] = _scaled(rows.offset[real], rows.state[real], before, after)
+        store.depot = [_spot_scaled(spot, before, after) for spot in store.depot]
+        self._bookings.ends = [
+            Ends(_spot_scaled(e.origin, before, after), _spot_scaled(e.destination, before, after), e.walk_to_ms,
+                 e.walk_from_ms)
+            for e in self._bookings.ends
+        ]  # fmt: skip
+        for row, wish in self._bookings.promised.items():
+            origin = _spot_scaled(Spot(wish.origin, wish.origin_ms), before, after)
+            destination = _spot_scaled(Spot(wish.destination, wish.destination_ms), before, after)
+            self._bookings.promised[row] = wish._replace(
+                origin_ms=origin.offset_ms, destination_ms=destination.offset_ms,
+                direct=times.between(origin, destination),
+            )  # fmt: skip
+        d.finder.area = Area(d.service, times)
+        store.version += 1
+        d._say("traffic_changed", details={"version": times.metric.version, "cause": cause})
+        with times.reading():
+            roads = store.roads(self._now)
+            for vehicle in range(len(d.vehicles)):
+                measure(roads, store.plans, vehicle)
+                store.paths.count[vehicle] = 0
+        return self._mend(range(len(d.vehicles)), cause)
+
+    # --- what all of them do --------------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> int:
+        return self._d.day.to_day_ms(self._d._clock.now())
+
+    def _rows(self, vehicle: int) -> Any:
+        """A view of the plan's rows."""
+        base = int(self._store.plans.first[vehicle])
+        return self._store.plans.rows[base : base + int(self._store.plans.count[vehicle])]
+
+    def _wish_of(self, row: int) -> Wish:
+        request = self._bookings.requests[row]
+        apart = np.array(self._bookings.kept_apart(request), np.int32)
+        return self._bookings.promised[row]._replace(apart=apart)
+
+    def _id(self, row: int) -> str:
+        return self._bookings.requests[row].id
+
+    def _vehicle_of(self, row: int) -> int:
+        return self._d.index_of(self._bookings.booked[self._id(row)].vehicle_id)
+
+    def _mend(self, vehicles: Iterable[int], cause: str) -> list[int]:
+        """Repair plans one after another, log what it took, and return all vehicles whose plans changed."""
+        changed = set()
+        for vehicle in vehicles:
+            if self._store.plans.count[vehicle] < 2:
+                continue
+            changed.add(vehicle)
+            moves, late = self._repairs.mend(vehicle, self._now, self._d._clock.now())
+            for move in moves:
+                self._log_move(move, cause)
+                changed.add(move.target)
+            for breach in late:
+                self._log_breach(breach, cause)
+        for vehicle in sorted(changed):
+            self._d._say_plan(vehicle)
+        return sorted(changed)
+
+    def _place(self, row: int, source: int, cause: str) -> set[int]:
+        """A rider without a vehicle gets another one, or is told that there is none."""
+        wish = self._wish_of(row)
+        found = self._repairs.place(row, wish, self._d._clock.now(), self._d.vehicles[source].operator_id)
+        if found is None:
+            details = {"cause": cause, "from": self._d.vehicles[source].id}
+            self._d._say("booking_dropped", vehicle=source, request_id=self._id(row), details=details)
+            return set()
+        target, late_ms = found
+        if late_ms:
+            kept = self._bookings.promised[row]
+            self._d._say(
+                "promise_broken", vehicle=target, request_id=self._id(row),
+                details={"cause": cause, "wider_ms": late_ms},
+            )  # fmt: skip
+            self._bookings.promised[row] = kept._replace(
+                pickup_latest=kept.pickup_latest + late_ms, dropoff_latest=kept.dropoff_latest + late_ms,
+                max_ride=kept.max_ride + late_ms,
+            )  # fmt: skip
+        self._log_move(Move(row, source, target, late_ms), cause)
+        self._d._say_plan(target)
+        return {target}
+
+    def _log_move(self, move: Move, cause: str) -> None:
+        self._d._move_booking(self._id(move.request), move.target)
+        details = {"cause": cause, "from": self._d.vehicles[move.source].id, "later_ms": move.late_ms}
+        self._d._say("booking_moved", vehicle=move.target, request_id=self._id(move.request), details=details)
+
+    def _log_breach(self, late: Late, cause: str) -> None:
+        promised, now = late.promised, late.expected
+        if late.what != "ride":
+            promised, now = self._d.day.to_utc(promised), self._d.day.to_utc(now)
+        details = {"cause": cause, "what": late.what, "promised": promised, "now": now}
+        rider = None if late.request < 0 else self._id(late.request)
+        if rider is not None:
+            wish = self._bookings.promised[late.request]
+            field = {"pickup": "pickup_latest", "dropoff": "dropoff_latest", "ride": "max_ride"}[late.what]
+            wider: Any = {field: max(late.expected, getattr(wish, field))}
+            self._bookings.promised[late.request] = wish._replace(**wider)
+        self._d._say("promise_broken", vehicle=late.vehicle, request_id=rider, details=details)
+
+
+def _scaled(offset: IntArray, state: IntArray, before: LongArray, after: IntArray) -> IntArray:
+    whole = np.maximum(before[state], 1)
+    out: IntArray = (offset.astype(np.int64) * after[state] // whole).astype(np.int32)
+    return out
+
+
+def _spot_scaled(spot: Spot, before: LongArray, after: IntArray) -> Spot:
+    if spot.state < 0:
+        return spot
+    return Spot(spot.state, int(spot.offset_ms * int(after[spot.state]) // max(1, int(before[spot.state]))))

@@ -1,0 +1,259 @@
+"""Life as it is: whatever happens, nobody vanishes, promises hold or are told broken with their cause, plans stay true.
+
+The judge reads the event log and the plans as values, and works out times with a Dijkstra of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from builders import (
+    DAY,
+    LAYOUTS,
+    MINUTE,
+    SERVICE,
+    a_dispatcher,
+    a_random_town,
+    a_request,
+    a_street,
+    a_street_town,
+    a_vehicle,
+    at,
+    node,
+    random_requests,
+    somewhere,
+)
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.model import BookingState, InputError, Request, Resources
+from noriai_engine.model.plan import ActivityKind
+from noriai_engine.roads import RoadNetwork
+from noriai_engine.roads.traffic import Traffic, slower
+from noriai_engine.world.day import Day
+
+ENDED = {BookingState.REFUSED, BookingState.DONE, BookingState.CANCELLED, BookingState.NO_SHOW, BookingState.DROPPED}
+HARMLESS = {"cancelled", "no_show"}
+
+
+class Ledger:
+    """What each rider was told, from the log alone."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.pickup: dict[str, int] = {}
+        self.dropoff: dict[str, int] = {}
+        self.ride: dict[str, int] = {}
+        self.left: dict[str, int] = {}
+        self.vehicle: dict[str, str | None] = {}
+
+    def read(self, dispatcher: Dispatcher) -> None:
+        for event in list(dispatcher.events)[self.seen :]:
+            self.seen += 1
+            rider, details = event.request_id, json.loads(event.details) if event.details else {}
+            if event.kind == "promise_broken":
+                assert details["cause"] not in HARMLESS
+            if rider is None:
+                continue
+            if event.kind == "booking_accepted":
+                self.pickup[rider], self.dropoff[rider] = details["pickup"][1], details["dropoff"][1]
+                self.ride[rider], self.vehicle[rider] = details["max_ride_ms"], event.vehicle_id
+            elif event.kind == "promise_broken" and "wider_ms" in details:
+                for told in (self.pickup, self.dropoff, self.ride):
+                    told[rider] += details["wider_ms"]
+            elif event.kind == "promise_broken":
+                told = {"pickup": self.pickup, "dropoff": self.dropoff, "ride": self.ride}[details["what"]]
+                assert details["now"] > details["promised"]
+                told[rider] = max(told[rider], details["now"])
+                if details["what"] == "dropoff" and rider in self.left:
+                    self.ride[rider] = max(self.ride[rider], details["now"] - self.left[rider])
+            elif event.kind == "ride_interrupted":
+                self.pickup[rider], self.ride[rider] = 1 << 60, 1 << 60
+                self.left.pop(rider, None)
+            elif event.kind == "booking_moved":
+                assert details["from"] == self.vehicle[rider]
+                self.vehicle[rider] = event.vehicle_id
+            elif event.kind == "pickup_started":
+                assert event.vehicle_id == self.vehicle[rider]
+                assert event.time <= self.pickup[rider], f"{rider} picked up late, and not told"
+            elif event.kind == "picked_up":
+                self.left[rider] = event.time
+            elif event.kind == "dropoff_started":
+                assert event.vehicle_id == self.vehicle[rider]
+                assert event.time <= self.dropoff[rider], f"{rider} set down late, and not told"
+
+
+def judge(dispatcher: Dispatcher, party: dict[str, Resources], busy: dict[int, str | None]) -> None:
+    """Plans as values: order, load, times that can be driven, and every rider in exactly one of them."""
+    times, places = dispatcher.travel_times, {}
+    for k, vehicle in enumerate(dispatcher.vehicles):
+        if not dispatcher.is_on_duty(k):
+            continue
+        plan = dispatcher.plan(k)
+        load = list(plan.aboard.as_tuple())
+        for before, row in pairwise(plan.activities):
+            done = before.begin + (before.service_ms if before.kind != ActivityKind.POSITION else 0)
+            assert row.drive_ms == times.between(before.stop.spot, row.stop.spot)
+            assert row.begin >= max(done + row.drive_ms, row.earliest)
+            assert row.begin <= row.latest
+            sign = {ActivityKind.PICKUP: 1, ActivityKind.DROPOFF: -1}.get(row.kind, 0)
+            if sign:
+                places.setdefault(str(row.request_id), []).append((k, row.kind))
+                load = [a + sign * b for a, b in zip(load, party[str(row.request_id)].as_tuple(), strict=True)]
+            assert min(load) >= 0
+            assert Resources(*load).fits(vehicle.layouts)
+        assert load == [0, 0, 0]
+    for rider, state in dispatcher.bookings.states.items():
+        mine = places.get(rider, [])
+        if state == BookingState.ACCEPTED:
+            assert [kind for _, kind in mine] == [ActivityKind.PICKUP, ActivityKind.DROPOFF]
+            assert len({k for k, _ in mine}) == 1
+        elif state in (BookingState.BOARDING, BookingState.ABOARD):
+            assert [kind for _, kind in mine] == [ActivityKind.DROPOFF]
+        else:
+            assert not mine
+        assert state != BookingState.STRANDED
+
+
+def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
+    """One thing that may happen now, if it can."""
+    dispatcher, now = day.dispatcher, day._clock.now()
+    states = dispatcher.bookings.states
+    on_duty = [k for k in range(len(dispatcher.vehicles)) if dispatcher.is_on_duty(k)]
+    standing = [k for k in on_duty if k not in day._driving]
+    what = rng.integers(8)
+    if what <= 1 and (waiting := [r for r, s in states.items() if s == BookingState.ACCEPTED]):
+        day.cancel(str(rng.choice(waiting)))  # type: ignore[arg-type]
+    elif what == 2 and (boarding := [r for r, s in states.items() if s == BookingState.BOARDING]):
+        day.no_show(str(rng.choice(boarding)))  # type: ignore[arg-type]
+    elif what == 3 and standing:
+        day.delay(int(rng.choice(standing)), now + int(rng.integers(1, 40)) * MINUTE)  # type: ignore[arg-type]
+    elif what == 4 and len(on_duty) > 1 and rng.random() < 0.5:
+        day.break_down(int(rng.choice(on_duty)))
+    elif what == 5 and on_duty:
+        day.end_shift_at(int(rng.choice(on_duty)), now + int(rng.integers(5, 120)) * MINUTE)  # type: ignore[arg-type]
+    elif what == 6:
+        network = dispatcher.travel_times.network
+        joined = a_vehicle(f"new{number}", place=somewhere(network, rng), shift=("07:30", "11:00"))
+        day.join(replace(joined, operator_id="op2" if rng.random() < 0.5 else "op"))  # type: ignore[arg-type]
+    elif what == 7 and isinstance(network := dispatcher.travel_times.network, RoadNetwork):
+        arcs = np.flatnonzero(rng.random(network.arc_count) < 0.4).astype(np.int32)
+        day.set_traffic(slower(network, arcs, int(rng.integers(500, 3_000))) if rng.random() < 0.8 else Traffic())
+
+
+def a_hard_day(seed: int, requests: int = 30) -> Day:
+    rng = np.random.default_rng(seed)
+    make = a_random_town if seed % 2 else a_street_town
+    network = make(rng, int(rng.integers(6, 16)))
+    vehicles = [
+        a_vehicle(
+            f"v{k}", place=somewhere(network, rng), layouts=LAYOUTS[k % len(LAYOUTS)], shift=("07:30", "10:30"),
+            breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (), operator=f"op{k % 2}",
+        )
+        for k in range(4)
+    ]  # fmt: skip
+    asked = random_requests(network, rng, requests)
+    party = {str(r.id): r.party for r in asked}
+    dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
+    day, ledger = Day(dispatcher, clock, asked), Ledger()
+    for number, _ in enumerate(day.steps()):
+        ledger.read(dispatcher)
+        if rng.random() < 0.5:
+            disturb(day, rng, number)
+            ledger.read(dispatcher)
+            judge(dispatcher, party, {})
+    ledger.read(dispatcher)
+    assert set(dispatcher.bookings.states.values()) <= ENDED
+    assert len(dispatcher.bookings.states) == requests
+    return day
+
+
+@hypothesis_settings(max_examples=60)
+@given(seed=st.integers(0, 1_000_000))
+def test_whatever_happens_nobody_vanishes_and_every_breach_is_told(seed: int) -> None:
+    a_hard_day(seed)
+
+
+@pytest.mark.long
+@hypothesis_settings(max_examples=2_000)
+@given(seed=st.integers(0, 1_000_000_000))
+def test_whatever_happens_on_two_thousand_days(seed: int) -> None:
+    a_hard_day(seed, 60)
+
+
+def test_the_same_seed_gives_the_same_log_to_the_byte() -> None:
+    logs = [[tuple(getattr(e, f) for f in e.__slots__) for e in a_hard_day(77).dispatcher.events] for _ in range(2)]
+    assert logs[0] == logs[1]
+    assert any(event[2] == "booking_moved" for event in logs[0]) or len(logs[0]) > 50
+
+
+def a_small_day(*requests: Request, vehicles: int = 2) -> Day:
+    network = a_street(10, 60)
+    fleet = [a_vehicle(f"v{k}", place=node(network, 9 * k)) for k in range(vehicles)]
+    dispatcher, clock = a_dispatcher(network, fleet, SERVICE, now="07:00")
+    return Day(dispatcher, clock, requests)
+
+
+def asked(name: str, a: int, b: int, **more: str) -> Request:
+    place = partial(node, a_street(10, 60))
+    return a_request(name, origin=place(a), destination=place(b), **more)  # type: ignore[arg-type]
+
+
+def test_a_cancelled_rider_leaves_the_plan_and_the_others_keep_theirs() -> None:
+    day = a_small_day(asked("r1", 2, 6, placed="07:00"), asked("r2", 3, 5, placed="07:05"), vehicles=1)
+    steps = day.steps()
+    next(steps), next(steps)
+    day.cancel("r1")  # type: ignore[arg-type]
+    assert [a.request_id for a in day.dispatcher.plan(0).activities] == [None, "r2", "r2", None]
+    with pytest.raises(InputError, match="is cancelled"):
+        day.cancel("r1")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="no request we know"):
+        day.cancel("r9")  # type: ignore[arg-type]
+
+
+def test_riders_of_a_broken_vehicle_go_on_with_another() -> None:
+    """r1 sits in v0 when it fails between 2 and 6: v1 fetches the rider from the roadside and goes on."""
+    day = a_small_day(
+        asked("r1", 1, 7, departs="07:30", placed="07:00"), asked("r2", 0, 0, departs="07:36", placed="07:36")
+    )
+    steps = day.steps()
+    next(steps)
+    vehicle = day.dispatcher.index_of(day.dispatcher.bookings.booked["r1"].vehicle_id)
+    next(steps)
+    assert day.dispatcher.bookings.states["r1"] == BookingState.ABOARD
+    day.break_down(vehicle)
+    kinds = [e.kind for e in day.dispatcher.events if e.request_id == "r1"]
+    assert kinds[-2:] == ["ride_interrupted", "booking_moved"] or "promise_broken" in kinds
+    list(steps)
+    assert day.dispatcher.bookings.states["r1"] == BookingState.DONE
+
+
+def test_a_late_vehicle_hands_its_next_rider_to_another_before_breaking_a_promise() -> None:
+    day = a_small_day(asked("r1", 4, 8, departs="08:00", placed="07:00"))
+    steps = day.steps()
+    next(steps)
+    first = day.dispatcher.index_of(day.dispatcher.bookings.booked["r1"].vehicle_id)
+    day.delay(first, DAY.at("08:40"))
+    moved = [e for e in day.dispatcher.events if e.kind == "booking_moved"]
+    assert [e.request_id for e in moved] == ["r1"]
+    assert not [e for e in day.dispatcher.events if e.kind == "promise_broken"]
+    assert day.dispatcher.index_of(day.dispatcher.bookings.booked["r1"].vehicle_id) != first
+
+
+def test_a_breach_that_cannot_be_helped_is_told_with_its_cause() -> None:
+    day = a_small_day(asked("r1", 4, 8, departs="08:00", placed="07:00"), vehicles=1)
+    steps = day.steps()
+    next(steps)
+    day.delay(0, at("08:40"))
+    (breach,) = [e for e in day.dispatcher.events if e.kind == "promise_broken" and '"pickup"' in str(e.details)]
+    details = json.loads(str(breach.details))
+    assert (details["cause"], details["promised"], details["now"]) == ("late", at("08:20"), at("08:44"))
+    list(steps)
+    assert day.dispatcher.bookings.states["r1"] == BookingState.DONE
