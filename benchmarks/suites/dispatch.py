@@ -1,6 +1,6 @@
 """The dispatch core on the Malta workload (s, m, l, xl): goals G1, G2 and G5, CPU time, answers judged beside.
 
-G1 is search and update of one request, by the thread's CPU clock read inside the loop; G5 the whole period with vehicles
+G1 is search and update of one request, by the thread's CPU clock read inside the loop; G5 whole periods with vehicles
 moving and the journal written. KaRRi's figures are those of the design notes (PyPI has no KaRRi); as a yardstick,
 scipy's Dijkstra is run beside, to compare machines. `--json` prints the rows for programs.
 """

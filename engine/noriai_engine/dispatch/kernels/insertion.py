@@ -19,6 +19,7 @@ from noriai_engine.dispatch.plan_arrays import RESOURCES, FleetArrays, PlanArray
 from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import IntArray, LongArray, RecordArray, SmallArray
 from noriai_engine.roads.kernels.bounds import RoadView, at_least_from, at_least_to
+from noriai_engine.roads.kernels.metric import INF
 from noriai_engine.roads.kernels.spots import spot_pair
 
 POSITION, PICKUP, DROPOFF, BREAK, END = 0, 1, 2, 3, 4
@@ -56,8 +57,8 @@ ASKED = np.dtype(
 )
 STEP = np.dtype(
     [
-        ("late", "i4"), ("leg", "i4"), ("earliest", "i4"), ("latest", "i4"), ("service", "i4"), ("partner", "i4"),
-        ("ride_limit", "i4"), ("begin", "i4"), ("done", "i4"), ("joined", "i4"),
+        ("late", "i4"), ("drop", "i4"), ("leg", "i4"), ("earliest", "i4"), ("latest", "i4"), ("service", "i4"),
+        ("partner", "i4"), ("ride_limit", "i4"), ("begin", "i4"), ("done", "i4"), ("joined", "i4"),
     ]
 )  # fmt: skip
 
@@ -318,6 +319,18 @@ def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, s: Scratc
 
 
 @lean_kernel
+def least_drops(roads: RoadView, plans: PlanArrays, vehicle: int, wish: Wish, s: Scratch) -> None:
+    """s.rows[k].drop: a lower bound of what a dropoff after row k or later adds."""
+    base, last = plans.first[vehicle], plans.count[vehicle] - 1
+    s.rows[last].drop = INF
+    for k in range(last - 1, -1, -1):
+        here, onward = plans.rows[base + k], plans.rows[base + k + 1]
+        low = at_least_to(roads, here.state, here.offset, wish.destination, wish.destination_ms) - onward.leg
+        low += at_least_from(roads, wish.destination, wish.destination_ms, onward.state, onward.offset)
+        s.rows[k].drop = min(s.rows[k + 1].drop, max(low, 0))
+
+
+@lean_kernel
 def rides_with(plans: PlanArrays, vehicle: int, i: int, j: int, apart: IntArray) -> bool:
     """True where a rider who boards after row i and leaves after row j would meet one of `apart` aboard."""
     base = plans.first[vehicle]
@@ -346,6 +359,9 @@ def best_in_plan(
     sieve = TOO_FAR
     _refresh(plans, memo, vehicle)
     latest_begins(plans, fleet, vehicle, s)
+    bounded = limit < NO_COST
+    if bounded:
+        least_drops(roads, plans, vehicle, wish, s)
     free = first_free(plans, vehicle)
     load = s.load
     for r in range(load.shape[0]):
@@ -360,6 +376,13 @@ def best_in_plan(
                 load[r] += plans.rows[base + i].load[r]
         row_i, next_i = base + i, base + i + 1
         here, onward = plans.rows[row_i], plans.rows[next_i]
+        if bounded:
+            low = at_least_to(roads, here.state, here.offset, wish.origin, wish.origin_ms) - onward.leg
+            back = at_least_from(roads, wish.origin, wish.origin_ms, onward.state, onward.offset)
+            apart = max(low + back, 0) + s.rows[i + 1].drop
+            back = at_least_from(roads, wish.destination, wish.destination_ms, onward.state, onward.offset)
+            if apart > limit and low + wish.direct + back > limit:
+                continue
         if i == 0 and paths.driving[vehicle] and paths.located[vehicle] != now:
             # From where it was last seen: no later place on its way is nearer than this less the time since.
             low = at_least_to(roads, here.state, here.offset, wish.origin, wish.origin_ms)

@@ -16,6 +16,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     first_free,
     fits,
     free_from,
+    least_drops,
 )
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.upkeep import lock_until
@@ -60,8 +61,9 @@ def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish
 
 @lean_kernel
 def _least_cost(
-    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int
-) -> int:
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int,
+    s: Scratch,
+) -> int:  # fmt: skip
     """A lower bound of the cost of any insertion in time for the pickup; -1 where there is none."""
     base, count = plans.first[vehicle], plans.count[vehicle]
     least = np.int64(-1)
@@ -76,12 +78,15 @@ def _least_cost(
         there = at_least_to(roads, plans.rows[row].state, plans.rows[row].offset, wish.origin, wish.origin_ms)
         if leaves + there > wish.pickup_latest:
             continue
-        cost = there - plans.rows[row + 1].leg
-        state, offset = plans.rows[row + 1].state, plans.rows[row + 1].offset
-        if i == count - 2:
-            cost += wish.direct + at_least_from(roads, wish.destination, wish.destination_ms, state, offset)
-        else:
-            cost += at_least_from(roads, wish.origin, wish.origin_ms, state, offset)
+        if least < 0:
+            least_drops(roads, plans, vehicle, wish, s)
+        onward = plans.rows[row + 1]
+        there -= onward.leg
+        cost = there + wish.direct
+        cost += at_least_from(roads, wish.destination, wish.destination_ms, onward.state, onward.offset)
+        if i < count - 2:
+            back = at_least_from(roads, wish.origin, wish.origin_ms, onward.state, onward.offset)
+            cost = min(cost, max(there + back, 0) + s.rows[i + 1].drop)
         cost = max(cost, 0)
         if least < 0 or cost < least:
             least = np.int64(cost)
@@ -151,7 +156,7 @@ def best_insertions(
             continue
         found.sieve[vehicle] = TOO_FAR
         lock_until(plans, vehicle, horizon)
-        cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now)
+        cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now, s)
         if cost >= 0:
             _push(found, count, cost, vehicle)
             count += 1
