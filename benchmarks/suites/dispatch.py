@@ -122,6 +122,24 @@ class Bench:
         self.add("-", f"{name}: outcome", text, "" if karri is None else f"KaRRi {karri} %, {KARRI_HOURS[name]:,} h")
         self.add("-", f"{name}: judged from the journal", judge(self.network, day), "0 breaches")
 
+    def town(self) -> None:
+        """A day of 24 hours in one town: 5,000 requests within 4 km of its middle, 20 vehicles."""
+        lon, lat, rng = self.network.lon, self.network.lat, np.random.default_rng(11)
+        km = np.hypot((lon - 14.49) * 90.2, (lat - 35.89) * 110.9)
+        near = np.flatnonzero(km < 4)
+        origin, destination = rng.choice(near, 5_000), rng.choice(near, 5_000)
+        placed = np.sort(rng.integers(0, 86_400, 5_000)) * 1_000
+        columns = (np.asarray(c, np.int32) for c in (origin, destination, placed, rng.choice(near, 20)))
+        work, spent = Workload(*columns), []
+        for _ in range(4):
+            day = self.rollout(work)
+            begin = time.process_time()
+            day.run()
+            spent.append(time.process_time() - begin)
+        served = 100 * (day.answers.vehicle >= 0).mean()
+        self.add("G5", f"town day, 5,000 requests, 20 vehicles, {served:.0f} % served: CPU s",
+                 f"{np.median(spent[1:]):.2f}", "< 1")  # fmt: skip
+
     def traffic(self) -> None:
         """All weights of the node graph new: times, bounds and ways exact again."""
         from noriai_engine.roads import PlainNetwork, TravelTimes
@@ -228,6 +246,7 @@ def main() -> None:
     bench.yardstick()
     for name in options.sizes.split(","):
         bench.size(name)
+    bench.town()
     bench.traffic()
     if options.json:
         print(json.dumps(bench.rows, indent=1))

@@ -257,3 +257,59 @@ def test_a_breach_that_cannot_be_helped_is_told_with_its_cause() -> None:
     assert (details["cause"], details["promised"], details["now"]) == ("late", at("08:20"), at("08:44"))
     list(steps)
     assert day.dispatcher.bookings.states["r1"] == BookingState.DONE
+
+
+def log_of(dispatcher: Dispatcher) -> list[tuple[object, ...]]:
+    return [tuple(getattr(e, f) for f in e.__slots__) for e in dispatcher.events]
+
+
+@pytest.mark.parametrize("seed", [3, 8])
+def test_a_snapshot_put_back_goes_on_to_the_same_bytes(seed: int) -> None:
+    """Half a day, a snapshot through pickle, the other half; put back, and the same half again, ids included."""
+    import pickle
+
+    rng = np.random.default_rng(seed)
+    network = a_random_town(rng, 12) if seed % 2 else a_street_town(rng, 12)
+    fleet = [a_vehicle(f"v{k}", place=somewhere(network, rng)) for k in range(2)]
+    dispatcher, _ = a_dispatcher(network, fleet, SERVICE, now="07:00")
+    wanted = random_requests(network, rng, 24)
+
+    def ask(part: list[Request]) -> None:
+        for request in part:
+            quote = dispatcher.quote(request)
+            if quote.offers:
+                dispatcher.commit(quote.offers[0])
+
+    ask(wanted[:12])
+    dispatcher.incidents.join(a_vehicle("v2", place=somewhere(network, rng)))
+    kept = pickle.dumps(dispatcher.snapshot())
+    before = log_of(dispatcher)
+    ask(wanted[12:])
+    once, plans = log_of(dispatcher), [dispatcher.plan(k) for k in range(3)]
+    dispatcher.restore(pickle.loads(kept))
+    assert log_of(dispatcher) == before
+    ask(wanted[12:])
+    assert log_of(dispatcher) == once
+    assert [dispatcher.plan(k) for k in range(3)] == plans
+    assert len(once) > len(before) + 12
+
+
+def test_a_snapshot_of_other_travel_times_is_refused() -> None:
+    network = a_street_town(np.random.default_rng(4), 12)
+    dispatcher, _ = a_dispatcher(network, [a_vehicle(place=somewhere(network, np.random.default_rng(1)))], SERVICE)
+    kept = dispatcher.snapshot()
+    dispatcher.incidents.set_traffic(slower(network, np.arange(5, dtype=np.int32), 2_000))
+    with pytest.raises(InputError, match="version"):
+        dispatcher.restore(kept)
+
+
+def test_states_are_the_log_folded_by_the_table() -> None:
+    """Replay: the log alone gives every request's state and every plan on duty, at the end and at any moment."""
+    from noriai_engine.model import next_state
+
+    day = a_hard_day(5)
+    states: dict[str, BookingState] = {}
+    for event in day.dispatcher.events:
+        if event.request_id is not None:
+            states[event.request_id] = next_state(states.get(event.request_id), event.kind)
+    assert states == day.dispatcher.bookings.states

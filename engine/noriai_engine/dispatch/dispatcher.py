@@ -15,6 +15,7 @@ from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.incidents import Incidents
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
+from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.model.clock import Clock, ServiceDay
 from noriai_engine.model.errors import StaleOfferError
@@ -186,6 +187,14 @@ class Dispatcher:
         base = int(self._store.plans.first[vehicle])
         self._say(name, vehicle=vehicle, spot=self._store.spot(base), request_id=rider)
 
+    def snapshot(self) -> Snapshot:
+        """The whole state as a value."""
+        return take(self)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Back to a snapshot. Raises InputError where other travel times are in force than then."""
+        put_back(self, snapshot)
+
     # --- views ----------------------------------------------------------------------------------------------
 
     def plan(self, vehicle: int) -> Plan:
@@ -300,7 +309,13 @@ class Dispatcher:
     def _add_vehicle(self, vehicle: Vehicle) -> None:
         self._index_of[vehicle.id] = len(self.vehicles)
         self.vehicles = (*self.vehicles, vehicle)
+        self._rewire()
+
+    def _rewire(self) -> None:
+        """Finder and incidents anew, for another fleet or another state."""
+        self._store.refit()
         self.finder = Finder(self._store, self.travel_times, self.service, self.vehicles, self.day, self.params)
+        self.incidents = Incidents(self)
 
     def _todo(self, vehicle: int) -> list[list[Any]]:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""

@@ -120,7 +120,6 @@ class Incidents:
             )
         row = self._store.add(vehicle)
         self._d._add_vehicle(vehicle)
-        self._repairs = Repairs(self._store, self._d.finder, self._d.travel_times, self._d.vehicles, self._wish_of)
         self._d._say("vehicle_joined", vehicle=row, spot=self._store.depot[row])
         return row
 

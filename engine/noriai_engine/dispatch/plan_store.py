@@ -76,13 +76,13 @@ class PlanStore:
             np.concatenate([plans.rows, one.rows]).view(np.recarray),
         )  # fmt: skip
         self.version = np.append(self.version, 0)
-        self.memo = memo_for(index + 1, len(self.plans.rows))
         more = paths_for(1, self.paths.state.shape[1], self.paths.climbs)
         grown: Any = {
             name: np.concatenate([getattr(self.paths, name), getattr(more, name)])
             for name in Paths._fields if name not in ("turns", "climbs")
         }  # fmt: skip
         self.paths = self.paths._replace(**grown)
+        self.refit()
         self._first_plan(index, vehicle, self._day)
         return index
 
@@ -109,6 +109,11 @@ class PlanStore:
     def new_question(self) -> None:
         """Forget the times looked up for the trip before."""
         self.memo.question[0] += 1
+
+    def refit(self) -> None:
+        """Working space for the fleet and plans as they are."""
+        self.memo = memo_for(len(self.version), len(self.plans.rows))
+        self.scratch = scratch_for(2 * int(self.plans.room.max(initial=_FIRST_ROOM)))
 
     def make_room(self, vehicle: int, rows: int) -> None:
         self.plans = with_room(self.plans, vehicle, rows)
