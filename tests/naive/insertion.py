@@ -33,11 +33,12 @@ class Row:
 
 @dataclass
 class Task:
-    """The request in question: its two rows and its longest ride."""
+    """The request in question: its two rows, its longest ride, and riders it must not meet aboard."""
 
     pickup: Row
     dropoff: Row
     max_ride: int
+    apart: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -77,8 +78,23 @@ def best_insertion(
             sequence = [*rows[: i + 1], task.pickup, *rows[i + 1 : j + 1], task.dropoff, *rows[j + 1 :]]
             if not capacity_holds(sequence, plan.aboard, layouts) or not times_hold(sequence, start, limits, times):
                 continue
+            if meets(sequence, task.apart):
+                continue
             candidates.append((driving(sequence, times) - driving(rows, times), i, j))
     return min(candidates, default=None)
+
+
+def meets(rows: list[Row], apart: frozenset[str]) -> bool:
+    """True where the rider in question is aboard together with one of `apart`."""
+    aboard = {row.rider for row in rows if row.rider and not row.is_pickup} - {r.rider for r in rows if r.is_pickup}
+    for row in rows:
+        if row.rider and row.is_pickup:
+            aboard.add(row.rider)
+        elif row.rider:
+            aboard.discard(row.rider)
+        if "?" in aboard and aboard & apart:
+            return True
+    return False
 
 
 def driving(rows: list[Row], times: Times) -> int:
