@@ -82,6 +82,8 @@ class DemandTable(_Table):
     columns: dict[str, str] = Field(default_factory=dict)
     times: Literal["clock", "seconds"] = "clock"
     limit: Annotated[int, Field(ge=1)] | None = None
+    cancelled: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    no_show: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     synthetic: SyntheticTable | None = None
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import replace_folder
 from noriai_engine.world.day import Day
+from noriai_engine.world.whims import draw_whims
 from noriai_simulations import run_folder
 from noriai_simulations.report import write_report, write_run_sheets
 from noriai_simulations.scenario import Scenario
@@ -44,7 +45,9 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
         TravelTimes(scenario.region.network), scenario.service, scenario.vehicles, scenario.day, clock, ids,
         scenario.params,
     )  # fmt: skip
-    day = Day(dispatcher, clock, scenario.requests)
+    demand, rng = scenario.source.demand, np.random.default_rng([scenario.source.seed, 8])
+    whims = draw_whims(scenario.requests, demand.cancelled, demand.no_show, rng)
+    day = Day(dispatcher, clock, scenario.requests, whims)
     day.run(progress)
     legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
     rides = rides_of(scenario.requests, dispatcher.events)

@@ -35,6 +35,8 @@ SERVICES = [
     'mode = "stops"\nstops = "stops.csv"\nmax_walk_m = 300',
 ]
 
+WHIMS = "cancelled = 0.15\nno_show = 0.1\n"
+
 
 def digests(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
@@ -53,6 +55,8 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(4, 40)))
     text = a_scenario_text("town", requests=int(rng.integers(1, 120)), seed=seed)
+    if seed % 2:
+        text = text.replace("[demand.synthetic]", f"[demand]\n{WHIMS}[demand.synthetic]")
     for line in service.splitlines():
         key = line.split(" = ")[0]
         text = "\n".join(old for old in text.splitlines() if not old.startswith(f"{key} = "))
@@ -104,7 +108,7 @@ def random_trips(network: RoadNetwork, rng: np.random.Generator, count: int) -> 
 def checked_trips(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(4, 40)))
-    text = with_trips(a_scenario_text("town", seed=seed))
+    text = with_trips(a_scenario_text("town", seed=seed), 'file = "trips.csv"\n' + (WHIMS if seed % 2 else ""))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_region(a_region_draft(network), folder / "town")
@@ -274,3 +278,18 @@ def test_the_demo_is_a_real_day_and_ends_with_the_report(tmp_path: Path, capsys:
     vehicles = pq.read_table(tmp_path / "demo" / "vehicles.parquet").to_pylist()
     assert len(vehicles) >= 40
     assert len({v["operator_id"] for v in vehicles}) == 3
+
+
+def test_riders_who_cancel_or_do_not_come_are_counted_and_free_their_vehicles(tmp_path: Path, rural: Path) -> None:
+    plain = a_scenario_text(rural, requests=150)
+    whims = plain.replace("[demand.synthetic]", f"[demand]\n{WHIMS}[demand.synthetic]")
+    counts = {}
+    for name, text in (("plain", plain), ("whims", whims)):
+        folder = run_in(tmp_path, text, name)
+        assert check_run(folder, rural).ok
+        kpis = json.loads((folder / "kpis.json").read_text())["kpis"]
+        counts[name] = [kpis[key]["value"] for key in ("served", "cancelled", "no_shows", "vehicle_km")]
+    assert counts["plain"][1:3] == [0, 0]
+    assert counts["whims"][1] > 8
+    assert counts["whims"][2] > 4
+    assert counts["whims"][3] < counts["plain"][3]

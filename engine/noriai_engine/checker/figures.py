@@ -29,17 +29,19 @@ def check_kpis(
         if event["kind"] == "request_refused":
             refusals[event["reason"]] = refusals.get(event["reason"], 0) + 1
     report.expect(run.kpis["refusals"]["value"] == refusals, "kpi", "refusals", f"counted {refusals}")
-    total = len(served) + sum(refusals.values())
+    ends = {"booking_cancelled": "cancelled", "no_show": "no_show", "request_refused": "refused"}
+    lost = {event["request_id"]: ends[event["kind"]] for event in run.events if event["kind"] in ends}
+    total = len(served) + len(lost)
     report.expect(
         total == len(run.requests),
         "accounting",
         "requests",
-        f"served + refused = {total} of {len(run.requests)}",
+        f"served + refused + cancelled + not come = {total} of {len(run.requests)}",
     )
     features = [(feature["properties"], feature["geometry"]["coordinates"]) for feature in run.lines["features"]]
     drawn = {what["vehicle_id"]: len(lines) for what, lines in features if what["what"] == "vehicle"}
     outcomes = {what["request_id"]: what["state"] for what, _ in features if what["what"] == "request"}
-    truth = {name: "done" if name in served else "refused" for name in run.requests}
+    truth = {name: "done" if name in served else lost.get(name, "lost") for name in run.requests}
     report.expect(outcomes == truth, "accounting", "plan.geojson", "its requests are not those of the log")
     driven = dict.fromkeys(run.vehicles, 0)
     for leg in run.legs:
@@ -82,6 +84,8 @@ def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> d
         "served": (n, everybody),
         "service_rate": (_rounded(n, everybody, hundred), everybody),
         "service_rate_wheelchair": (_rounded(len(chairs & set(served)), len(chairs), hundred), len(chairs)),
+        "cancelled": (sum(event["kind"] == "booking_cancelled" for event in run.events), everybody),
+        "no_shows": (sum(event["kind"] == "no_show" for event in run.events), everybody),
         "riders_served": (riders, n),
         "wait_mean": (_rounded(sum(waits), len(waits), minute), len(waits)),
         "wait_p95": (None if rank is None else round(rank / 60_000, 3), len(waits)),

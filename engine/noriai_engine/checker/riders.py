@@ -19,6 +19,8 @@ SERVED = [
     "dropped_off",
 ]
 REFUSED = ["request_received", "request_refused"]
+CANCELLED = ["request_received", "booking_accepted", "booking_cancelled"]
+NO_SHOW = ["request_received", "booking_accepted", "pickup_started", "no_show"]
 STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
 
 
@@ -37,7 +39,9 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         if not report.expect(request in run.requests, "partition", request, "is in the log but not among the requests"):
             continue
         kinds = [event["kind"] for event in events]
-        if not report.expect(kinds in (SERVED, REFUSED), "partition", request, f"its story is {kinds}"):
+        if not report.expect(
+            kinds in (SERVED, REFUSED, CANCELLED, NO_SHOW), "partition", request, f"its story is {kinds}"
+        ):
             continue
         placed = run.requests[request]["placed_at_ms"]
         report.expect(
@@ -50,11 +54,14 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
             report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
             continue
         vehicles = {event["vehicle_id"] for event in events[1:]}
-        if report.expect(
-            len(vehicles) == 1 and vehicles <= set(run.vehicles),
-            "partition",
-            request,
-            f"is with vehicles {vehicles}",
+        if (
+            report.expect(
+                len(vehicles) == 1 and vehicles <= set(run.vehicles),
+                "partition",
+                request,
+                f"is with vehicles {vehicles}",
+            )
+            and kinds == SERVED
         ):
             served[request] = {event["kind"]: event for event in events}
     return served

@@ -64,7 +64,9 @@ def check_vehicle(
         return int(state_arc[one[0]]) == int(state_arc[other[0]]) and one[1] == other[1]
 
     layouts = json.loads(vehicle["layouts"])
-    moves = [event for event in events if event["kind"] not in ("booking_accepted", "plan_changed")]
+    moves = [
+        event for event in events if event["kind"] not in ("booking_accepted", "booking_cancelled", "plan_changed")
+    ]
     kinds = [event["kind"] for event in moves]
     if not report.expect(
         bool(kinds) and kinds[0] == "shift_started" and kinds[-1] == "shift_ended", "shift", who,
@@ -119,6 +121,13 @@ def check_vehicle(
                 report.expect(not aboard, "break", who, "starts with riders aboard")
                 report.expect(spot == depot, "break", who, "is not at the depot")
                 pauses.append((now, -1))
+        elif kind == "no_show":
+            expected = ("picked_up", event["request_id"])
+            report.expect(
+                busy_with == expected, "lifecycle", who, f"a no-show of {event['request_id']} outside boarding"
+            )
+            busy_with, free_at = None, now
+            aboard.pop(event["request_id"], None)
         elif kind in STARTS.values():
             report.expect(busy_with == (kind, event["request_id"]), "lifecycle", who, f"{kind} ends what has not begun")
             busy_with, free_at = None, now
@@ -206,6 +215,8 @@ def check_locks(run: Run, report: CheckReport) -> None:
                 vehicle,
                 f"{key} at {event['time_ms']}, planned {planned}",
             )
+        elif event["kind"] in ("booking_cancelled", "no_show"):
+            plans[vehicle] = [a for a in plans.get(vehicle, []) if a[1] != event["request_id"]]
         elif event["kind"] == "plan_changed":
             new = json.loads(event["details"])["activities"]
             old = [

@@ -68,6 +68,10 @@ def compute_kpis(rides: Iterable[Ride], legs: Sequence[Leg], vehicles: Sequence[
             "service_rate_wheelchair", sum(r.state == BookingState.DONE for r in chairs), len(chairs),
             "wheelchair requests",
         ),
+        *(
+            Kpi(key, sum(r.state == state for r in rides), "requests", len(rides), "requests")
+            for key, state in (("cancelled", BookingState.CANCELLED), ("no_shows", BookingState.NO_SHOW))
+        ),
         Kpi("riders_served", riders, "riders", len(served), "served requests"),
         _mean_minutes("wait_mean", waits, "served requests with a wished departure"),
         Kpi(

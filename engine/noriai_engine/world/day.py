@@ -6,25 +6,31 @@ from heapq import heappop, heappush
 from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
 from noriai_engine.model.clock import VirtualClock
 from noriai_engine.model.fleet import Vehicle
+from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind, Leg
 from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.units import RequestId, UtcMs
 from noriai_engine.roads.traffic import Traffic
+from noriai_engine.world.whims import Whims
 
 _START_SHIFT, _DEPART, _ARRIVE, _END_SERVICE = range(4)
 
 
 class Day:
-    """Drives a Dispatcher through one service day. Riders accept the cheapest offer.
+    """Drives a Dispatcher through one service day. Riders accept the cheapest offer; `whims` says who then cancels or
+    is not there when boarding time is over.
 
     At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
     order given: the same input gives the same events.
     """
 
-    def __init__(self, dispatcher: Dispatcher, clock: VirtualClock, requests: Sequence[Request]) -> None:
-        self.dispatcher, self._clock = dispatcher, clock
+    def __init__(
+        self, dispatcher: Dispatcher, clock: VirtualClock, requests: Sequence[Request], whims: Whims | None = None
+    ) -> None:
+        self.dispatcher, self._clock, self._whims = dispatcher, clock, whims or Whims()
+        self._cancels: list[tuple[UtcMs, RequestId]] = []
         self._requests = sorted(requests, key=lambda r: r.placed_at)
         self._party = {r.id: r.party for r in requests}
         self.legs: list[Leg] = []
@@ -56,6 +62,10 @@ class Day:
             offer = quote.offers[0]
             self.dispatcher.commit(offer)
             self._plan_changed(self.dispatcher.index_of(offer.vehicle_id))
+            if request.id in self._whims.cancels:
+                now = self._clock.now()
+                wait = int((offer.planned_pickup - now) * self._whims.cancels[request.id])
+                heappush(self._cancels, (UtcMs(now + max(0, wait)), request.id))
         return quote
 
     # --- what was not planned -------------------------------------------------------------------------------
@@ -135,6 +145,15 @@ class Day:
         heappush(self._wakes, (instant, vehicle, self._ticket[vehicle], what))
 
     def _move_until(self, limit: UtcMs | None) -> None:
+        while self._cancels and (limit is None or self._cancels[0][0] <= limit):
+            instant, rider = heappop(self._cancels)
+            self._vehicles_until(instant)
+            self._clock.advance_to(max(instant, self._clock.now()))
+            if self.dispatcher.bookings.states[rider] == BookingState.ACCEPTED:
+                self.cancel(rider)
+        self._vehicles_until(limit)
+
+    def _vehicles_until(self, limit: UtcMs | None) -> None:
         while self._wakes and (limit is None or self._wakes[0][0] <= limit):
             instant, vehicle, ticket, what = heappop(self._wakes)
             if ticket != self._ticket[vehicle]:
@@ -156,6 +175,8 @@ class Day:
             order = self._driving.pop(vehicle)
             self._end_leg(vehicle, order, order.drive.target, order.arrives)
             dispatcher.arrive(vehicle)
+        elif what == _END_SERVICE and self._serving[vehicle][1] in self._whims.absent:
+            self.no_show(RequestId(str(self._serving[vehicle][1])))
         elif what == _END_SERVICE:
             kind, rider = self._serving.pop(vehicle)
             dispatcher.end_service(vehicle, kind, rider)

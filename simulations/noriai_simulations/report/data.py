@@ -153,6 +153,7 @@ def hourly(result: "Result") -> list[tuple[int, int, int]]:
     refused: Counter[int] = Counter()
     for ride in result.rides.values():
         hour = (ride.request.wished - day.start) // 3_600_000
-        (served if ride.state == BookingState.DONE else refused)[hour] += 1
+        served[hour] += ride.state == BookingState.DONE
+        refused[hour] += ride.state == BookingState.REFUSED
     hours = sorted(set(served) | set(refused))
     return [(h, served[h], refused[h]) for h in range(hours[0], hours[-1] + 1)] if hours else []
