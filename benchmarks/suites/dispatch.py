@@ -57,6 +57,8 @@ class Bench:
         from noriai_engine.roads import PlainNetwork, TravelTimes
 
         self.rows: list[dict[str, Any]] = []
+        self.trips: Any = None  # others than the workload's own
+        self.fleet: Any = None
         graph = read_graph()
         self.works = workloads(graph)
         self.network = PlainNetwork(graph.lon, graph.lat, graph.tail, graph.head, graph.ms, graph.mm)
@@ -70,8 +72,8 @@ class Bench:
     def rollout(self, work: Workload) -> Any:
         from noriai_engine.world.rollout import OnDemand, Rollout, uniform_fleet
 
-        trips = OnDemand().trips(self.times, work.placed_ms, work.origin, work.destination)
-        return Rollout(self.times, uniform_fleet(len(work.starts), SEATS), work.starts, trips)
+        trips = self.trips or OnDemand().trips(self.times, work.placed_ms, work.origin, work.destination)
+        return Rollout(self.times, self.fleet or uniform_fleet(len(work.starts), SEATS), work.starts, trips)
 
     def latency(self, work: Workload) -> Any:
         """us of every request."""
@@ -121,6 +123,39 @@ class Bench:
         karri = KARRI_SERVED[name]
         self.add("-", f"{name}: outcome", text, "" if karri is None else f"KaRRi {karri} %, {KARRI_HOURS[name]:,} h")
         self.add("-", f"{name}: judged from the journal", judge(self.network, day), "0 breaches")
+
+    def whole_promises(self) -> None:
+        """The same requests with everything riders may ask for, in the same loop: ride limits counted from boarding,
+        later wishes, parties, wheelchairs on folding seats with long boarding, skills; two operators."""
+        work, rng = self.works["s"], np.random.default_rng(5)
+        plain = np.median(self.latency(work))
+        day, count = self.rollout(work), len(work.origin)
+        trips, fleet, n = day.trips, day.fleet, len(work.starts)
+        chair = rng.random(count) < 0.05
+        later = (rng.integers(0, 900, count) * 1_000 * (rng.random(count) < 0.3)).astype(np.int32)
+        demand = np.zeros((count, 3), np.int16)
+        demand[:, 0] = np.where(chair, 0, rng.choice([1, 1, 1, 2, 3], count))
+        demand[:, 1] = chair
+        boarding = np.where(chair, 180_000, 30_000).astype(np.int32)
+        self.trips = trips._replace(
+            demand=demand, boarding=boarding, alighting=boarding,
+            pickup_earliest=trips.pickup_earliest + later, pickup_latest=trips.pickup_latest + later,
+            dropoff_latest=trips.dropoff_latest + later + boarding - np.int32(30_000),
+            max_ride=(trips.direct * 1.5 + 180_000).astype(np.int32),
+            needs=(rng.random(count) < 0.05).astype(np.int64),
+        )  # fmt: skip
+        layout = np.tile(np.array([[6, 0, 4], [3, 1, 4]], np.int16), (n, 1))
+        self.fleet = fleet._replace(
+            layout=layout, layout_first=np.arange(0, 2 * n + 1, 2, dtype=np.int32), together=0,
+            operator=(np.arange(n) % 2).astype(np.int32), can=(np.arange(n) % 3 == 0).astype(np.int64),
+        )  # fmt: skip
+        whole = np.median(self.latency(work))
+        served = self.rollout(work)
+        served.run()
+        share = 100 * (served.answers.vehicle >= 0).mean()
+        self.trips = self.fleet = None
+        self.add("G7", f"s: median latency with the whole promise set / plain ({share:.0f} % served)",
+                 f"{whole / plain:.2f} ({whole:.0f} us)", "<= 2")  # fmt: skip
 
     def town(self) -> None:
         """A day of 24 hours in one town: 5,000 requests within 4 km of its middle, 20 vehicles."""
@@ -246,6 +281,7 @@ def main() -> None:
     bench.yardstick()
     for name in options.sizes.split(","):
         bench.size(name)
+    bench.whole_promises()
     bench.town()
     bench.traffic()
     if options.json:
