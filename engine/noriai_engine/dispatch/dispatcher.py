@@ -18,7 +18,7 @@ from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.model.clock import Clock, ServiceDay
-from noriai_engine.model.errors import StaleOfferError
+from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.ids import IdSource
@@ -206,7 +206,9 @@ class Dispatcher:
         return Plan(self.vehicles[vehicle].id, int(self._store.version[vehicle]), activities, aboard)
 
     def index_of(self, vehicle_id: VehicleId) -> int:
-        """Row of a vehicle in `vehicles`."""
+        """Row of a vehicle in `vehicles`. Raises InputError for one that is not in the fleet."""
+        if vehicle_id not in self._index_of:
+            raise InputError("is not in the fleet", where=f"vehicle {vehicle_id}", remedy="check the id")
         return self._index_of[vehicle_id]
 
     def version(self, vehicle: int) -> int:

@@ -59,24 +59,22 @@ class Incidents:
     # --- vehicles -------------------------------------------------------------------------------------------
 
     def delay(self, vehicle: int, until: UtcMs, cause: str = "late") -> list[int]:
-        """A vehicle is free (under way: at its next stop) no earlier than `until`."""
-        self._d._settle(vehicle)
-        store, free = self._store, self._d.day.to_day_ms(until)
+        """A vehicle can go on no earlier than `until`; one under way is held where it is, so that it reaches its next
+        stop then, and departs anew. Raises InputError off duty."""
+        self._on_duty(vehicle)
+        store, free = self._store, int(self._d.day.to_day_ms(until))
         position, onward = self._rows(vehicle)[:2]
         if store.paths.driving[vehicle]:
-            more = free - int(position.begin) - int(onward.leg)
-            if more > 0:
-                at, count = int(store.paths.at[vehicle]), int(store.paths.count[vehicle])
-                store.paths.enter[vehicle, at + 1 : count] += more
-                onward.leg += more
-        else:
-            position.begin = position.done = max(int(position.begin), free)
+            free -= int(onward.leg)
+            store.paths.driving[vehicle] = 0
+        position.begin = position.done = max(int(position.begin), free)
         self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
         return self._mend([vehicle], cause)
 
     def break_down(self, vehicle: int, cause: str = "breakdown") -> list[int]:
-        """A vehicle or its driver is out of service from now on; all its riders need another one."""
-        self._d._settle(vehicle)
+        """A vehicle or its driver is out of service from now on; all its riders need another one. Raises InputError
+        where it is off duty anyway."""
+        self._on_duty(vehicle)
         store, times = self._store, self._d.travel_times
         plans, rows = store.plans, self._rows(vehicle)
         here = store.spot(int(plans.first[vehicle]))
@@ -100,11 +98,7 @@ class Incidents:
 
     def end_shift_at(self, vehicle: int, end: UtcMs, cause: str = "shift") -> list[int]:
         """The shift ends at another time; riders who no longer fit move. Raises InputError where it is over."""
-        if not self._d.is_on_duty(vehicle):
-            raise InputError(
-                "has ended its shift", where=f"vehicle {self._d.vehicles[vehicle].id}", remedy="let it join"
-            )
-        self._d._settle(vehicle)
+        self._on_duty(vehicle)
         last, ends = self._rows(vehicle)[-1], self._d.day.to_day_ms(end)
         last.earliest = last.latest = last.promised = ends
         last.locked = 0
@@ -164,6 +158,13 @@ class Incidents:
     @property
     def _now(self) -> int:
         return self._d.day.to_day_ms(self._d._clock.now())
+
+    def _on_duty(self, vehicle: int) -> None:
+        """The vehicle's position and announced stops as of now. Raises InputError for one whose shift is over."""
+        if not self._d.is_on_duty(vehicle):
+            who = f"vehicle {self._d.vehicles[vehicle].id}"
+            raise InputError("is off duty", where=who, remedy="let it join again")
+        self._d._settle(vehicle)
 
     def _rows(self, vehicle: int) -> Any:
         """A view of the plan's rows."""

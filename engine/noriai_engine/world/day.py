@@ -82,7 +82,10 @@ class Day:
         self._look_again(self.dispatcher.incidents.no_show(request_id))
 
     def delay(self, vehicle: int, until: UtcMs) -> None:
-        """A standing vehicle can go on no earlier than `until`."""
+        """A vehicle can go on no earlier than `until`; one under way is held up, and at its next stop then."""
+        order = self._driving.pop(vehicle, None)
+        if order is not None:
+            self._end_leg(vehicle, order, *self.dispatcher.position(vehicle))
         changed = self.dispatcher.incidents.delay(vehicle, until)
         if vehicle in self._serving:
             self._wake(vehicle, max(until, self._clock.now()), _END_SERVICE)
