@@ -248,3 +248,29 @@ def test_plain_networks_stop_at_the_nearest_node() -> None:
     network = a_street(5)
     spot, metres = TravelTimes(network).stop_at(Place(node(network, 3).lon + 1e-4, 36.0))
     assert (spot, round(metres)) == (Spot(3), 9)
+
+
+@hypothesis_settings(max_examples=40)
+@given(seed=st.integers(0, 100_000))
+def test_no_bound_by_cells_exceeds_the_exact_time(seed: int) -> None:
+    """Free flow and traffic, one-way streets, states that share an arc, spots on one street before and behind."""
+    from noriai_engine.roads.kernels.bounds import at_least_from, at_least_to
+    from noriai_engine.roads.traffic import slower
+
+    rng = np.random.default_rng(seed)
+    network = a_street_town(rng, int(rng.integers(4, 60)))
+    times, tight = TravelTimes(network), 0
+    for permille in (1_000, 2_700):
+        arcs = np.flatnonzero(rng.random(network.arc_count) < 0.5).astype(np.int32)
+        times.set_traffic(slower(network, arcs, permille))
+        view, inner = times.kernel_view(np.zeros(1, np.int32)), times.metric.inner_ms
+        for _ in range(150):
+            a, b = (int(s) for s in rng.integers(0, network.state_count, 2))
+            b = a if rng.random() < 0.1 else b
+            ends = [(s, int(rng.integers(inner[s] + 1))) for s in (a, b)]
+            exact = times.between(Spot(*ends[0]), Spot(*ends[1]))
+            low = at_least_to(view, *ends[0], *ends[1]), at_least_from(view, *ends[0], *ends[1])
+            assert 0 <= low[0] == low[1] <= exact
+            tight += low[0] > 0
+    assert at_least_from(view, 0, 0, -1, 0) == 0
+    assert tight > 0 or network.state_count < 60

@@ -52,7 +52,8 @@ def _answer(
     source, target, exact = way
     arcs = int(roads.state_arc[source[0]]), int(roads.state_arc[target[0]])
     ends = along_mm(roads, source), along_mm(roads, target)
-    if arcs[0] == arcs[1] and target[1] >= source[1]:
+    # Another state of the same street is reached by going round: only so does a vehicle come to know other turns.
+    if arcs[0] == arcs[1] and target[1] >= source[1] and not (exact and source[0] != target[0]):
         return target[1] - source[1], ends[1] - ends[0]
     best = float("inf")
     for state in [target[0]] if exact else same_arc[arcs[1]]:

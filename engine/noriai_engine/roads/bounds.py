@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noriai_engine.model.units import BoolArray, FloatArray, IntArray
-from noriai_engine.roads.kernels.bounds import ARC, CELL, Bounds, fill_bounds
+from noriai_engine.roads.kernels.bounds import CELL, Bounds, fill_bounds
 from noriai_engine.roads.kernels.spots import States
 from noriai_engine.roads.oracle import Oracle
 
@@ -17,18 +17,15 @@ STATES_A_CELL = 20
 
 @dataclass(frozen=True)
 class Cells:
-    """`cell` (k,) and `arc` (k,) of each state, `centre` (c,) the state in the middle of each cell, `by_cell` (k,)
-    states cell by cell."""
+    """`cell` (k,) of each state, `centre` (c,) the state in the middle of each, `by_cell` (k,) states cell by cell."""
 
     cell: IntArray
-    arc: IntArray
     centre: IntArray
     by_cell: IntArray
 
     def bounds(self, oracle: Oracle, states: States) -> Bounds:
         """Lower bounds for the weights in force; none, but for 0, on a graph too large for all labels."""
         place = np.zeros((len(self.cell), 4), np.int32)
-        place[:, ARC] = self.arc
         if oracle.weights.labels is None:
             return Bounds(place, np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32))
         place[:, CELL] = self.cell
@@ -57,4 +54,4 @@ def cells_of(x: FloatArray, y: FloatArray, arc: IntArray, connected: BoolArray) 
     by_cell: IntArray = np.lexsort((off, cell)).astype(np.int32)
     begins: IntArray = np.concatenate([[0], np.cumsum(members)[:-1]]).astype(np.int32)
     centre: IntArray = by_cell[begins]
-    return Cells(cell, arc, centre, by_cell)
+    return Cells(cell, centre, by_cell)

@@ -14,13 +14,13 @@ from noriai_engine.roads.kernels.metric import Tree
 from noriai_engine.roads.kernels.queries import Labels, pair
 from noriai_engine.roads.kernels.spots import States
 
-CELL, OUT, BACK, ARC = 0, 1, 2, 3
+CELL, OUT, BACK = 0, 1, 2
 
 
 class Bounds(NamedTuple):
-    """`place` (k, 4) of each state, in one row to be fetched at once: its cell, ms from the centre to it (OUT) and
-    from it or any twin of it to the centre (BACK), and its arc. ms `between` (c, c) from the row's centre to the
-    column's, `toward` (c, c) the other way."""
+    """`place` (k, 4) of each state, in one row to be fetched at once: its cell, ms from the centre to it (OUT) and from
+    it or any twin of it to the centre (BACK). ms `between` (c, c) from the row's centre to the column's, `toward` the
+    other way. States of one street direction share a cell: so the bound holds ahead on one street, too."""
 
     place: IntArray
     between: IntArray
@@ -65,8 +65,6 @@ def fill_bounds(labels: Labels, states: States, centre: IntArray, by_cell: IntAr
 def at_least_to(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
     """A lower bound of `spot_pair`, at least 0; quick for many sources of one target."""
     place = roads.bounds.place
-    if place[source, ARC] == place[target, ARC]:
-        return 0
     low = roads.bounds.toward[place[target, CELL], place[source, CELL]] - place[source, OUT] - place[target, BACK]
     return max(low + target_ms - source_ms, 0)
 
@@ -77,7 +75,5 @@ def at_least_from(roads: RoadView, source: int, source_ms: int, target: int, tar
     if target < 0:
         return 0
     place = roads.bounds.place
-    if place[source, ARC] == place[target, ARC]:
-        return 0
     low = roads.bounds.between[place[source, CELL], place[target, CELL]] - place[source, OUT] - place[target, BACK]
     return max(low + target_ms - source_ms, 0)
