@@ -8,7 +8,7 @@ DEMO   ?= demo
 .PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-roads lock clean
 
 help:  ## list these commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/.base  ## a day of shared rides in Coquimbo; ends by naming the report's path
 	$(BIN)/noriai demo -o $(DEMO)

@@ -1,7 +1,7 @@
 """`@kernel` and `@lean_kernel`, the only doors to numba: cached, nogil, plain Python with NUMBA_DISABLE_JIT=1.
 
 numba's cache does not notice a change in another file that a kernel calls, so the cache folder is named after
-the content of all kernel files together with numba's and Python's versions.
+the content of all kernel files together with numba's and Python's versions, and whether indices are checked.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept: the user's cache, or a private temporary folder where there is none."""
     import numba
 
-    digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
+    settings: Any = numba.config
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version} {settings.BOUNDSCHECK}".encode())
     root = Path(__file__).parent
     for file in sorted(root.glob("*/kernels/*.py")):
         digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
