@@ -85,7 +85,11 @@ def _dispatch() -> None:
     ]  # fmt: skip
     ids = IdSource(clock, np.random.default_rng(1))
     service = Service(max_wait_ms=3_600_000, max_ride_ms=3_600_000)
-    Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests).run()
+    played = Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests)
+    for number, _ in enumerate(played.steps()):
+        if number == 0:
+            played.delay(0, day.at("10:30"))  # later than promised: the plan is worked out anew, and gives way
+            played.cancel(requests[0].id)
 
 
 STEPS: list[tuple[str, Callable[[], None]]] = [

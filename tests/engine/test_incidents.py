@@ -347,5 +347,7 @@ def test_incidents_of_what_is_not_there_are_told() -> None:
         incidents.no_show("r1")
     with pytest.raises(InputError, match="in the fleet already"):
         incidents.join(day.dispatcher.vehicles[0])
+    incidents.join(a_vehicle("v2", place=node(a_street(10, 60), 0), shift=("07:00", "23:00")))
+    assert incidents.delay(2, at("20:00")) == [2]  # the calls at hand know the one who joined
     with pytest.raises(InputError, match="not in the fleet"):
         day.dispatcher.index_of("v9")  # type: ignore[arg-type]

@@ -314,10 +314,9 @@ class Dispatcher:
         self._rewire()
 
     def _rewire(self) -> None:
-        """Finder and incidents anew, for another fleet or another state."""
+        """The finder anew, for another fleet or another state."""
         self._store.refit()
         self.finder = Finder(self._store, self.travel_times, self.service, self.vehicles, self.day, self.params)
-        self.incidents = Incidents(self)
 
     def _todo(self, vehicle: int) -> list[list[Any]]:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""

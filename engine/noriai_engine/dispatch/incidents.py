@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from noriai_engine.dispatch.bookings import Bookings
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.kernels.mending import measure
 from noriai_engine.dispatch.repairs import Late, Move, Repairs
@@ -29,11 +30,17 @@ class Incidents:
     """The calls of one Dispatcher for what was not planned. `cause` is logged with every breach."""
 
     def __init__(self, dispatcher: "Dispatcher") -> None:
-        self._d = dispatcher
-        self._store, self._bookings = dispatcher._store, dispatcher.bookings
-        self._repairs = Repairs(
-            dispatcher._store, dispatcher.finder, dispatcher.travel_times, dispatcher.vehicles, self._wish_of
-        )
+        self._d, self._store = dispatcher, dispatcher._store
+
+    @property
+    def _bookings(self) -> Bookings:
+        return self._d.bookings
+
+    @property
+    def _repairs(self) -> Repairs:
+        """Over the fleet and the bookings as they are: vehicles join, snapshots come back."""
+        d = self._d
+        return Repairs(self._store, d.finder, d.travel_times, d.vehicles, self._wish_of)
 
     # --- riders ---------------------------------------------------------------------------------------------
 
