@@ -50,6 +50,15 @@ def lean_kernel(function: F) -> F:
     return _compiled(function, _nrt=False)
 
 
+def inlined_kernel(function: F) -> F:
+    """A lean kernel whose code goes into its callers.
+
+    A call hands over every field of every array of its NamedTuples; for a small step in an inner loop, that costs more
+    than the step.
+    """
+    return _compiled(function, _nrt=False, forceinline=True)
+
+
 def _compiled(function: F, **options: Any) -> F:
     import numba
 

@@ -5,6 +5,7 @@ docs/service-rules.md, and recomputes travel times with scipy's Dijkstra.
 """
 
 from noriai_engine.checker.check import CheckError, check_run
+from noriai_engine.checker.plans import check_plan
 from noriai_engine.checker.report import Breach, CheckReport
 
-__all__ = ["Breach", "CheckError", "CheckReport", "check_run"]
+__all__ = ["Breach", "CheckError", "CheckReport", "check_plan", "check_run"]

@@ -8,22 +8,26 @@ from cyclopts import Parameter
 
 def check(
     run: Path,
+    plan: Path | None = None,
     *,
     region: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     show: int = 20,
 ) -> int:
-    """Prove that a finished run breaks no constraint and that its figures are true.
+    """Prove that a finished run, or a plan for a benchmark file, breaks no constraint and that its figures are true.
 
-    Recomputes everything from the run's files with code of its own. Exit status 0: clean; 1: breaches, each
+    Recomputes everything from the files with code of its own. Exit status 0: clean; 1: breaches, each
     named; 2: the folder cannot be judged.
 
     Example: noriai check demo
+    Example: noriai check a2-16.txt plan.json
 
     Parameters
     ----------
     run
-        Run folder, as `noriai simulate` writes it.
+        Run folder, as `noriai simulate` writes it; or a benchmark file, with its plan.
+    plan
+        Plan for the benchmark file, as `noriai solve` writes it, or a published solution (`Route k : ids`).
     region
         Region bundle the run was made with; found by itself for shipped regions and beside the run folder.
     json
@@ -33,16 +37,17 @@ def check(
     """
     import json as json_module
 
-    from noriai_engine.checker import CheckError, check_run
+    from noriai_engine.checker import CheckError, check_plan, check_run
     from noriai_engine.model.errors import InputError
     from noriai_engine.terminal import out, tell
 
     try:
         if not json:
-            tell(f"judging {run} with code of its own ...")
-        report = check_run(run, region or _find_region(run))
+            tell(f"judging {plan or run} with code of its own ...")
+        report = check_run(run, region or _find_region(run)) if plan is None else check_plan(run, plan)
     except CheckError as error:
-        raise InputError(str(error), remedy="name a folder written by noriai simulate") from error
+        remedy = "name a folder written by noriai simulate" if plan is None else "name a benchmark file and its plan"
+        raise InputError(str(error), remedy=remedy) from error
     if json:
         document = {
             "ok": report.ok,
@@ -53,9 +58,9 @@ def check(
         return 0 if report.ok else 1
     total = sum(report.judged.values())
     if report.ok:
-        out(f"{run}: clean. {total:,} judgements of {len(report.judged)} rules, no breach.")
+        out(f"{plan or run}: clean. {total:,} judgements of {len(report.judged)} rules, no breach.")
         return 0
-    out(f"{run}: {len(report.breaches):,} breaches in {total:,} judgements")
+    out(f"{plan or run}: {len(report.breaches):,} breaches in {total:,} judgements")
     for breach in report.breaches[:show]:
         out(f"  {breach}")
     if len(report.breaches) > show:

@@ -1,0 +1,18 @@
+"""Day plans: the optimiser for pickup and delivery with everything a dial-a-ride service must keep."""
+
+from noriai_engine.plans.documents import document_of, read_routes, text_of
+from noriai_engine.plans.instances import read_instance
+from noriai_engine.plans.problem import Problem
+from noriai_engine.plans.solver import Solution, SolveParams, StopSearch, solve
+
+__all__ = [
+    "Problem",
+    "Solution",
+    "SolveParams",
+    "StopSearch",
+    "document_of",
+    "read_instance",
+    "read_routes",
+    "solve",
+    "text_of",
+]

@@ -1,0 +1,1 @@
+"""Kernels of the optimiser: schedules of routes, insertion, ruin and recreate."""

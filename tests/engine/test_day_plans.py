@@ -1,0 +1,369 @@
+"""The optimiser keeps every rule, finds what trying everything finds, and repeats itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from naive.day_plan import best_insertion, may_drive, optimum, route_cost
+
+from noriai_engine.checker import check_plan
+from noriai_engine.model import InputError
+from noriai_engine.plans import Problem, SolveParams, StopSearch, document_of, read_instance, read_routes, solve
+from noriai_engine.plans.kernels.anneal import load_routes
+from noriai_engine.plans.kernels.place import best_place
+from noriai_engine.plans.problem import NO_LIMIT, tasks_of
+from noriai_engine.plans.solver import _Run
+
+
+def a_problem(seed: int, tasks: int = 6, vehicles: int = 3, *, whole: bool = True) -> Problem:
+    """A random town with everything at once: two kinds of vehicles, a folding seat, breaks, masks, pairs kept apart,
+    optional and linked tasks. `whole`: int32 times and one-way streets; else float64 and straight lines."""
+    rng = np.random.default_rng(seed)
+    pauses = 1 if vehicles > 1 and rng.random() < 0.5 else 0
+    riders = tasks - pauses
+    n = 2 * riders + pauses + 2 * vehicles
+    where = rng.integers(0, 60, (n, 2)).astype(float)
+    travel = np.hypot(*(where[:, None] - where[None]).transpose(2, 0, 1))
+    if whole:
+        raw = np.ceil(travel + rng.integers(0, 15, (n, n))).astype(np.int64)
+        for k in range(n):
+            raw = np.minimum(raw, raw[:, k : k + 1] + raw[k : k + 1])
+        np.fill_diagonal(raw, 0)
+        travel = raw.astype(np.int32)
+    time = travel.dtype
+    pickup = np.concatenate([np.arange(riders), 2 * riders + np.arange(pauses)])
+    delivery = np.concatenate([riders + np.arange(riders), 2 * riders + np.arange(pauses)])
+    start = 2 * riders + pauses + np.arange(vehicles)
+    end = start + vehicles
+    kind = np.arange(vehicles) // 2
+    early, late = np.zeros(n), np.full(n, 600.0)
+    early[: 2 * riders] = rng.integers(0, 300, 2 * riders)
+    early[riders : 2 * riders] = np.where(rng.random(riders) < 0.5, 0, early[riders : 2 * riders])
+    late[: 2 * riders] = early[: 2 * riders] + rng.integers(20, 260, 2 * riders)
+    late[start] = late[end] = 480
+    service = np.concatenate([rng.integers(0, 6, 2 * riders), np.full(pauses, 30), np.zeros(2 * vehicles)])
+    may = rng.random((tasks, vehicles)) < 0.8
+    if pauses:
+        may[riders:] = False
+        may[riders, 0] = True
+        travel[:, 2 * riders] = travel[:, start[0]]  # the break is at the depot
+        travel[2 * riders] = travel[start[0]]
+    for a in range(vehicles):  # vehicles of one kind may serve the same tasks from the same depot
+        for b in range(a):
+            if kind[a] == kind[b] and not pauses:
+                may[:, a] = may[:, b]
+                for x, y in ((start[a], start[b]), (end[a], end[b])):
+                    travel[:, x], travel[x] = travel[:, y], travel[y]
+    if pauses:
+        kind = np.arange(vehicles)
+    kinds = int(kind.max()) + 1
+    layouts = [np.array([[3, 0], [1, 1]]), np.array([[2, 0]]), np.array([[4, 1]])]
+    cost = np.stack([travel.astype(np.float64) * (1 + 0.3 * c) for c in range(kinds)])
+    demand = np.stack([rng.integers(1, 3, tasks), (rng.random(tasks) < 0.3).astype(int)], axis=1)
+    price = np.where(rng.random(tasks) < 0.7, rng.integers(100, 400, tasks), 1_000.0)
+    link = np.full(tasks, -1)
+    if riders >= 4:
+        link[0], link[3] = 3, 0
+    return Problem(
+        name=f"town {seed}", label=tuple(str(i) for i in range(n)), travel=travel, cost=cost,
+        early=early.astype(time), late=late.astype(time), service=service.astype(time), pickup=pickup,
+        delivery=delivery, demand=demand, layouts=tuple(layouts[c % 3] for c in range(kinds)), kind=kind, start=start,
+        end=end, duration=np.full(vehicles, 400 if seed % 2 else NO_LIMIT), fixed=np.full(vehicles, float(seed % 3)),
+        max_ride=rng.integers(40, 120, tasks) if seed % 5 else np.full(tasks, NO_LIMIT), price=price, may=may,
+        apart=((0, 1),) if riders >= 2 else (), link=link,
+    )  # fmt: skip
+
+
+def no_clock() -> float:
+    return 0.0
+
+
+def by_iterations(count: int, seed: int = 1) -> SolveParams:
+    return SolveParams(seconds=None, iterations=count, seed=seed)
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@hypothesis_settings(max_examples=40)
+def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool) -> None:
+    problem = a_problem(seed, tasks=9, vehicles=3, whole=whole)
+    run = _Run(problem, by_iterations(1, seed), no_clock, None)
+    run.begin(None)
+    run._search(15, 20.0)
+    t, r = run.tasks, run.routes
+    for task in np.flatnonzero(r.home < 0)[:4]:
+        for k in range(3):
+            run.memo["stamp"][task, k] = -1
+            found = best_place(t, r, run.memo, run.work, task, k)
+            route = [int(x) for x in r.rows["node"][k, 1 : r.heads["size"][k] - 1]]
+            assert found == pytest.approx(best_insertion(problem, k, route, int(task)), abs=1e-9)
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@hypothesis_settings(max_examples=40)
+def test_plans_keep_every_rule_and_state_their_cost(seed: int, whole: bool) -> None:
+    problem = a_problem(seed, tasks=12, vehicles=3, whole=whole)
+    solution = solve(problem, by_iterations(60, seed), no_clock)
+    for k, route in enumerate(solution.routes):
+        assert may_drive(problem, k, list(route)), (k, route)
+        for node, start in zip(route, solution.start[k], strict=True):
+            assert problem.early[node] <= start <= problem.late[node]
+    assert solution.cost == pytest.approx(sum(route_cost(problem, k, list(x)) for k, x in enumerate(solution.routes)))
+    served = {int(problem.pickup.tolist().index(node)) for x in solution.routes for node in x if node in problem.pickup}
+    assert served | set(solution.absent) == set(range(problem.count))
+    assert not served & set(solution.absent)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
+    problem = a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2))
+    solution = solve(problem, by_iterations(400, seed), no_clock)
+    cost = solution.cost + sum(
+        float(problem.price[task])
+        + (
+            float(problem.price[problem.link[task]])
+            if problem.link[task] >= 0 and problem.link[task] not in solution.absent
+            else 0.0
+        )
+        for task in solution.absent
+    )
+    assert cost == pytest.approx(optimum(problem))
+
+
+def test_a_seed_and_an_iteration_budget_give_the_same_plan(shared: Path) -> None:
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a3-36.txt")
+    one, two = (solve(problem, by_iterations(300, 7), no_clock) for _ in range(2))
+    assert one == two
+    assert solve(problem, by_iterations(300, 8), no_clock) != one
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["a2-16", "b2-20", "R1a"])
+def test_known_optima_are_reached(shared: Path, name: str) -> None:
+    file = next((shared / "darp").rglob(f"{name}.txt"))
+    rows = csv.DictReader((shared / "darp" / "best_known.csv").open())
+    known = next(float(row["best_known_cost"]) for row in rows if row["instance"] == name)
+    assert solve(read_instance(file), by_iterations(20_000), no_clock).cost == pytest.approx(known, abs=0.01)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", ["a5-60", "R2a", "lr112", "lrc206", "bar-n100-1"])
+def test_the_checker_agrees_with_every_plan(shared: Path, tmp_path: Path, name: str) -> None:
+    file = next(x for x in shared.rglob(f"{name}.txt"))
+    problem = read_instance(file)
+    solution = solve(problem, by_iterations(2_000), no_clock)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(document_of(problem, solution)))
+    assert not solution.absent
+    report = check_plan(file, plan)
+    assert report.ok, report.breaches[:3]
+
+
+def test_the_search_stops_when_told_and_keeps_the_best(shared: Path) -> None:
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt")
+    costs: list[float] = []
+
+    def stop(share: float, absent: int, cost: float) -> None:
+        costs.append(cost)
+        raise StopSearch
+
+    solution = solve(problem, by_iterations(5_000), no_clock, progress=stop)
+    assert solution.cost == costs[-1]
+    assert not solution.absent
+
+
+@given(st.integers(0, 10_000))
+@hypothesis_settings(max_examples=15)
+def test_held_tasks_stay_where_a_given_plan_has_them(seed: int) -> None:
+    problem = a_problem(seed, tasks=10, vehicles=3)
+    given_plan = solve(problem, by_iterations(30, seed), no_clock)
+    held = np.zeros(problem.count, bool)
+    served = [task for task in range(problem.count) if task not in given_plan.absent]
+    held[served[::2]] = True
+    fixed = replace(problem, held=held)
+    solution = solve(fixed, by_iterations(60, seed + 1), no_clock, begin_with=given_plan.routes)
+    for before, after in zip(given_plan.routes, solution.routes, strict=True):
+        stays = {int(x) for task in np.flatnonzero(held) for x in (problem.pickup[task], problem.delivery[task])}
+        assert [node for node in before if node in stays] == [node for node in after if node in stays]
+
+
+def test_a_warm_start_is_never_made_worse(shared: Path) -> None:
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "b2-20.txt")
+    good = solve(problem, by_iterations(2_000), no_clock)
+    again = solve(problem, by_iterations(1), no_clock, begin_with=list(good.routes))
+    assert again.cost <= good.cost + 1e-9
+
+
+def test_a_given_plan_that_breaks_a_limit_is_refused(shared: Path) -> None:
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt")
+    everyone = [*range(1, 17), *range(17, 33)]
+    with pytest.raises(InputError, match="breaks a limit"):
+        solve(problem, by_iterations(1), no_clock, begin_with=[everyone])
+
+
+BROKEN = {
+    "empty": ("", "is empty"),
+    "header": ("1 2 3 4\n", "4 numbers in the header"),
+    "rows": ("1 4 480 3 30\n0 0 0 0 0 0 10\n", "rows follow"),
+    "number": ("1 2 480 3 30\n0 0 0 0 0 0 10\n1 x 0 0 1 0 10\n2 0 0 0 -1 0 10\n", "row 3, field 2"),
+    "load": ("1 2 480 3 30\n0 0 0 0 0 0 10\n1 1 0 0 1 0 10\n2 0 0 0 1 0 10\n", "loads 1 and 1"),
+    "window": ("1 2 480 3 30\n0 0 0 0 0 0 10\n1 1 0 0 1 9 3\n2 0 0 0 -1 0 10\n", "row 3: window"),
+    "order": ("1 2 480 3 30\n0 0 0 0 0 0 10\n2 1 0 0 1 0 10\n1 0 0 0 -1 0 10\n", "node 2 where 1 is due"),
+    "pairs": ("1\t9\t1\n0 0 0 0 0 9 0 0 0\n1 0 0 1 0 9 0 0 1\n", "name no pair"),
+    "speed": ("1\t9\t2\n0 0 0 0 0 9 0 0 0\n", "speed 2"),
+    "matrix": ("NAME: x\nSIZE: 3\nCAPACITY: 3\nNODES\n0 0 0 0 0 9 0 0 0\n", "not 3 nodes"),
+    "size": ("NAME: x\nCAPACITY: 3\nNODES\n", "lacks 'SIZE'"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_broken_files_are_refused_with_their_row(tmp_path: Path, what: str) -> None:
+    text, message = BROKEN[what]
+    file = tmp_path / "broken.txt"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_instance(file)
+
+
+def test_an_end_depot_in_the_last_row_is_left_out(shared: Path) -> None:
+    with_row = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a3-24.txt")
+    assert with_row.count == 24
+    assert len(with_row.label) == 49
+
+
+def test_windows_are_tightened_without_losing_a_plan(shared: Path) -> None:
+    """The published optimal routes still have a schedule within the tightened windows."""
+    for file in sorted((shared / "darp" / "solutions").glob("*.sol")):
+        problem = read_instance(next((shared / "darp").rglob(f"{file.stem}.txt")))
+        lines = [line.split(":")[1].split() for line in file.read_text().splitlines() if line.startswith("Route")]
+        run = _Run(problem, by_iterations(1), no_clock, None)
+        for k, line in enumerate(lines):
+            run.routes.rows["node"][k, 1 : len(line) + 2] = [*map(int, line), 0]
+            run.routes.heads["size"][k] = len(line) + 2
+        assert load_routes(run.tasks, run.routes, run.work), file.stem
+
+
+def mutants(document: dict, capacity_route: int = 0) -> dict[str, dict]:
+    """Plans that break one rule each."""
+
+    def changed(change) -> dict:
+        copy = json.loads(json.dumps(document))
+        change(copy)
+        return copy
+
+    def swap(copy: dict) -> None:
+        nodes = copy["routes"][0]["nodes"]
+        nodes[0], nodes[-1] = nodes[-1], nodes[0]
+        copy["routes"][0]["start"] = None
+
+    def move(copy: dict) -> None:
+        copy["routes"][1]["nodes"].append(copy["routes"][0]["nodes"].pop())
+        copy["routes"][0]["start"] = copy["routes"][1]["start"] = None
+
+    def late(copy: dict) -> None:
+        copy["routes"][0]["start"][-1] += 1_000.0
+
+    def early(copy: dict) -> None:
+        copy["routes"][0]["start"][1] = copy["routes"][0]["start"][0]
+
+    return {
+        "cost": changed(lambda copy: copy.update(cost=copy["cost"] - 0.01)),
+        "bound": changed(lambda copy: copy.update(bound=copy["cost"] + 1)),
+        "vehicles": changed(lambda copy: copy.update(vehicles=copy["vehicles"] + 1)),
+        "once": changed(lambda copy: copy["routes"].pop()),
+        "order": changed(swap),
+        "pair": changed(move),
+        "window": changed(late),
+        "drive": changed(early),
+    }
+
+
+def test_the_checker_finds_every_broken_rule(shared: Path, tmp_path: Path) -> None:
+    file = shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt"
+    problem = read_instance(file)
+    document = document_of(problem, solve(problem, by_iterations(200), no_clock))
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(document))
+    assert check_plan(file, plan).ok
+    for rule, mutant in mutants(document).items():
+        plan.write_text(json.dumps(mutant))
+        found = {breach.rule for breach in check_plan(file, plan).breaches}
+        assert {"vehicles": "cost"}.get(rule, rule) in found, (rule, found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"), [(1, 20, "duration"), (3, 1, "load"), (4, 5, "ride"), (0, 1, "fleet")]
+)
+def test_the_checker_finds_limits_made_tighter(shared: Path, tmp_path: Path, field: int, value: int, rule: str) -> None:
+    """The plan of the true file against the file with one limit of its header made tighter."""
+    file = shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt"
+    problem = read_instance(file)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(document_of(problem, solve(problem, by_iterations(2_000), no_clock))))
+    head, *rows = file.read_text().splitlines()
+    words = head.split()
+    words[{0: 0, 1: 2, 3: 3, 4: 4}[field]] = str(value)
+    tighter = tmp_path / "tighter.txt"
+    tighter.write_text("\n".join([" ".join(words), *rows]))
+    found = {breach.rule for breach in check_plan(tighter, plan).breaches}
+    assert rule in found
+    assert rule in ("load", "fleet") or "schedule" in found
+
+
+def test_stored_solutions_are_clean(shared: Path) -> None:
+    files = sorted(shared.rglob("*.sol"))
+    assert len(files) == 189
+    for file in files[::9]:
+        instance = next(x for x in shared.rglob(f"{file.stem}.txt"))
+        assert check_plan(instance, file).ok, file
+
+
+@pytest.mark.long
+@pytest.mark.shared
+def test_all_stored_solutions_are_clean(shared: Path) -> None:
+    for file in sorted(shared.rglob("*.sol")):
+        assert check_plan(next(x for x in shared.rglob(f"{file.stem}.txt")), file).ok, file
+
+
+def test_plans_written_are_read_again(shared: Path, tmp_path: Path) -> None:
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt")
+    solution = solve(problem, by_iterations(50), no_clock)
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps(document_of(problem, solution)))
+    assert [x for x in solution.routes if x] == [tuple(x) for x in read_routes(plan, problem)]
+    for text, message in (
+        ("{}", "no plan"),
+        ('{"routes": [{"nodes": [99]}]}', "no stop of"),
+        ('{"routes": [{"nodes": [1, 1]}]}', "comes twice"),
+        ('{"routes": [{"nodes": [1]}]}', "not in one route"),
+    ):
+        plan.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_routes(plan, problem)
+
+
+def test_a_seed_has_its_own_dice_in_every_search() -> None:
+    """Two searches side by side do not disturb each other."""
+    problem = a_problem(3, tasks=8)
+    alone = solve(problem, by_iterations(40, 5), no_clock)
+    first, second = (_Run(problem, by_iterations(40, 5), no_clock, None) for _ in range(2))
+    first.begin(None)
+    second.begin(None)
+    for _ in range(4):
+        for run in (first, second):
+            run._search(10, 1.0)
+    assert np.array_equal(first.routes.rows["node"], second.routes.rows["node"])
+    assert alone == solve(problem, by_iterations(40, 5), no_clock)
+
+
+def test_no_task_is_priced_below_serving_it_alone() -> None:
+    problem = a_problem(1)
+    prices = tasks_of(replace(problem, price=np.full(problem.count, np.inf))).jobs["price"]
+    assert prices.min() > route_cost(problem, 0, [0, int(problem.delivery[0])])

@@ -1,0 +1,121 @@
+"""The obvious way to judge and to find day plans: difference constraints as a graph, every sequence tried.
+
+Shares no code with the optimiser; reads only the fields of `Problem` that state the task.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import networkx as nx
+import numpy as np
+
+from noriai_engine.plans import Problem
+
+
+def has_schedule(problem: Problem, vehicle: int, route: list[int]) -> bool:
+    """Whether times exist that keep windows, drives, ride times and duration: no negative cycle (networkx)."""
+    sequence = [int(problem.start[vehicle]), *route, int(problem.end[vehicle])]
+    graph = nx.DiGraph()
+    # an edge a -> b of weight w says: time of b <= time of a + w; "zero" is the origin of times
+    for q, node in enumerate(sequence):
+        graph.add_edge("zero", q, weight=float(problem.late[node]))
+        graph.add_edge(q, "zero", weight=-float(problem.early[node]))
+    for q, (a, b) in enumerate(pairwise(sequence)):
+        graph.add_edge(q + 1, q, weight=-float(problem.service[a] + problem.travel[a, b]))
+    place = {node: q for q, node in enumerate(sequence[:-1])}
+    limits = [(0, len(sequence) - 1, float(problem.duration[vehicle]))]
+    for p, d, ride in zip(problem.pickup, problem.delivery, problem.max_ride, strict=True):
+        if p != d and int(p) in place and int(d) in place:
+            limits.append((place[int(p)], place[int(d)], float(ride + problem.service[p])))
+    for a, b, most in limits:
+        most = min(most, graph.edges[a, b]["weight"]) if graph.has_edge(a, b) else most
+        graph.add_edge(a, b, weight=most)
+    return not nx.negative_edge_cycle(graph)
+
+
+def may_drive(problem: Problem, vehicle: int, route: list[int]) -> bool:
+    """Every rule of one route: pairs and their order, loads by layout, empty stops, masks, riders kept apart, times."""
+    place = {node: q for q, node in enumerate(route)}
+    tasks = []
+    for task, (p, d) in enumerate(zip(problem.pickup, problem.delivery, strict=True)):
+        p, d = int(p), int(d)
+        if (p in place) != (d in place) or (p in place and place[p] > place[d]):
+            return False
+        if p in place:
+            tasks.append((task, place[p], place[d]))
+    if problem.may is not None and not all(problem.may[task, vehicle] for task, _, _ in tasks):
+        return False
+    layouts = problem.layouts[int(problem.kind[vehicle])]
+    for q in range(len(route)):
+        aboard = [task for task, p, d in tasks if p <= q < d]
+        load = problem.demand[aboard].sum(axis=0)
+        if not any((load <= layout).all() for layout in layouts):
+            return False
+        if any(p == d == q for _, p, d in tasks) and aboard:
+            return False
+        if any(a in aboard and b in aboard for a, b in problem.apart):
+            return False
+    return has_schedule(problem, vehicle, route)
+
+
+def route_cost(problem: Problem, vehicle: int, route: list[int]) -> float:
+    """Drives and the vehicle's fixed cost; a vehicle that stays at home costs nothing."""
+    if not route:
+        return 0.0
+    cost = problem.cost[int(problem.kind[vehicle])]
+    sequence = [int(problem.start[vehicle]), *route, int(problem.end[vehicle])]
+    return float(problem.fixed[vehicle] + sum(cost[a, b] for a, b in pairwise(sequence)))
+
+
+def with_task(problem: Problem, route: list[int], task: int) -> list[list[int]]:
+    """The route with the task's stops at every pair of places."""
+    p, d = int(problem.pickup[task]), int(problem.delivery[task])
+    if p == d:
+        return [[*route[:i], p, *route[i:]] for i in range(len(route) + 1)]
+    return [
+        [*route[:i], p, *route[i:j], d, *route[j:]] for i in range(len(route) + 1) for j in range(i, len(route) + 1)
+    ]
+
+
+def best_insertion(problem: Problem, vehicle: int, route: list[int], task: int) -> float:
+    """Least added cost over every pair of places, inf where none is lawful."""
+    base = route_cost(problem, vehicle, route)
+    costs = [
+        route_cost(problem, vehicle, longer) - base
+        for longer in with_task(problem, route, task)
+        if may_drive(problem, vehicle, longer)
+    ]
+    return min(costs, default=np.inf)
+
+
+def optimum(problem: Problem) -> float:
+    """Least cost of routes and of tasks left out at their price, by trying everything. For a handful of tasks.
+
+    Half a linked pair counts as both left out.
+    """
+    vehicles = range(len(problem.kind))
+    best = [np.inf]
+
+    def total(routes: list[list[int]], absent: list[int]) -> float:
+        cost = sum(route_cost(problem, k, route) for k, route in enumerate(routes))
+        for task in absent:
+            cost += float(problem.price[task])
+            other = -1 if problem.link is None else int(problem.link[task])
+            if other >= 0 and other not in absent:
+                cost += float(problem.price[other])
+        return cost
+
+    def grow(task: int, routes: list[list[int]], absent: list[int]) -> None:
+        if task == problem.count:
+            if all(may_drive(problem, k, route) for k, route in enumerate(routes)):
+                best[0] = min(best[0], total(routes, absent))
+            return
+        if np.isfinite(problem.price[task]):
+            grow(task + 1, routes, [*absent, task])
+        for k in vehicles:
+            for longer in with_task(problem, routes[k], task):
+                grow(task + 1, [*routes[:k], longer, *routes[k + 1 :]], absent)
+
+    grow(0, [[] for _ in vehicles], [])
+    return best[0]
