@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from naive.day_plan import best_insertion, may_drive, optimum, route_cost
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from noriai_engine.checker import check_plan
 from noriai_engine.model import InputError
 from noriai_engine.plans import Problem, SolveParams, StopSearch, document_of, read_instance, read_routes, solve
 from noriai_engine.plans.kernels.anneal import load_routes
 from noriai_engine.plans.kernels.place import best_place
+from noriai_engine.plans.partition import Master
 from noriai_engine.plans.problem import NO_LIMIT, tasks_of
 from noriai_engine.plans.solver import _Run
 
@@ -347,6 +349,67 @@ def test_plans_written_are_read_again(shared: Path, tmp_path: Path) -> None:
         plan.write_text(text)
         with pytest.raises(InputError, match=message):
             read_routes(plan, problem)
+
+
+@given(st.integers(0, 10_000))
+@hypothesis_settings(max_examples=20)
+def test_every_route_in_the_pool_is_lawful_and_costs_what_it_says(seed: int) -> None:
+    """Those met by the search and those found by pricing; and the choice among them is no worse than what was known."""
+    problem = replace(a_problem(seed, tasks=12, vehicles=3), link=None)
+    run = _Run(problem, by_iterations(400, seed), no_clock, None)
+    run.begin(None)
+    run.cool(0.5, 20.0, 5.0)
+    before = float(run.costs[1])
+    run.recombine()
+    pool = run.pool
+    kinds = run.tasks.cars["kind"].tolist()
+    for row in range(int(pool.used[0])):
+        route = [int(node) for node in pool.node[pool.first[row] : pool.first[row + 1]]]
+        vehicle = kinds.index(int(pool.kind[row]))
+        assert may_drive(problem, vehicle, route)
+        assert pool.cost[row] == pytest.approx(route_cost(problem, vehicle, route))
+        assert len(set(route)) == len(route)
+    assert run.costs[1] <= before + 1e-9
+    assert run.master is not None
+    fixed = run.master.dive(run.chance)
+    stops = [int(node) for row in fixed for node in pool.node[pool.first[row] : pool.first[row + 1]]]
+    assert len(set(stops)) == len(stops)
+    assert run.master.bound <= run.costs[1] + 1e-6
+
+
+@given(st.integers(0, 10_000))
+@hypothesis_settings(max_examples=20)
+def test_the_choice_of_routes_is_the_best_there_is(seed: int) -> None:
+    """Against scipy's own integer program over the same pool."""
+    problem = replace(a_problem(seed, tasks=10, vehicles=3), link=None)
+    run = _Run(problem, by_iterations(200, seed), no_clock, None)
+    run.begin(None)
+    run.cool(0.3, 20.0, 5.0)
+    t, pool = run.tasks, run.pool
+    count = int(pool.used[0])
+    master = Master(t, pool)
+    bound = master.relax()
+    choice = master.choose(1e6, np.zeros(0, int), None)
+    assert choice is not None
+    kinds = int(t.cars["kind"].max()) + 1
+    matrix = np.zeros((problem.count + kinds, count + problem.count))
+    for row in range(count):
+        nodes = pool.node[pool.first[row] : pool.first[row + 1]]
+        matrix[t.stops["task"][nodes], row] = 1
+        matrix[problem.count + pool.kind[row], row] = 1
+    matrix[np.arange(problem.count), count + np.arange(problem.count)] = 1
+    fleet = np.bincount(t.cars["kind"], minlength=kinds)
+    whole = milp(
+        np.concatenate([pool.cost[:count], t.jobs["price"]]),
+        constraints=LinearConstraint(
+            matrix, np.r_[np.ones(problem.count), np.zeros(kinds)], np.r_[np.ones(problem.count), fleet]
+        ),
+        integrality=np.ones(count + problem.count), bounds=Bounds(0, 1),
+    )  # fmt: skip
+    assert choice.cost == pytest.approx(whole.fun, rel=1e-5)
+    assert bound <= whole.fun + 1e-6
+    stops = [int(node) for row in choice.rows for node in pool.node[pool.first[row] : pool.first[row + 1]]]
+    assert len(set(stops)) == len(stops)
 
 
 def test_a_seed_has_its_own_dice_in_every_search() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.kernels.anneal import load_routes, rows_of, search, take_over
 from noriai_engine.plans.kernels.arrays import Moves, Pool, Routes, Tasks
-from noriai_engine.plans.partition import choose_routes
+from noriai_engine.plans.kernels.pricing import collect, load_row
+from noriai_engine.plans.partition import Master
 from noriai_engine.plans.problem import Array, Problem, tasks_of
 from noriai_engine.plans.state import empty_memo, empty_pool, empty_routes, working_space
 
@@ -44,10 +45,20 @@ class SolveParams:
             strings=0.6, mean=12.0, longest=10.0, kin=20.0, power=3.0, regret=0.15, noise=0.3, blink=0.01
         )
     )
-    recombine_at: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-    """Shares of the budget at which routes are recombined."""
+    anneal_share: float = 0.4
+    """Share of the budget for annealing from hot to cold; the rest recombines, dives and anneals a little."""
+    dives: int = 3
+    """Starts from the relaxation after each recombination."""
+    quench_share: float = 0.02
+    """Share of the budget for annealing after each dive."""
     recombine_share: float = 0.03
     """Most of the budget that one recombination may take."""
+    price_share: float = 0.04
+    """Most of the budget that the pricing of new routes may take each time."""
+    price_iterations: int = 300
+    """Variations of each route in use, each time."""
+    price_heat: float = 0.2
+    """Temperature of the pricing, in mean drive costs."""
     fleet_share: float = 0.5
     """Most of the budget for the fleet phase, where fewer vehicles come first."""
 
@@ -114,6 +125,8 @@ class _Run:
         self.missed = np.ones(problem.count, np.int64)
         self.iterations = 0
         self.chunk = 20
+        self.master: Master | None = None
+        self.chance = np.random.default_rng(params.seed)
         self.began = clock()
         self.pool: Pool = empty_pool(self.tasks)
         self._arrays(self.tasks)
@@ -174,20 +187,24 @@ class _Run:
             self.progress(min(share, 1.0), absent, float(self.best.heads["cost"].sum()))
 
     def anneal(self) -> None:
-        """Ruin and recreate from hot to cold; recombine the routes met now and then."""
+        """Ruin and recreate from hot to cold; then recombine, dive and anneal a little, again and again."""
         p = self.params
         scale = float(np.mean(self.problem.cost))
-        due = list(p.recombine_at)
-        from_share = self.done()
-        while (share := self.done()) < 1.0:
-            part = (share - from_share) / max(1e-9, 1.0 - from_share)
-            if due and part >= due[0]:
-                while due and part >= due[0]:
-                    due.pop(0)
-                self.recombine()
-                self._tell(share)
-                continue
-            heat = scale * p.hot * (p.cold / p.hot) ** part
+        begin = self.done()
+        end = begin + p.anneal_share * (1.0 - begin)
+        self.cool(end, p.hot * scale, p.cold * scale)
+        while self.done() < 1.0:
+            self.recombine()
+            for _ in range(p.dives):
+                if self.done() < 1.0 and not self.tasks.jobs["held"].any():
+                    self.dive()
+                self.cool(min(1.0, self.done() + p.quench_share), p.cold * scale, 0.5 * p.cold * scale)
+
+    def cool(self, end: float, hot: float, cold: float) -> None:
+        """Ruin and recreate from one temperature to another until the share `end` of the budget is used."""
+        begin = self.done()
+        while (share := self.done()) < end:
+            heat = hot * (cold / hot) ** ((share - begin) / (end - begin))
             began, steps = self.clock(), self._step()
             beaten = self._search(steps, heat)
             self.iterations += steps
@@ -196,30 +213,75 @@ class _Run:
                 self._tell(share)
 
     def recombine(self) -> None:
-        """The best choice among all routes met, where it beats the best solution; the search goes on from there."""
+        """The best choice among all routes met and priced, where it beats the best; the search goes on there."""
         p = self.params
         seconds = None if p.seconds is None else p.seconds * p.recombine_share
         rows = np.full(len(self.tasks.cars), -1, np.int32)
         rows_of(self.tasks, self.best, self.pool, rows)
         if (rows[self.best.heads["size"] > 2] < 0).any():  # the pool is full: begin anew
             self.pool = empty_pool(self.tasks)
-            return
-        choice = choose_routes(self.tasks, self.pool, self.costs[1], rows[rows >= 0], seconds)
-        if choice is None:
-            return
+            rows_of(self.tasks, self.best, self.pool, rows)
+        if self.master is None or self.master.t is not self.tasks or self.master.pool is not self.pool:
+            self.master = Master(self.tasks, self.pool)
+        self.price_routes(self.master, rows[rows >= 0])
+        choice = self.master.choose(self.costs[1], rows[rows >= 0], seconds)
+        if choice is not None:
+            self._go_on_from(choice.rows)
+
+    def dive(self) -> None:
+        """Go on from routes that the relaxation likes; what they leave out is inserted by the search."""
+        assert self.master is not None
+        self._go_on_from(self.master.dive(self.chance))
+
+    def _go_on_from(self, rows: Array) -> None:
+        """Make pool routes the current solution; the best one is kept until it is beaten."""
         chosen = empty_routes(self.tasks)
-        sequences = [self.pool.node[self.pool.first[row] : self.pool.first[row + 1]] for row in choice.rows]
+        sequences = [self.pool.node[self.pool.first[row] : self.pool.first[row + 1]] for row in rows]
         home = [self._held_by(sequence) for sequence in sequences]
         free = [k for k in range(len(self.tasks.cars)) if k not in home]
-        for row, sequence, k in zip(choice.rows, sequences, home, strict=True):
+        for row, sequence, k in zip(rows, sequences, home, strict=True):
             if k < 0:
-                k = next(k for k in free if self.tasks.cars["kind"][k] == self.pool.kind[row])
+                k = next((k for k in free if self.tasks.cars["kind"][k] == self.pool.kind[row]), -1)
+                if k < 0:
+                    continue  # within the relaxation's tolerance there may be a vehicle too many
                 free.remove(k)
             _write_route(self.tasks, chosen, k, sequence)
         take_over(self.routes, chosen)
         self._load(self.routes)
-        self.costs[:] = NONE
+        self.costs[0] = NONE
         self._search(1, 0.0)
+
+    def price_routes(self, master: Master, known_rows: Array) -> None:
+        """Find routes whose tasks are worth more than they cost in the relaxation, until its value stops falling."""
+        p, t = self.params, self.tasks
+        began, value = self.done(), master.relax()
+        if t.jobs["held"].any():
+            return
+        kinds, firsts = np.unique(t.cars["kind"], return_index=True)
+        lone = []
+        for k in firsts:
+            one = t._replace(cars=t.cars[k : k + 1].copy(), may=np.ascontiguousarray(t.may[:, k : k + 1]))
+            lone.append((one, empty_routes(one), empty_routes(one), empty_memo(one)))
+        work = working_space(t, p.seed + 7_919 * (1 + self.iterations))
+        heat = p.price_heat * float(np.mean(self.problem.cost))
+        stalled = 0
+        while stalled < 2 and value < self.costs[1] - 1e-7:
+            found = 0
+            for row in np.union1d(master.in_use(), known_rows):
+                kind = int(self.pool.kind[row])
+                one, routes, old, memo = lone[int(np.searchsorted(kinds, kind))]
+                worth = np.maximum(master.dual[: len(t.jobs)], 0.0)
+                most = master.dual[len(t.jobs) + kind] + 0.3 * (self.costs[1] - value)
+                load_row(one, routes, self.pool, row, work)
+                found += collect(one, routes, old, memo, self.pool, work, worth, most, p.price_iterations, heat)
+                if self.done() - began > p.price_share:
+                    break
+            lower = master.relax()
+            stalled = stalled + 1 if value - lower < 2e-4 * (self.costs[1] - lower) else 0
+            value = lower
+            self._tell(self.done())
+            if not found or self.done() - began > p.price_share:
+                return
 
     def _held_by(self, sequence: Array) -> int:
         """The vehicle that tasks of this sequence must stay with, -1: any."""

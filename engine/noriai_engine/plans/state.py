@@ -55,7 +55,6 @@ def empty_pool(t: Tasks, rows: int = 60_000) -> Pool:
         slot=np.full(slots, -1, np.int32),
         key=np.zeros(rows, np.uint64),
         kind=np.zeros(rows, np.int32),
-        vehicle=np.zeros(rows, np.int32),
         cost=np.zeros(rows),
         first=np.zeros(rows + 1, np.int64),
         node=np.zeros(rows * 40, np.int32),

@@ -52,7 +52,6 @@ def remember(t: Tasks, r: Routes, k: int, pool: Pool) -> int:
         pool.first[row] = pool.used[1]
         pool.first[row + 1] = need
         pool.kind[row] = t.cars[k].kind
-        pool.vehicle[row] = k
         pool.used[0] = row + 1
         pool.used[1] = need
     pool.cost[row] = r.heads[k].cost

@@ -131,7 +131,6 @@ class Pool(NamedTuple):
     slot: Ints  # (2^x,) int32 hash table of rows, -1: free
     key: Ints  # (rows,) uint64
     kind: Ints  # (rows,) int32
-    vehicle: Ints  # (rows,) int32 a vehicle that drove it
     cost: Floats  # (rows,)
     first: Ints  # (rows + 1,) int64
     node: Ints  # (...,) int32 sequences without depots
