@@ -104,7 +104,7 @@ def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool) -> N
         for k in range(3):
             run.memo["stamp"][task, k] = -1
             found = best_place(t, r, run.memo, run.work, task, k)
-            route = [int(x) for x in r.rows["node"][k, 1 : r.heads["size"][k] - 1]]
+            route = [int(x) for x in r.rows["node"][k, 1 : r.heads["count"][k] - 1]]
             assert found == pytest.approx(best_insertion(problem, k, route, int(task)), abs=1e-9)
 
 
@@ -248,7 +248,7 @@ def test_windows_are_tightened_without_losing_a_plan(shared: Path) -> None:
         run = _Run(problem, by_iterations(1), no_clock, None)
         for k, line in enumerate(lines):
             run.routes.rows["node"][k, 1 : len(line) + 2] = [*map(int, line), 0]
-            run.routes.heads["size"][k] = len(line) + 2
+            run.routes.heads["count"][k] = len(line) + 2
         assert load_routes(run.tasks, run.routes, run.work), file.stem
 
 

@@ -218,7 +218,7 @@ class _Run:
         seconds = None if p.seconds is None else p.seconds * p.recombine_share
         rows = np.full(len(self.tasks.cars), -1, np.int32)
         rows_of(self.tasks, self.best, self.pool, rows)
-        if (rows[self.best.heads["size"] > 2] < 0).any():  # the pool is full: begin anew
+        if (rows[self.best.heads["count"] > 2] < 0).any():  # the pool is full: begin anew
             self.pool = empty_pool(self.tasks)
             rows_of(self.tasks, self.best, self.pool, rows)
         if self.master is None or self.master.t is not self.tasks or self.master.pool is not self.pool:
@@ -319,10 +319,10 @@ class _Run:
 
     def _tighten_to_used(self) -> None:
         """Leave out the vehicles that the first solution does not use."""
-        used = [k for k in range(len(self.tasks.cars)) if self.best.heads["size"][k] > 2]
+        used = [k for k in range(len(self.tasks.cars)) if self.best.heads["count"][k] > 2]
         if not used or (self.best.home < 0).any():
             return
-        self._keep_vehicles([list(self.best.rows["node"][k, 1 : self.best.heads["size"][k] - 1]) for k in used])
+        self._keep_vehicles([list(self.best.rows["node"][k, 1 : self.best.heads["count"][k] - 1]) for k in used])
 
     def _keep_vehicles(self, routes: list[list[int]]) -> None:
         v = len(routes)
@@ -339,7 +339,7 @@ class _Run:
         """Give up the route whose tasks were easiest to place so far."""
         t, r = self.tasks, self.best
         routes = [
-            list(r.rows["node"][k, 1 : r.heads["size"][k] - 1]) for k in range(len(t.cars)) if r.heads["size"][k] > 2
+            list(r.rows["node"][k, 1 : r.heads["count"][k] - 1]) for k in range(len(t.cars)) if r.heads["count"][k] > 2
         ]
         weight = [int(self.missed[t.stops["task"][route]].sum()) for route in routes]
         del routes[int(np.argmin(weight))]
@@ -358,10 +358,10 @@ class _Run:
         alone = np.flatnonzero((t.jobs["link"] >= 0) & (r.home >= 0) & (r.home[t.jobs["link"]] < 0))
         if len(alone):
             for k in set(r.home[alone].tolist()):
-                stops = r.rows["node"][k, 1 : r.heads["size"][k] - 1]
+                stops = r.rows["node"][k, 1 : r.heads["count"][k] - 1]
                 _write_route(t, r, k, stops[~np.isin(t.stops["task"][stops], alone)].copy())
             self._load(r)
-        sizes = [int(size) for size in r.heads["size"]]
+        sizes = [int(size) for size in r.heads["count"]]
         return Solution(
             routes=tuple(tuple(int(x) for x in r.rows["node"][k, 1 : size - 1]) for k, size in enumerate(sizes)),
             start=tuple(tuple(x.item() for x in r.rows["first"][k, 1 : size - 1]) for k, size in enumerate(sizes)),
@@ -375,4 +375,4 @@ def _write_route(t: Tasks, r: Routes, k: int, route: Sequence[int] | Array) -> N
     r.rows["node"][k, 0] = t.cars["start"][k]
     r.rows["node"][k, 1 : len(route) + 1] = route
     r.rows["node"][k, len(route) + 1] = t.cars["end"][k]
-    r.heads["size"][k] = len(route) + 2
+    r.heads["count"][k] = len(route) + 2

@@ -19,7 +19,7 @@ def empty_routes(t: Tasks) -> Routes:
     rows["node"][:, 0], rows["node"][:, 1] = t.cars["start"], t.cars["end"]
     rows["mate"] = -1
     heads = records(v, HEAD)
-    heads["size"] = 2
+    heads["count"] = 2
     return Routes(rows=rows, heads=heads, home=np.full(m, -1, np.int32), at=np.zeros(n, np.int32))
 
 

@@ -17,9 +17,9 @@ POOL_GAP = 1.01  # routes of solutions that are at most 1 % worse than the best 
 @lean_kernel
 def keep_best(r: Routes, best: Routes) -> None:
     for k in range(r.heads.shape[0]):
-        best.heads[k].size = r.heads[k].size
+        best.heads[k].count = r.heads[k].count
         best.heads[k].cost = r.heads[k].cost
-        for q in range(r.heads[k].size):
+        for q in range(r.heads[k].count):
             best.rows[k, q].node = r.rows[k, q].node
     for task in range(r.home.shape[0]):
         best.home[task] = r.home[task]
@@ -29,7 +29,7 @@ def keep_best(r: Routes, best: Routes) -> None:
 def remember(t: Tasks, r: Routes, k: int, pool: Pool) -> int:
     """Write route k into the pool, or over a dearer one of the same tasks and class; its row, -1: pool full."""
     key = np.uint64(t.cars[k].kind + 1)
-    for q in range(1, r.heads[k].size - 1):
+    for q in range(1, r.heads[k].count - 1):
         if t.stops[r.rows[k, q].node].role >= 0:
             key += pool.name[t.stops[r.rows[k, q].node].task]
     mask = np.uint64(pool.slot.shape[0] - 1)
@@ -44,7 +44,7 @@ def remember(t: Tasks, r: Routes, k: int, pool: Pool) -> int:
     row = pool.slot[slot]
     if row < 0:
         row = pool.used[0]
-        need = pool.used[1] + r.heads[k].size - 2
+        need = pool.used[1] + r.heads[k].count - 2
         if row >= pool.key.shape[0] or need > pool.node.shape[0]:
             return -1
         pool.slot[slot] = row
@@ -55,7 +55,7 @@ def remember(t: Tasks, r: Routes, k: int, pool: Pool) -> int:
         pool.used[0] = row + 1
         pool.used[1] = need
     pool.cost[row] = r.heads[k].cost
-    for q in range(1, r.heads[k].size - 1):
+    for q in range(1, r.heads[k].count - 1):
         pool.node[pool.first[row] + q - 1] = r.rows[k, q].node
     return row
 
@@ -64,7 +64,7 @@ def remember(t: Tasks, r: Routes, k: int, pool: Pool) -> int:
 def rows_of(t: Tasks, best: Routes, pool: Pool, out: NDArray[np.int32]) -> None:
     """Rows of the pool that hold the routes of a solution, which are put there; -1 for idle vehicles."""
     for k in range(best.heads.shape[0]):
-        out[k] = remember(t, best, k, pool) if best.heads[k].size > 2 else -1
+        out[k] = remember(t, best, k, pool) if best.heads[k].count > 2 else -1
 
 
 @inlined_kernel
@@ -85,7 +85,7 @@ def _take_back(t: Tasks, r: Routes, old: Routes, absent: int, w: Work) -> None:
     """Undo an iteration: the routes and the `absent` tasks left out as they were before."""
     for k in range(r.heads.shape[0]):
         if w.dirty[k]:
-            for q in range(1, r.heads[k].size - 1):
+            for q in range(1, r.heads[k].count - 1):
                 r.home[t.stops[r.rows[k, q].node].task] = -1
     for k in range(r.heads.shape[0]):
         if w.dirty[k]:
@@ -145,7 +145,7 @@ def search(
             continue
         if cost != costs[CURRENT] and cost < costs[BEST] * POOL_GAP:
             for k in range(r.heads.shape[0]):
-                if w.dirty[k] and r.heads[k].size > 2:
+                if w.dirty[k] and r.heads[k].count > 2:
                     remember(t, r, k, pool)
         costs[CURRENT] = cost
         if is_better(cost, costs[BEST]):
@@ -176,6 +176,6 @@ def load_routes(t: Tasks, r: Routes, w: Work) -> bool:
 def take_over(r: Routes, best: Routes) -> None:
     """Sequences of another solution; `load_routes` must follow."""
     for k in range(r.heads.shape[0]):
-        r.heads[k].size = best.heads[k].size
-        for q in range(best.heads[k].size):
+        r.heads[k].count = best.heads[k].count
+        for q in range(best.heads[k].count):
             r.rows[k, q].node = best.rows[k, q].node

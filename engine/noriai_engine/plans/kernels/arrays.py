@@ -68,7 +68,7 @@ def row_record(time: Any) -> np.dtype[Any]:
     )  # fmt: skip
 
 
-HEAD = np.dtype([("cost", np.float64), ("stamp", np.int64), ("size", np.int32)], align=True)
+HEAD = np.dtype([("cost", np.float64), ("stamp", np.int64), ("count", np.int32)], align=True)
 """A route: its cost with the vehicle's, a stamp that changes with the content, positions with both depots."""
 
 CELL = np.dtype([("stamp", np.int64), ("cost", np.float64), ("i", np.int32), ("j", np.int32)], align=True)
@@ -101,7 +101,7 @@ class Tasks(NamedTuple):
 
 
 class Routes(NamedTuple):
-    """A solution. Row k belongs to vehicle k; positions 0 and size - 1 are its depots."""
+    """A solution. Row k belongs to vehicle k; positions 0 and count - 1 are its depots."""
 
     rows: Array  # (v, w) row_record
     heads: Array  # (v,) HEAD

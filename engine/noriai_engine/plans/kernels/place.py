@@ -17,7 +17,7 @@ EPSILON = 1e-9
 @lean_kernel
 def _exact(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -> bool:
     """Whether route k with the task's stops behind positions i and j has a schedule."""
-    size = r.heads[k].size
+    size = r.heads[k].count
     p, d = t.jobs[task].pickup, t.jobs[task].delivery
     for q in range(i + 1):
         w.line[q].node = r.rows[k, q].node
@@ -91,7 +91,7 @@ def _quick(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -> i
         elif y + t.stops[p].service + t.travel[p, r.rows[k, i + 1].node] > w.line[i + 1].x + slack:
             return 2
         x_p = y
-    size = r.heads[k].size
+    size = r.heads[k].count
     for q in range(j + 1, size):
         x += (
             t.stops[d].service + t.travel[d, r.rows[k, q].node]
@@ -150,7 +150,7 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
     kind = t.cars[k].kind
     p = t.jobs[task].pickup
     best, best_i = np.inf, -1
-    for i in range(r.heads[k].size - 1):
+    for i in range(r.heads[k].count - 1):
         a, b = r.rows[k, i].node, r.rows[k, i + 1].node
         if r.rows[k, i].load != 0:
             continue
@@ -162,7 +162,7 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
             continue
         if _exact(t, r, k, task, i, i, w):
             best, best_i = add, i
-    if r.heads[k].size == 2:
+    if r.heads[k].count == 2:
         best += t.cars[k].fixed + r.rows[k, 0].toll
     memo[task, k].cost = best
     memo[task, k].i = best_i
@@ -185,7 +185,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
     kind = t.cars[k].kind
     slack = t.rule[0].slack
     tight = t.rule[0].tight
-    size = r.heads[k].size
+    size = r.heads[k].count
     code = t.jobs[task].code
     early_d, late_d, service_d = t.stops[d].early, t.stops[d].late, t.stops[d].service
     early_p, late_p, service_p = t.stops[p].early, t.stops[p].late, t.stops[p].service
@@ -295,7 +295,7 @@ def put(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> bool:
     """Insert the task into route k where `memo` says."""
     i, j = memo[task, k].i, memo[task, k].j
     p, d = t.jobs[task].pickup, t.jobs[task].delivery
-    size = r.heads[k].size
+    size = r.heads[k].count
     both = 2 if p != d else 1
     for q in range(size - 1, j, -1):
         _shift(r, k, q, both)
@@ -304,7 +304,7 @@ def put(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> bool:
         for q in range(j, i, -1):
             _shift(r, k, q, 1)
     _new_stop(t, r, k, i + 1, p)
-    r.heads[k].size = size + both
+    r.heads[k].count = size + both
     return settle_from(t, r, k, i + 1, w)
 
 

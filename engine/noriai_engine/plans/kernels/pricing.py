@@ -30,14 +30,14 @@ def load_row(t: Tasks, r: Routes, pool: Pool, row: int, w: Work) -> None:
     for q in range(length):
         r.rows[0, q + 1].node = pool.node[first + q]
     r.rows[0, length + 1].node = t.cars[0].end
-    r.heads[0].size = length + 2
+    r.heads[0].count = length + 2
     settle(t, r, 0, w)
 
 
 @lean_kernel
 def _take_out(t: Tasks, r: Routes, w: Work) -> int:
     """Take out the tasks of a few neighbouring stops, which stay marked; returns one of them, or one that stays."""
-    stops = r.heads[0].size - 2
+    stops = r.heads[0].count - 2
     length = min(below(w.dice, LONGEST + 1), stops)
     begin = 1 + below(w.dice, stops - length + 1)
     first = t.stops[r.rows[0, min(begin, stops)].node].task
@@ -56,7 +56,7 @@ def _take_out(t: Tasks, r: Routes, w: Work) -> int:
             r.home[task] = -1
             w.absent[w.counts[0]] = task
             w.counts[0] += 1
-    r.heads[0].size = n
+    r.heads[0].count = n
     settle(t, r, 0, w)
     return first
 
@@ -72,11 +72,11 @@ def collect(
     """
     found = 0
     value = r.heads[0].cost
-    for q in range(1, r.heads[0].size - 1):
+    for q in range(1, r.heads[0].count - 1):
         if t.stops[r.rows[0, q].node].role >= 0:
             value -= worth[t.stops[r.rows[0, q].node].task]
     for _ in range(iterations):
-        if r.heads[0].size < 4:
+        if r.heads[0].count < 4:
             break
         copy_route(r, old, 0)
         w.counts[0] = 0
@@ -109,20 +109,20 @@ def collect(
             w.absent[left] = task
             put(t, r, memo, w, task, 0)
         after = r.heads[0].cost
-        for q in range(1, r.heads[0].size - 1):
+        for q in range(1, r.heads[0].count - 1):
             if t.stops[r.rows[0, q].node].role >= 0:
                 after -= worth[t.stops[r.rows[0, q].node].task]
-        if after < value - heat * np.log(1.0 - uniform(w.dice)) and r.heads[0].size > 2:
+        if after < value - heat * np.log(1.0 - uniform(w.dice)) and r.heads[0].count > 2:
             if after < most - 1e-7 and after != value:
                 before = pool.used[0]
                 remember(t, r, 0, pool)
                 found += pool.used[0] - before
             value = after
             continue
-        for q in range(1, r.heads[0].size - 1):
+        for q in range(1, r.heads[0].count - 1):
             r.home[t.stops[r.rows[0, q].node].task] = -1
         copy_route(old, r, 0)
-        for q in range(1, r.heads[0].size - 1):
+        for q in range(1, r.heads[0].count - 1):
             node = r.rows[0, q].node
             r.at[node] = q
             r.home[t.stops[node].task] = 0

@@ -74,7 +74,7 @@ def recreate(
             best, second, best_k = worth, worth, -1
             empty = -1
             for k in range(r.heads.shape[0]):
-                if r.heads[k].size == 2:  # equal vehicles that stand idle: one is enough
+                if r.heads[k].count == 2:  # equal vehicles that stand idle: one is enough
                     if t.cars[k].kind == empty:
                         continue
                     empty = t.cars[k].kind

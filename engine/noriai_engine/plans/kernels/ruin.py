@@ -25,7 +25,7 @@ def keep_route(r: Routes, old: Routes, k: int, w: Work) -> None:
 @lean_kernel
 def copy_route(r: Routes, to: Routes, k: int) -> None:
     to.heads[k] = r.heads[k]
-    for q in range(r.heads[k].size):
+    for q in range(r.heads[k].count):
         to.rows[k, q] = r.rows[k, q]
 
 
@@ -33,7 +33,7 @@ def copy_route(r: Routes, to: Routes, k: int) -> None:
 def back_to(t: Tasks, r: Routes, old: Routes, k: int) -> None:
     """Bring a kept route back."""
     copy_route(old, r, k)
-    for q in range(1, r.heads[k].size - 1):
+    for q in range(1, r.heads[k].count - 1):
         node = r.rows[k, q].node
         r.at[node] = q
         r.home[t.stops[node].task] = k
@@ -51,20 +51,20 @@ def _mark(r: Routes, task: int, w: Work) -> None:
 @inlined_kernel
 def _close_gaps(t: Tasks, r: Routes, k: int, w: Work) -> None:
     n = 1
-    for q in range(1, r.heads[k].size):
+    for q in range(1, r.heads[k].count):
         node = r.rows[k, q].node
         task = t.stops[node].task
         if task < 0 or not w.marked[task]:
             r.rows[k, n].node = node
             n += 1
-    r.heads[k].size = n
+    r.heads[k].count = n
     settle(t, r, k, w)
 
 
 @inlined_kernel
 def _take_string(t: Tasks, r: Routes, k: int, at: int, length: int, skip: int, w: Work) -> None:
     """Mark a string of `length` stops of route k around position `at`; `skip` stops in its middle stay."""
-    stops = r.heads[k].size - 2
+    stops = r.heads[k].count - 2
     whole = min(stops, length + skip)
     low = max(1, at - whole + 1)
     high = min(at, stops - whole + 1)
@@ -81,9 +81,9 @@ def ruin_strings(t: Tasks, r: Routes, old: Routes, mean: float, longest: float, 
     """Take out strings near a random stop: `mean` stops a time, at most `longest` from one route."""
     stops, used = 0, 0
     for k in range(r.heads.shape[0]):
-        if r.heads[k].size > 2:
+        if r.heads[k].count > 2:
             used += 1
-            stops += r.heads[k].size - 2
+            stops += r.heads[k].count - 2
     if used == 0:
         return
     most = min(longest, stops / used)
@@ -99,7 +99,7 @@ def ruin_strings(t: Tasks, r: Routes, old: Routes, mean: float, longest: float, 
         k = r.home[task]
         if k < 0 or w.dirty[k] or t.jobs[task].held:
             continue
-        room = r.heads[k].size - 2
+        room = r.heads[k].count - 2
         length = min(int(1.0 + uniform(w.dice) * min(most, float(room))), room)
         skip = 0
         if length > 1 and length < room and uniform(w.dice) < SPLIT:

@@ -48,7 +48,7 @@ def raise_to_least(t: Tasks, vehicle: int, size: int, w: Work, begin: int) -> bo
 @inlined_kernel
 def _raise_first(t: Tasks, r: Routes, k: int, begin: int) -> bool:
     """The same for the times r.first of a route that is stored, where drives, mates and spans stand beside them."""
-    size = r.heads[k].size
+    size = r.heads[k].count
     slack = t.rule[0].slack
     for _ in range(size + 1):
         for q in range(begin, size):
@@ -79,7 +79,7 @@ def _raise_first(t: Tasks, r: Routes, k: int, begin: int) -> bool:
 @inlined_kernel
 def _lower_last(t: Tasks, r: Routes, k: int) -> None:
     """Lower the times r.last of a route to the greatest solution."""
-    size = r.heads[k].size
+    size = r.heads[k].count
     slack = t.rule[0].slack
     for _ in range(size + 1):
         for q in range(size - 2, -1, -1):
@@ -107,7 +107,7 @@ def _lower_last(t: Tasks, r: Routes, k: int) -> None:
 @lean_kernel
 def settle(t: Tasks, r: Routes, k: int, w: Work) -> bool:
     """Compute everything that follows from the sequence of route k; False where it has no schedule."""
-    for q in range(r.heads[k].size):
+    for q in range(r.heads[k].count):
         r.rows[k, q].first = t.stops[r.rows[k, q].node].early
         r.rows[k, q].last = t.stops[r.rows[k, q].node].late
     return settle_from(t, r, k, 1, w)
@@ -116,7 +116,7 @@ def settle(t: Tasks, r: Routes, k: int, w: Work) -> bool:
 @lean_kernel
 def settle_from(t: Tasks, r: Routes, k: int, begin: int, w: Work) -> bool:
     """The same where r.first and r.last hold bounds already, r.first a solution of all limits before `begin`."""
-    size = r.heads[k].size
+    size = r.heads[k].count
     kind = t.cars[k].kind
     load = 0
     cost = 0.0
