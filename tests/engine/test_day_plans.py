@@ -181,6 +181,22 @@ def test_the_search_stops_when_told_and_keeps_the_best(shared: Path) -> None:
     assert not solution.absent
 
 
+@pytest.mark.compiled
+@pytest.mark.parametrize("calls", [1, 3, 20])
+def test_a_search_stopped_in_the_fleet_phase_serves_everybody(shared: Path, calls: int) -> None:
+    problem = read_instance(shared / "pdptw" / "li_lim_100" / "lr112.txt")
+    told: list[float] = []
+
+    def stop(share: float, absent: int, cost: float) -> None:
+        told.append(cost)
+        if len(told) >= calls:
+            raise StopSearch
+
+    solution = solve(problem, by_iterations(100_000), no_clock, progress=stop)
+    assert not solution.absent
+    assert solution.cost == pytest.approx(told[-1])
+
+
 @given(st.integers(0, 10_000))
 @hypothesis_settings(max_examples=15)
 def test_held_tasks_stay_where_a_given_plan_has_them(seed: int) -> None:

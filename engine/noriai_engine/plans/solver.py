@@ -296,23 +296,29 @@ class _Run:
         scale = float(np.mean(self.problem.cost))
         while len(self.tasks.cars) > 1 and not (self.best.home < 0).any():
             saved = self.tasks, self.best, self.costs.copy()
-            self._drop_route()
-            found = self.work.counts[0] == 0
-            while not found and (share := self.done()) < p.fleet_share:
-                heat = scale * p.hot * (p.cold / p.hot) ** (share / p.fleet_share)
-                began, steps = self.clock(), self._step()
-                found = bool(self._search(steps, heat, shrink=True))
-                self.iterations += steps
-                self._adapt(began)
-                self._tell(share)
+            found = False
+            try:
+                self._drop_route()
+                found = self.work.counts[0] == 0
+                while not found and (share := self.done()) < p.fleet_share:
+                    heat = scale * p.hot * (p.cold / p.hot) ** (share / p.fleet_share)
+                    began, steps = self.clock(), self._step()
+                    found = bool(self._search(steps, heat, shrink=True))
+                    self.iterations += steps
+                    self._adapt(began)
+                    if self.progress is not None:
+                        self.progress(share, 0, float(saved[1].heads["cost"].sum()))
+            finally:
+                if not found:  # also where the search is stopped here: the last whole plan is the result
+                    tasks, best, costs = saved
+                    self._arrays(tasks)
+                    self.work = self.work._replace(dirty=np.zeros(len(tasks.cars), np.uint8))
+                    take_over(self.routes, best)
+                    self.best = best
+                    self._load(self.routes)
+                    self.costs[:] = costs[1]
+                    self.pool = empty_pool(self.tasks)
             if not found:
-                tasks, best, costs = saved
-                self._arrays(tasks)
-                take_over(self.routes, best)
-                self.best = best
-                self._load(self.routes)
-                self.costs[:] = costs[1]
-                self.pool = empty_pool(self.tasks)
                 return
             self.costs[:] = NONE
             self._search(1, 0.0)
