@@ -361,6 +361,7 @@ def test_plans_written_are_read_again(shared: Path, tmp_path: Path) -> None:
         ('{"routes": [{"nodes": [99]}]}', "no stop of"),
         ('{"routes": [{"nodes": [1, 1]}]}', "comes twice"),
         ('{"routes": [{"nodes": [1]}]}', "not in one route"),
+        ('{"routes": [{"nodes": [17, 1]}]}', "comes before its pickup"),
     ):
         plan.write_text(text)
         with pytest.raises(InputError, match=message):

@@ -61,4 +61,11 @@ def read_routes(file: Path, problem: Problem) -> list[list[int]]:
                 f"{file}: stops {problem.label[p]} and {problem.label[d]} of one request are not in one route",
                 remedy="keep both stops of a request in one route, or leave both out",
             )
+    place = {index[label]: q for route in routes for q, label in enumerate(route)}
+    for p, d in zip(problem.pickup.tolist(), problem.delivery.tolist(), strict=True):
+        if p in place and place[p] > place[d]:
+            raise InputError(
+                f"{file}: stop {problem.label[d]} comes before its pickup {problem.label[p]}",
+                remedy="let every rider board before alighting",
+            )
     return [[index[label] for label in route] for route in routes]
