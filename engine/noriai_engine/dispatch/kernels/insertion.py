@@ -16,7 +16,7 @@ import numpy as np
 
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.plan_arrays import RESOURCES, FleetArrays, PlanArrays
-from noriai_engine.kernels import lean_kernel
+from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray, RecordArray, SmallArray
 from noriai_engine.roads.kernels.bounds import RoadView, at_least_from, at_least_to
 from noriai_engine.roads.kernels.metric import INF
@@ -90,7 +90,7 @@ def memo_for(vehicles: int, rows: int) -> Memo:
     return Memo(np.ones(1, np.int64), np.zeros(vehicles, np.int64), np.zeros(rows, ASKED).view(np.recarray))
 
 
-@lean_kernel
+@inlined_kernel
 def _refresh(plans: PlanArrays, memo: Memo, vehicle: int) -> None:
     """Forget what an earlier question knew of a vehicle's rows."""
     if memo.asked[vehicle] != memo.question[0]:
@@ -100,7 +100,7 @@ def _refresh(plans: PlanArrays, memo: Memo, vehicle: int) -> None:
             memo.rows[row].known = 0
 
 
-@lean_kernel
+@inlined_kernel
 def to_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
     if not memo.rows[row].known & 1:
         memo.rows[row].known |= 1
@@ -110,7 +110,7 @@ def to_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: i
     return int(memo.rows[row].to_origin)
 
 
-@lean_kernel
+@inlined_kernel
 def from_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
     if plans.rows[row].state < 0:
         return 0
@@ -122,7 +122,7 @@ def from_origin(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row:
     return int(memo.rows[row].from_origin)
 
 
-@lean_kernel
+@inlined_kernel
 def to_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
     if not memo.rows[row].known & 4:
         memo.rows[row].known |= 4
@@ -133,7 +133,7 @@ def to_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, r
     return int(memo.rows[row].to_destination)
 
 
-@lean_kernel
+@inlined_kernel
 def from_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish, row: int) -> int:
     if plans.rows[row].state < 0:
         return 0
@@ -146,7 +146,7 @@ def from_destination(roads: RoadView, plans: PlanArrays, memo: Memo, wish: Wish,
     return int(memo.rows[row].from_destination)
 
 
-@lean_kernel
+@inlined_kernel
 def fits(load: SmallArray, extra: SmallArray, fleet: FleetArrays, vehicle: int) -> bool:
     """True where some layout of the vehicle holds both loads at once."""
     for k in range(fleet.layout_first[vehicle], fleet.layout_first[vehicle + 1]):
@@ -160,7 +160,7 @@ def fits(load: SmallArray, extra: SmallArray, fleet: FleetArrays, vehicle: int) 
     return False
 
 
-@lean_kernel
+@inlined_kernel
 def first_free(plans: PlanArrays, vehicle: int) -> int:
     """The row after which something may be inserted: the last locked one (they come first), or the position."""
     base = plans.first[vehicle]
@@ -170,14 +170,14 @@ def first_free(plans: PlanArrays, vehicle: int) -> int:
     return free
 
 
-@lean_kernel
+@inlined_kernel
 def free_from(plans: PlanArrays, paths: Paths, vehicle: int, now: int) -> int:
     """When a vehicle can set out from its position: from where it was last seen, if that was earlier on its way."""
     begin = plans.rows[plans.first[vehicle]].begin
     return int(begin if paths.driving[vehicle] and paths.located[vehicle] != now else max(begin, now))
 
 
-@lean_kernel
+@inlined_kernel
 def joins(plans: PlanArrays, fleet: FleetArrays, a: int, b: int) -> bool:
     """True where two rows in a row are one stop for parties that board and alight together."""
     return bool(
@@ -189,7 +189,7 @@ def joins(plans: PlanArrays, fleet: FleetArrays, a: int, b: int) -> bool:
     )
 
 
-@lean_kernel
+@inlined_kernel
 def _joins_spot(plans: PlanArrays, fleet: FleetArrays, row: int, state: int, offset: int) -> bool:
     return bool(
         fleet.together == 1
@@ -199,7 +199,7 @@ def _joins_spot(plans: PlanArrays, fleet: FleetArrays, row: int, state: int, off
     )
 
 
-@lean_kernel
+@inlined_kernel
 def earliest_schedule(count: int, start: int, s: Scratch) -> bool:
     """Least fixpoint of the sequence in `s` (rows 1..count-1 after a start at `start`) into s.begin; False if none.
 
@@ -233,7 +233,7 @@ def earliest_schedule(count: int, start: int, s: Scratch) -> bool:
     return False
 
 
-@lean_kernel
+@inlined_kernel
 def copy_row(plans: PlanArrays, fleet: FleetArrays, row: int, partner: int, s: Scratch, k: int) -> None:
     """A row of a plan into the sequence, with the place its pickup has there."""
     s.rows[k].leg = plans.rows[row].leg
@@ -245,7 +245,7 @@ def copy_row(plans: PlanArrays, fleet: FleetArrays, row: int, partner: int, s: S
     s.rows[k].joined = joins(plans, fleet, row - 1, row)
 
 
-@lean_kernel
+@inlined_kernel
 def _shifted(partner: int, i: int, j: int) -> int:
     return partner if partner <= 0 else partner + (1 if partner > i else 0) + (1 if partner > j else 0)
 
@@ -303,7 +303,7 @@ def schedule_insertion(
     return earliest_schedule(k, start, s)
 
 
-@lean_kernel
+@inlined_kernel
 def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, s: Scratch) -> None:
     """Latest begins of a plan's rows that leave all later windows reachable (ride limits left aside)."""
     base, last = plans.first[vehicle], plans.count[vehicle] - 1
@@ -318,7 +318,7 @@ def latest_begins(plans: PlanArrays, fleet: FleetArrays, vehicle: int, s: Scratc
             leaves = s.rows[k].late - plans.rows[base + k].leg
 
 
-@lean_kernel
+@inlined_kernel
 def least_drops(roads: RoadView, plans: PlanArrays, vehicle: int, wish: Wish, s: Scratch) -> None:
     """s.rows[k].drop: a lower bound of what a dropoff after row k or later adds."""
     base, last = plans.first[vehicle], plans.count[vehicle] - 1
@@ -330,7 +330,7 @@ def least_drops(roads: RoadView, plans: PlanArrays, vehicle: int, wish: Wish, s:
         s.rows[k].drop = min(s.rows[k + 1].drop, max(low, 0))
 
 
-@lean_kernel
+@inlined_kernel
 def rides_with(plans: PlanArrays, vehicle: int, i: int, j: int, apart: IntArray) -> bool:
     """True where a rider who boards after row i and leaves after row j would meet one of `apart` aboard."""
     base = plans.first[vehicle]
@@ -342,7 +342,7 @@ def rides_with(plans: PlanArrays, vehicle: int, i: int, j: int, apart: IntArray)
     return False
 
 
-@lean_kernel
+@inlined_kernel
 def best_in_plan(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int,
     limit: int, memo: Memo, s: Scratch, best: LongArray,

@@ -21,7 +21,7 @@ from noriai_engine.dispatch.kernels.insertion import (
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.upkeep import lock_until
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
-from noriai_engine.kernels import lean_kernel
+from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.model.units import ByteArray, IntArray, LongArray
 from noriai_engine.roads.kernels.bounds import RoadView, at_least_from, at_least_to
 
@@ -49,7 +49,7 @@ def found_for(vehicles: int, operators: int, keep: int) -> Found:
     )  # fmt: skip
 
 
-@lean_kernel
+@inlined_kernel
 def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, now: int) -> bool:
     return bool(
         plans.count[vehicle] > 1
@@ -59,7 +59,7 @@ def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish
     )
 
 
-@lean_kernel
+@inlined_kernel
 def _least_cost(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, wish: Wish, now: int,
     s: Scratch,
@@ -93,7 +93,7 @@ def _least_cost(
     return int(least)
 
 
-@lean_kernel
+@inlined_kernel
 def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) -> None:
     k = found.cost.shape[1] - 1
     while k > 0 and (
@@ -109,7 +109,7 @@ def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) 
     found.after_pickup[operator, k], found.after_dropoff[operator, k] = i, j
 
 
-@lean_kernel
+@inlined_kernel
 def _push(found: Found, count: int, cost: int, vehicle: int) -> None:
     """Add to a binary heap of `count` vehicles."""
     k = count
@@ -119,7 +119,7 @@ def _push(found: Found, count: int, cost: int, vehicle: int) -> None:
     found.heap_cost[k], found.heap[k] = cost, vehicle
 
 
-@lean_kernel
+@inlined_kernel
 def _pop(found: Found, count: int) -> None:
     """Take the first away; `count` stay."""
     cost, vehicle, k = found.heap_cost[count], found.heap[count], 0

@@ -3,13 +3,13 @@
 from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, free_from, schedule_insertion
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
-from noriai_engine.kernels import lean_kernel
+from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.roads.kernels.bounds import RoadView
 
 PICKUP, DROPOFF = 1, 2
 
 
-@lean_kernel
+@inlined_kernel
 def _write_row(
     plans: PlanArrays, row: int, kind: int, spot: tuple[int, int], request: int, window: tuple[int, int], service: int
 ) -> None:
@@ -59,7 +59,7 @@ def apply_insertion(plans: PlanArrays, vehicle: int, request: int, wish: Wish, i
         plans.rows[base + k].done = s.rows[k].done
 
 
-@lean_kernel
+@inlined_kernel
 def start_next(plans: PlanArrays, vehicle: int) -> None:
     """Row 1 begins its service now: it becomes the position, free at begin + service.
 
@@ -88,7 +88,7 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
     plans.count[vehicle] = count - 1
 
 
-@lean_kernel
+@inlined_kernel
 def lock_until(plans: PlanArrays, vehicle: int, horizon: int) -> None:
     """Lock every row that begins by `horizon`: its time and what comes before it stand."""
     base = plans.first[vehicle]

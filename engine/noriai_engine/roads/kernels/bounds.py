@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noriai_engine.kernels import kernel, lean_kernel
+from noriai_engine.kernels import inlined_kernel, kernel, lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
 from noriai_engine.roads.kernels.metric import Tree
 from noriai_engine.roads.kernels.queries import Labels, pair
@@ -61,7 +61,7 @@ def fill_bounds(labels: Labels, states: States, centre: IntArray, by_cell: IntAr
             twin = states.twin[twin]
 
 
-@lean_kernel
+@inlined_kernel
 def at_least_to(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
     """A lower bound of `spot_pair`, at least 0; quick for many sources of one target."""
     place = roads.bounds.place
@@ -69,7 +69,7 @@ def at_least_to(roads: RoadView, source: int, source_ms: int, target: int, targe
     return max(low + target_ms - source_ms, 0)
 
 
-@lean_kernel
+@inlined_kernel
 def at_least_from(roads: RoadView, source: int, source_ms: int, target: int, target_ms: int) -> int:
     """The same, quick for many targets of one source; 0 to a target of -1."""
     if target < 0:
