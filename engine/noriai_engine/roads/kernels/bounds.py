@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from noriai_engine.kernels import inlined_kernel, kernel, lean_kernel
+from noriai_engine.kernels import inlined_kernel, kernel
 from noriai_engine.model.units import IntArray, LongArray
 from noriai_engine.roads.kernels.metric import Tree
 from noriai_engine.roads.kernels.queries import Labels, pair
