@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from naive.day_plan import best_insertion, may_drive, optimum, route_cost
+from naive.day_plan import best_insertion, fragments_by_trying, may_drive, optimum, route_cost
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from noriai_engine.checker import check_plan
 from noriai_engine.model import InputError
 from noriai_engine.plans import Problem, SolveParams, StopSearch, document_of, read_instance, read_routes, solve
+from noriai_engine.plans.certificate import prove
+from noriai_engine.plans.exact import all_fragments
 from noriai_engine.plans.kernels.anneal import load_routes
 from noriai_engine.plans.kernels.place import best_place
 from noriai_engine.plans.partition import Master
 from noriai_engine.plans.problem import NO_LIMIT, tasks_of
-from noriai_engine.plans.solver import _Run
+from noriai_engine.plans.recombination import Recombination
+from noriai_engine.plans.run import Run
 
 
 def a_problem(seed: int, tasks: int = 6, vehicles: int = 3, *, whole: bool = True) -> Problem:
@@ -96,9 +99,9 @@ def by_iterations(count: int, seed: int = 1) -> SolveParams:
 @hypothesis_settings(max_examples=40)
 def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool) -> None:
     problem = a_problem(seed, tasks=9, vehicles=3, whole=whole)
-    run = _Run(problem, by_iterations(1, seed), no_clock, None)
+    run = Run(problem, by_iterations(1, seed), no_clock, None)
     run.begin(None)
-    run._search(15, 20.0)
+    run.search(15, 20.0)
     t, r = run.tasks, run.routes
     for task in np.flatnonzero(r.home < 0)[:4]:
         for k in range(3):
@@ -137,6 +140,43 @@ def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
         for task in solution.absent
     )
     assert cost == pytest.approx(optimum(problem))
+
+
+@hypothesis_settings(max_examples=15)
+@given(seed=st.integers(0, 100_000))
+def test_a_bound_never_exceeds_the_optimum_and_a_proof_is_true(seed: int) -> None:
+    """Against trying everything. Linked pairs and route durations are outside the relaxation, so not in this test."""
+    problem = replace(a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2)), link=None)
+    best = optimum(problem)
+    first = solve(problem, by_iterations(1, seed), no_clock)
+    certificate = prove(problem, first, no_clock, 1.0)
+    assert certificate.bound <= best + 1e-6
+    assert certificate.is_optimal == (certificate.bound >= best - 1e-3)
+    if certificate.routes is not None:
+        for k, route in enumerate(certificate.routes):
+            assert may_drive(problem, k, list(route))
+
+
+@hypothesis_settings(max_examples=15)
+@given(seed=st.integers(0, 100_000))
+def test_fragments_are_all_the_ways_from_an_empty_vehicle_to_the_next(seed: int) -> None:
+    """For every set of tasks and ends, the cheapest fragment costs what the cheapest sequence found by trying all does,
+    and its three times say when it ends for a given entry."""
+    problem = replace(a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2)), link=None)
+    tasks = tasks_of(problem)
+    tasks = tasks._replace(cars=tasks.cars.copy())
+    found, count = all_fragments(tasks, 0, 1_000_000)
+    assert count >= 0
+    cheapest: dict[tuple[frozenset[int], int, int], float] = {}
+    for row in range(count):
+        nodes = found.node[found.begin[row] : found.begin[row + 1]].tolist()
+        key = frozenset(tasks.stops["task"][nodes].tolist()), nodes[0], nodes[-1]
+        cheapest[key] = min(cheapest.get(key, np.inf), float(found.cost[row]))
+    free = replace(problem, duration=np.full(len(problem.kind), NO_LIMIT))
+    wanted = fragments_by_trying(free, 0)
+    assert set(wanted) <= set(cheapest)
+    for key, cost in wanted.items():
+        assert cheapest[key] <= cost + 1e-6
 
 
 def test_a_seed_and_an_iteration_budget_give_the_same_plan(shared: Path) -> None:
@@ -261,7 +301,7 @@ def test_windows_are_tightened_without_losing_a_plan(shared: Path) -> None:
     for file in sorted((shared / "darp" / "solutions").glob("*.sol")):
         problem = read_instance(next((shared / "darp").rglob(f"{file.stem}.txt")))
         lines = [line.split(":")[1].split() for line in file.read_text().splitlines() if line.startswith("Route")]
-        run = _Run(problem, by_iterations(1), no_clock, None)
+        run = Run(problem, by_iterations(1), no_clock, None)
         for k, line in enumerate(lines):
             run.routes.rows["node"][k, 1 : len(line) + 2] = [*map(int, line), 0]
             run.routes.heads["count"][k] = len(line) + 2
@@ -373,11 +413,12 @@ def test_plans_written_are_read_again(shared: Path, tmp_path: Path) -> None:
 def test_every_route_in_the_pool_is_lawful_and_costs_what_it_says(seed: int) -> None:
     """Those met by the search and those found by pricing; and the choice among them is no worse than what was known."""
     problem = replace(a_problem(seed, tasks=12, vehicles=3), link=None)
-    run = _Run(problem, by_iterations(400, seed), no_clock, None)
+    run = Run(problem, by_iterations(400, seed), no_clock, None)
     run.begin(None)
     run.cool(0.5, 20.0, 5.0)
     before = float(run.costs[1])
-    run.recombine()
+    routes = Recombination(run)
+    routes.recombine()
     pool = run.pool
     kinds = run.tasks.cars["kind"].tolist()
     for row in range(int(pool.used[0])):
@@ -387,11 +428,11 @@ def test_every_route_in_the_pool_is_lawful_and_costs_what_it_says(seed: int) -> 
         assert pool.cost[row] == pytest.approx(route_cost(problem, vehicle, route))
         assert len(set(route)) == len(route)
     assert run.costs[1] <= before + 1e-9
-    assert run.master is not None
-    fixed = run.master.dive(run.chance)
+    assert routes.master is not None
+    fixed = routes.master.dive(routes.chance)
     stops = [int(node) for row in fixed for node in pool.node[pool.first[row] : pool.first[row + 1]]]
     assert len(set(stops)) == len(stops)
-    assert run.master.bound <= run.costs[1] + 1e-6
+    assert routes.master.bound <= run.costs[1] + 1e-6
 
 
 @given(st.integers(0, 10_000))
@@ -399,7 +440,7 @@ def test_every_route_in_the_pool_is_lawful_and_costs_what_it_says(seed: int) -> 
 def test_the_choice_of_routes_is_the_best_there_is(seed: int) -> None:
     """Against scipy's own integer program over the same pool."""
     problem = replace(a_problem(seed, tasks=10, vehicles=3), link=None)
-    run = _Run(problem, by_iterations(200, seed), no_clock, None)
+    run = Run(problem, by_iterations(200, seed), no_clock, None)
     run.begin(None)
     run.cool(0.3, 20.0, 5.0)
     t, pool = run.tasks, run.pool
@@ -433,12 +474,12 @@ def test_a_seed_has_its_own_dice_in_every_search() -> None:
     """Two searches side by side do not disturb each other."""
     problem = a_problem(3, tasks=8)
     alone = solve(problem, by_iterations(40, 5), no_clock)
-    first, second = (_Run(problem, by_iterations(40, 5), no_clock, None) for _ in range(2))
+    first, second = (Run(problem, by_iterations(40, 5), no_clock, None) for _ in range(2))
     first.begin(None)
     second.begin(None)
     for _ in range(4):
         for run in (first, second):
-            run._search(10, 1.0)
+            run.search(10, 1.0)
     assert np.array_equal(first.routes.rows["node"], second.routes.rows["node"])
     assert alone == solve(problem, by_iterations(40, 5), no_clock)
 

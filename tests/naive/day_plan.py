@@ -119,3 +119,28 @@ def optimum(problem: Problem) -> float:
 
     grow(0, [[] for _ in vehicles], [])
     return best[0]
+
+
+def fragments_by_trying(problem: Problem, vehicle: int) -> dict[tuple[frozenset[int], int, int], float]:
+    """For each set of tasks, first and last stop: the least cost of a lawful sequence that is empty only at its ends."""
+    found: dict[tuple[frozenset[int], int, int], float] = {}
+
+    def grow(route: list[int], aboard: set[int], done: set[int]) -> None:
+        if route and not aboard:
+            if may_drive(problem, vehicle, route):
+                key = frozenset(done), route[0], route[-1]
+                rate = problem.cost[int(problem.kind[vehicle])] if len(problem.cost) > 1 else problem.cost[0]
+                cost = sum(float(rate[a, b]) for a, b in pairwise(route))
+                found[key] = min(found.get(key, np.inf), cost)
+            return
+        for task in range(problem.count):
+            p, d = int(problem.pickup[task]), int(problem.delivery[task])
+            if task in aboard:
+                grow([*route, d], aboard - {task}, done | {task})
+            elif task not in done and p == d and not route:
+                grow([p], set(), {task})
+            elif task not in done and p != d:
+                grow([*route, p], aboard | {task}, done)
+
+    grow([], set(), set())
+    return found

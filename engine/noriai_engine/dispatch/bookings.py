@@ -28,6 +28,8 @@ class Bookings:
     row_of: dict[str, int] = field(default_factory=dict)
     states: dict[str, BookingState] = field(default_factory=dict)
     open: dict[str, OpenQuote] = field(default_factory=dict)
+    waiting: list[RequestId] = field(default_factory=list)
+    """Requests heard but not answered: the next plan of the day answers them."""
     promised: dict[int, Wish] = field(default_factory=dict)
     """Limits a booking was given, as they stand after any breach, by row."""
     booked: dict[str, Booking] = field(default_factory=dict)

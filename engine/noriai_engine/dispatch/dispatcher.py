@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from noriai_engine.dispatch.ahead import Ahead
 from noriai_engine.dispatch.bookings import Bookings, OpenQuote
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.incidents import Incidents
@@ -67,6 +68,7 @@ class Dispatcher:
         self._index_of = {v.id: k for k, v in enumerate(self.vehicles)}
         self.bookings = Bookings()
         self.incidents = Incidents(self)
+        self.ahead = Ahead(self)
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -75,26 +77,14 @@ class Dispatcher:
 
         Raises ValueError where the same request id is asked twice.
         """
-        now = self._clock.now()
         self.bookings.add(request)
-        apart = np.array(self.bookings.kept_apart(request), np.int32)
-        self._store.new_question()
         self._say("request_received", request_id=request.id)
         ends = self.finder.area.ends_of(request)
         if isinstance(ends, str):
             self.bookings.ends.append(Ends(Spot(-1), Spot(-1)))
             return self._refuse(request, ends)
         self.bookings.ends.append(ends)
-        wish = self.finder.wish(request, ends, apart, now)
-        if isinstance(wish, str):
-            return self._refuse(request, wish, ends=ends)
-        search = self.finder.search(wish, now)
-        if not search.best:
-            return self._refuse(request, search.reason, search=search, ends=ends)
-        second = search.best[1] if len(search.best) > 1 else None
-        runner_up = None if second is None else (self.vehicles[second.vehicle].id, second.cost_ms)
-        self.bookings.open[request.id] = OpenQuote(wish, ends, runner_up)
-        return Quote(request.id, self.finder.offers(request, wish, search, now), runner_up=runner_up)
+        return self._answer(request)
 
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise.
@@ -245,6 +235,22 @@ class Dispatcher:
     def _settle(self, vehicle: int) -> None:
         now = self.day.to_day_ms(self._clock.now())
         self._store.settle(vehicle, now, now + self.service.commit_horizon_ms)
+
+    def _answer(self, request: Request) -> Quote:
+        """Offers or a refusal for a request that was received."""
+        now, ends = self._clock.now(), self.bookings.ends[self.bookings.row_of[request.id]]
+        apart = np.array(self.bookings.kept_apart(request), np.int32)
+        self._store.new_question()
+        wish = self.finder.wish(request, ends, apart, now)
+        if isinstance(wish, str):
+            return self._refuse(request, wish, ends=ends)
+        search = self.finder.search(wish, now)
+        if not search.best:
+            return self._refuse(request, search.reason, search=search, ends=ends)
+        second = search.best[1] if len(search.best) > 1 else None
+        runner_up = None if second is None else (self.vehicles[second.vehicle].id, second.cost_ms)
+        self.bookings.open[request.id] = OpenQuote(wish, ends, runner_up)
+        return Quote(request.id, self.finder.offers(request, wish, search, now), runner_up=runner_up)
 
     def _refuse(
         self,

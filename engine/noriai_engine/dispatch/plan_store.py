@@ -60,6 +60,11 @@ class PlanStore:
             row.done = free
         plans.count[index] = len(rows)
 
+    def clear(self, vehicle: int) -> None:
+        """The plan the vehicle began with: its shift and breaks, no rides."""
+        self._first_plan(vehicle, self._vehicles[vehicle], self._day)
+        self.version[vehicle] += 1
+
     def add(self, vehicle: Vehicle) -> int:
         """A vehicle more, waiting at its depot; returns its row."""
         index = len(self._vehicles)

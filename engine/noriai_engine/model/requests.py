@@ -59,6 +59,8 @@ class Request:
     """Only this operator may serve the rider; None: any."""
     apart_from: tuple[RequestId, ...] = ()
     """Requests whose riders must not be aboard together with this one; it holds both ways."""
+    return_of: RequestId | None = None
+    """The ride there, where this is the ride back: a plan of the day serves both or neither."""
 
     def __post_init__(self) -> None:
         if (self.earliest_pickup is None) == (self.latest_arrival is None):

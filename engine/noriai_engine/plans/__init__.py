@@ -2,8 +2,10 @@
 
 from noriai_engine.plans.documents import document_of, read_routes, text_of
 from noriai_engine.plans.instances import read_instance
+from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem
-from noriai_engine.plans.solver import Solution, SolveParams, StopSearch, solve
+from noriai_engine.plans.run import Solution
+from noriai_engine.plans.solver import StopSearch, solve
 
 __all__ = [
     "Problem",

@@ -6,7 +6,7 @@ from typing import Any
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.problem import Problem
-from noriai_engine.plans.solver import Solution
+from noriai_engine.plans.run import Solution
 
 
 def document_of(problem: Problem, solution: Solution, bound: float | None = None) -> dict[str, Any]:

@@ -68,7 +68,8 @@ class Master:
         n = len(rows) + len(absent)
         lp.num_col_, lp.num_row_ = n, self.tasks + self.kinds
         lp.col_cost_ = np.concatenate([self.pool.cost[rows], self.price[absent]])
-        lp.col_lower_, lp.col_upper_ = np.zeros(n), np.ones(n)
+        # no upper bound in the relaxation: a column at it would hide its reduced cost from the duals
+        lp.col_lower_, lp.col_upper_ = np.zeros(n), np.ones(n) if integer else np.full(n, np.inf)
         lp.row_lower_ = np.concatenate([np.ones(self.tasks), np.zeros(self.kinds)])
         lp.row_upper_ = np.concatenate([upper, self.fleet])
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
@@ -108,7 +109,7 @@ class Master:
                 n = len(new)
                 self.column_of[new] = h.getNumCol() + np.arange(n)
                 status = h.addCols(
-                    n, self.pool.cost[new], np.zeros(n), np.ones(n), len(index), starts[:-1].astype(np.int32),
+                    n, self.pool.cost[new], np.zeros(n), np.full(n, np.inf), len(index), starts[:-1].astype(np.int32),
                     index, np.ones(len(index)),
                 )  # fmt: skip
                 if status != highspy.HighsStatus.kOk:
@@ -168,7 +169,8 @@ class Master:
             lower = np.isin(inside[clash], fixed).astype(float)
             h.changeColsBounds(int(clash.sum()), columns[clash].astype(np.int32), lower, lower)
             self._run()
-        h.changeColsBounds(len(columns), columns.astype(np.int32), np.zeros(len(columns)), np.ones(len(columns)))
+        free_again = np.full(len(columns), np.inf)
+        h.changeColsBounds(len(columns), columns.astype(np.int32), np.zeros(len(columns)), free_again)
         self._run()
         return np.array(fixed, int)
 
@@ -178,8 +180,6 @@ class Master:
         `known_rows` are the pool rows of that solution, to start from; `seconds` limits the search (None: a number of
         nodes does, which repeats). Columns whose reduced cost exceeds the gap cannot be part of an improvement.
         """
-        import highspy
-
         gap = known - self.bound
         if gap <= 1e-7:
             return None
@@ -187,7 +187,24 @@ class Master:
         rows = np.flatnonzero(reduced <= gap)
         if len(rows) > MOST_COLUMNS:
             rows = rows[np.argsort(reduced[rows], kind="stable")[:MOST_COLUMNS]]
-        rows = np.union1d(rows, known_rows)
+        return self.search(np.union1d(rows, known_rows), gap, known, known_rows, seconds)[0]
+
+    def search(
+        self,
+        rows: Array,
+        gap: float,
+        known: float,
+        known_rows: Array,
+        seconds: float | None,
+        ceiling: float | None = None,
+    ) -> tuple[Choice | None, float]:
+        """The cheapest choice among these rows below the cost `known`, None where none is found, and a lower bound of
+        all choices among them. Tasks are left out only where their price is within the gap or `known_rows` lack them.
+
+        `ceiling`: only choices that cost no more are looked for; where there are none, it is the bound.
+        """
+        import highspy
+
         known_tasks = np.zeros(self.tasks, bool)
         known_tasks[self._entries(known_rows)[1][self._entries(known_rows)[1] < self.tasks]] = True
         absent = np.flatnonzero((self.price - self.dual[: self.tasks] <= gap) | ~known_tasks)
@@ -200,14 +217,21 @@ class Master:
         else:
             h.setOptionValue("time_limit", seconds)
         h.passModel(self._model(rows, absent, np.ones(self.tasks), integer=True))
-        begin_with = highspy.HighsSolution()
-        begin_with.col_value = [*np.isin(rows, known_rows).astype(float), *(~known_tasks[absent]).astype(float)]
-        h.setSolution(begin_with)
+        if ceiling is None or known <= ceiling:
+            begin_with = highspy.HighsSolution()
+            begin_with.col_value = [*np.isin(rows, known_rows).astype(float), *(~known_tasks[absent]).astype(float)]
+            h.setSolution(begin_with)
+        if ceiling is not None:
+            costs = np.concatenate([self.pool.cost[rows], self.price[absent]])
+            h.addRow(-highspy.kHighsInf, ceiling, len(costs), np.arange(len(costs), dtype=np.int32), costs)
         h.run()
+        if ceiling is not None and h.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
+            return None, ceiling
         info = h.getInfo()
+        bound = float(info.mip_dual_bound)
         if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-            return None
+            return None, bound
         value = np.array(h.getSolution().col_value)
         chosen = rows[value[: len(rows)] > 0.5]
         cost = float(self.pool.cost[chosen].sum() + self.price[absent[value[len(rows) :] > 0.5]].sum())
-        return Choice(chosen, cost) if cost < known - 1e-7 else None
+        return (Choice(chosen, cost) if cost < known - 1e-7 else None), bound

@@ -29,7 +29,7 @@ class Problem:
     name: str
     label: tuple[str, ...]  # (n,) what the outside calls the node
     travel: Array  # (n, n)
-    cost: Array  # (c, n, n)
+    cost: Array  # (c, n, n), or (1, n, n) for all classes
     early: Array  # (n,)
     late: Array  # (n,)
     service: Array  # (n,)
@@ -98,6 +98,7 @@ def tasks_of(problem: Problem, vehicles: int | None = None) -> Tasks:
     cars["kind"], cars["start"], cars["end"] = problem.kind[:v], problem.start[:v], problem.end[:v]
     cars["duration"] = np.minimum(problem.duration[:v].astype(np.float64), NO_LIMIT)
     cars["fixed"] = problem.fixed[:v]
+    cars["rate"] = problem.kind[:v] if len(problem.cost) > 1 else 0
     rule = records(1, rule_record(time))
     rule["slack"] = FLOAT_SLACK if time == np.float64 else 0
     rule["tight"] = bool((span < NO_LIMIT).any() or (problem.duration[:v] < NO_LIMIT).any())
@@ -134,7 +135,7 @@ def finite_prices(problem: Problem) -> Array:
     )
     dear = 10.0 * (float(alone.max(initial=1.0)) + float(problem.fixed.max(initial=0.0)))
     finite = problem.price[np.isfinite(problem.price)]
-    dear = max(dear, 10.0 * float(finite.max(initial=0.0)))
+    dear = max(dear, 10.0 * float(finite.max(initial=0.0)), 2.0 * float(finite.sum()))
     return np.where(np.isfinite(problem.price), problem.price, dear).astype(np.float64)
 
 

@@ -1,6 +1,7 @@
 """A day in which vehicles carry out their plans exactly and requests arrive: the loop over one virtual clock."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
@@ -11,25 +12,41 @@ from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind, Leg
 from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.resources import Resources
-from noriai_engine.model.units import RequestId, UtcMs
+from noriai_engine.model.units import RequestId, UtcMs, VehicleId
+from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads.traffic import Traffic
 from noriai_engine.world.whims import Whims
 
 _START_SHIFT, _DEPART, _ARRIVE, _END_SERVICE = range(4)
 
 
+@dataclass(frozen=True)
+class PlanAhead:
+    """Requests placed by the instant `at` are answered then, by one plan for all of them."""
+
+    at: UtcMs
+    params: SolveParams
+    cpu_clock: Callable[[], float] = lambda: 0.0
+    """Read only where `params` give seconds."""
+
+
 class Day:
     """Drives a Dispatcher through one service day. Riders accept the cheapest offer; `whims` says who then cancels or
-    is not there when boarding time is over.
+    is not there when boarding time is over; `ahead`: who asks early enough is planned for before the day.
 
     At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
     order given: the same input gives the same events.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, clock: VirtualClock, requests: Sequence[Request], whims: Whims | None = None
+        self,
+        dispatcher: Dispatcher,
+        clock: VirtualClock,
+        requests: Sequence[Request],
+        whims: Whims | None = None,
+        ahead: PlanAhead | None = None,
     ) -> None:
-        self.dispatcher, self._clock, self._whims = dispatcher, clock, whims or Whims()
+        self.dispatcher, self._clock, self._whims, self._ahead = dispatcher, clock, whims or Whims(), ahead
         self._cancels: list[tuple[UtcMs, RequestId]] = []
         self._requests = sorted(requests, key=lambda r: r.placed_at)
         self._party = {r.id: r.party for r in requests}
@@ -48,25 +65,47 @@ class Day:
             if progress is not None and (answered % 50 == 0 or answered == len(self._requests)):
                 progress(answered, len(self._requests))
 
-    def steps(self) -> Iterator[Quote]:
-        """Answer one request after another, the vehicles moving meanwhile; finishes the day after the last."""
+    def steps(self) -> Iterator[Quote | None]:
+        """Take one request after another, the vehicles moving meanwhile; finishes the day after the last.
+
+        Yields the answer, None where it is left to the plan of the day.
+        """
         for request in self._requests:
-            self._move_until(request.placed_at)
-            self._clock.advance_to(max(request.placed_at, self._clock.now()))
+            if self._ahead is not None and request.placed_at > self._ahead.at:
+                self._plan_ahead(self._ahead)
+            self._go_to(request.placed_at)
             yield self._answer(request)
+        if self._ahead is not None:
+            self._plan_ahead(self._ahead)
         self._move_until(None)
 
-    def _answer(self, request: Request) -> Quote:
+    def _go_to(self, instant: UtcMs) -> None:
+        self._move_until(instant)
+        self._clock.advance_to(max(instant, self._clock.now()))
+
+    def _answer(self, request: Request) -> Quote | None:
+        if self._ahead is not None:
+            refusal = self.dispatcher.ahead.hear(request)
+            return None if refusal is None else Quote(request.id, refusal=refusal)
         quote = self.dispatcher.quote(request)
         if quote.offers:
             offer = quote.offers[0]
             self.dispatcher.commit(offer)
-            self._plan_changed(self.dispatcher.index_of(offer.vehicle_id))
-            if request.id in self._whims.cancels:
-                now = self._clock.now()
-                wait = int((offer.planned_pickup - now) * self._whims.cancels[request.id])
-                heappush(self._cancels, (UtcMs(now + max(0, wait)), request.id))
+            self._booked(request.id, offer.vehicle_id, offer.planned_pickup)
         return quote
+
+    def _plan_ahead(self, ahead: PlanAhead) -> None:
+        self._go_to(ahead.at)
+        self._ahead = None
+        for booking in self.dispatcher.ahead.plan(ahead.params, ahead.cpu_clock).bookings:
+            self._booked(booking.request_id, booking.vehicle_id, booking.pickup.earliest)
+
+    def _booked(self, request_id: RequestId, vehicle: VehicleId, planned_pickup: UtcMs) -> None:
+        self._plan_changed(self.dispatcher.index_of(vehicle))
+        if request_id in self._whims.cancels:
+            now = self._clock.now()
+            wait = int((planned_pickup - now) * self._whims.cancels[request_id])
+            heappush(self._cancels, (UtcMs(now + max(0, wait)), request_id))
 
     # --- what was not planned -------------------------------------------------------------------------------
 

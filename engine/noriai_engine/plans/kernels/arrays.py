@@ -39,11 +39,15 @@ def job_record(time: Any) -> np.dtype[Any]:
 
 
 def car_record(time: Any) -> np.dtype[Any]:
-    """A vehicle: its class (equal vehicles are one class), depots, most time from departure to return, fixed cost."""
+    """A vehicle: its class (equal vehicles are one class), `rate` (row of the costs of drives), depots, most time from
+    departure to return, fixed cost."""
     return np.dtype(
-        [("duration", time), ("fixed", np.float64), ("kind", np.int32), ("start", np.int32), ("end", np.int32)],
+        [
+            ("duration", time), ("fixed", np.float64), ("kind", np.int32), ("rate", np.int32), ("start", np.int32),
+            ("end", np.int32),
+        ],
         align=True,
-    )
+    )  # fmt: skip
 
 
 def rule_record(time: Any) -> np.dtype[Any]:
@@ -86,8 +90,8 @@ class Tasks(NamedTuple):
 
     travel: Array  # (n, n) time from row to column
     travel_to: Array  # (n, n) its transpose: the drives to a node lie in one row
-    cost: Floats  # (c, n, n) cost of the drive from row to column
-    cost_to: Floats  # (c, n, n)
+    cost: Floats  # (rates, n, n) cost of the drive from row to column
+    cost_to: Floats  # (rates, n, n)
     stops: Array  # (n,) stop_record
     jobs: Array  # (m,) job_record
     cars: Array  # (v,) car_record

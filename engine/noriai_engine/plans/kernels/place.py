@@ -147,7 +147,7 @@ def _possible(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -
 @lean_kernel
 def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> None:
     """Best place of a stop that needs an empty vehicle."""
-    kind = t.cars[k].kind
+    rate = t.cars[k].rate
     p = t.jobs[task].pickup
     best, best_i = np.inf, -1
     for i in range(r.heads[k].count - 1):
@@ -157,7 +157,7 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
         begin = max(r.rows[k, i].first + t.stops[a].service + t.travel_to[p, a], t.stops[p].early)
         if begin > t.stops[p].late:
             break
-        add = t.cost_to[kind, p, a] + t.cost[kind, p, b] - t.cost[kind, a, b]
+        add = t.cost_to[rate, p, a] + t.cost[rate, p, b] - t.cost[rate, a, b]
         if add >= best or begin + t.stops[p].service + t.travel[p, b] > r.rows[k, i + 1].last:
             continue
         if _exact(t, r, k, task, i, i, w):
@@ -182,7 +182,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
     if p == d:
         _single_place(t, r, memo, w, task, k)
         return memo[task, k].cost
-    kind = t.cars[k].kind
+    kind, rate = t.cars[k].kind, t.cars[k].rate
     slack = t.rule[0].slack
     tight = t.rule[0].tight
     size = r.heads[k].count
@@ -211,7 +211,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
         ):
             w.add_d[j] = np.inf
         else:
-            w.add_d[j] = t.cost_to[kind, d, a] + t.cost[kind, d, b] - r.rows[k, j].toll
+            w.add_d[j] = t.cost_to[rate, d, a] + t.cost[rate, d, b] - r.rows[k, j].toll
     least = np.inf
     w.least_d[end] = np.inf
     for j in range(end - 1, low_d - 1, -1):
@@ -222,7 +222,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
     best_i, best_j = -1, -1
     span = t.jobs[task].span
     direct = service_p + t.travel[p, d]
-    direct_cost = t.cost[kind, p, d]
+    direct_cost = t.cost[rate, p, d]
     for i in range(low, end):
         a, b = r.rows[k, i].node, r.rows[k, i + 1].node
         drive_to_p = t.travel_to[p, a]
@@ -232,8 +232,8 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
         if not t.fits[kind, r.rows[k, i].load + code]:
             continue
         begin = max(begin, early_p)
-        to_p = t.cost_to[kind, p, a] - r.rows[k, i].toll
-        add_p = to_p + t.cost[kind, p, b]
+        to_p = t.cost_to[rate, p, a] - r.rows[k, i].toll
+        add_p = to_p + t.cost[rate, p, b]
         ride = service_p + t.travel[p, b]
         onward = begin + ride
         further = (
@@ -244,7 +244,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
         x = begin
         for j in range(i, end):
             if j == i:  # both stops on one leg
-                add = to_p + direct_cost + t.cost[kind, d, b]
+                add = to_p + direct_cost + t.cost[rate, d, b]
                 to_d = direct
                 after = b
                 hope = i >= low_d and add < best - EPSILON

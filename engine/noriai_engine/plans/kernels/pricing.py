@@ -20,8 +20,8 @@ LONGEST = 5
 
 
 @lean_kernel
-def load_row(t: Tasks, r: Routes, pool: Pool, row: int, w: Work) -> None:
-    """Make a route of the pool the route of the lone vehicle."""
+def load_row(t: Tasks, r: Routes, pool: Pool, row: int, w: Work) -> bool:
+    """Make a route of the pool the route of the lone vehicle; False where it breaks a limit."""
     for task in range(t.jobs.shape[0]):
         r.home[task] = -1
     first = pool.first[row]
@@ -31,7 +31,15 @@ def load_row(t: Tasks, r: Routes, pool: Pool, row: int, w: Work) -> None:
         r.rows[0, q + 1].node = pool.node[first + q]
     r.rows[0, length + 1].node = t.cars[0].end
     r.heads[0].count = length + 2
-    settle(t, r, 0, w)
+    return settle(t, r, 0, w)
+
+
+@lean_kernel
+def pour(t: Tasks, r: Routes, w: Work, kind: int, source: Pool, target: Pool) -> None:
+    """Copy all lawful routes of a class from one pool to another; t and r are those of a lone vehicle of the class."""
+    for row in range(source.used[0]):
+        if source.kind[row] == kind and load_row(t, r, source, row, w):
+            remember(t, r, 0, target)
 
 
 @lean_kernel

@@ -117,7 +117,7 @@ def settle(t: Tasks, r: Routes, k: int, w: Work) -> bool:
 def settle_from(t: Tasks, r: Routes, k: int, begin: int, w: Work) -> bool:
     """The same where r.first and r.last hold bounds already, r.first a solution of all limits before `begin`."""
     size = r.heads[k].count
-    kind = t.cars[k].kind
+    rate = t.cars[k].rate
     load = 0
     cost = 0.0
     path = t.stops[r.rows[k, 0].node].service * 0
@@ -138,7 +138,7 @@ def settle_from(t: Tasks, r: Routes, k: int, begin: int, w: Work) -> bool:
         r.rows[k, q].load = load
         if q + 1 < size:
             after = r.rows[k, q + 1].node
-            drive, toll = t.travel[node, after], t.cost[kind, node, after]
+            drive, toll = t.travel[node, after], t.cost[rate, node, after]
             r.rows[k, q].drive = drive
             r.rows[k, q].toll = toll
             cost += toll

@@ -1,0 +1,353 @@
+"""Planning ahead: requests heard before the day begins are planned as a whole, and the plan is where the day starts.
+
+Limits are the ones an online request would get (terms), and every ride goes into the plans by the same insertion that
+online requests go through: what the optimiser finds is accepted here or nowhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noriai_engine.dispatch.kernels.insertion import Wish
+from noriai_engine.dispatch.snapshots import put_back, take
+from noriai_engine.dispatch.terms import Ends
+from noriai_engine.model.fleet import Vehicle
+from noriai_engine.model.lifecycle import BookingState
+from noriai_engine.model.places import Spot
+from noriai_engine.model.plan import ActivityKind
+from noriai_engine.model.requests import Booking, Quote, Refusal, Request, TimeWindow
+from noriai_engine.model.units import BookingId, RequestId
+from noriai_engine.plans.params import SolveParams
+from noriai_engine.plans.problem import Array, Problem
+from noriai_engine.plans.run import Progress, Solution
+from noriai_engine.plans.solver import solve
+
+if TYPE_CHECKING:
+    from noriai_engine.dispatch.dispatcher import Dispatcher
+
+NO_WAY_MS = 1 << 28
+"""Between spots without a way: longer than any day, and two of them still fit int32."""
+
+UNSERVED_MS = 1_000_000_000
+"""What a request of weight 1 left out costs, in ms of driving: a fleet does not drive that much in a day."""
+
+
+@dataclass(frozen=True)
+class DayPlan:
+    """What became of the requests that waited, and the optimiser's own account of it."""
+
+    bookings: tuple[Booking, ...]
+    refusals: tuple[Refusal, ...]
+    problem: Problem
+    solution: Solution
+    vehicles: tuple[int, ...]
+    """Rows of the vehicles planned for, in the problem's order; others had begun their day."""
+
+
+@dataclass(frozen=True)
+class _Rides:
+    """Requests of a problem by row of the dispatcher, with their limits; tasks 0 .. k - 1 of it."""
+
+    rows: list[int]
+    wishes: list[Wish]
+    accepted: list[bool]
+
+
+class Ahead:
+    """The part of one Dispatcher that plans before the day."""
+
+    def __init__(self, dispatcher: "Dispatcher") -> None:
+        self._d = dispatcher
+
+    def hear(self, request: Request) -> Refusal | None:
+        """Take a request down for the next plan; it is answered then, or now where nothing could make it possible.
+
+        Raises ValueError where the same request id is asked twice.
+        """
+        d = self._d
+        d.bookings.add(request)
+        d._say("request_received", request_id=request.id)
+        ends = d.finder.area.ends_of(request)
+        d.bookings.ends.append(Ends(Spot(-1), Spot(-1)) if isinstance(ends, str) else ends)
+        reason = ends if isinstance(ends, str) else self._wish(request)
+        if isinstance(reason, str):
+            return d._refuse(request, reason, ends=None if isinstance(ends, str) else ends).refusal
+        d.bookings.waiting.append(request.id)
+        return None
+
+    def plan(
+        self,
+        params: SolveParams,
+        cpu_clock: Callable[[], float],
+        *,
+        weight: Callable[[Request], float] = lambda request: 1.0,
+        progress: Progress | None = None,
+    ) -> DayPlan:
+        """Plan all who wait, and the bookings of vehicles that have not begun their day anew with them.
+
+        Aims in order: promises (bookings stay, within the times promised), then requests left out (by `weight`), then
+        driving time. Those left out are asked for online, so that a refusal says what stood in the way and which time
+        would do. Vehicles under way or with stops announced keep their plans.
+        """
+        d = self._d
+        vehicles = [k for k in range(len(d.vehicles)) if self._is_free(k)]
+        waiting, refusals = list(d.bookings.waiting), []
+        d.bookings.waiting.clear()
+        rides = self._rides(vehicles)
+        for name in waiting:
+            request = d.bookings.requests[d.bookings.row_of[name]]
+            wish = self._wish(request)
+            if isinstance(wish, str):  # the evening is later than when it was heard
+                refusals.append(self._refusal(d._refuse(request, wish, ends=d.ends_of(name))))
+                continue
+            rides.rows.append(d.bookings.row_of[name])
+            rides.wishes.append(wish)
+            rides.accepted.append(False)
+        problem = self._problem(vehicles, rides, weight)
+        given = [self._nodes(vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
+        solution = solve(problem, params, cpu_clock, begin_with=given, progress=progress)
+        bookings = self._adopt(vehicles, rides, solution, problem)
+        for name in waiting:
+            if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
+                more, refused = self._ask(name, waiting)
+                bookings += more
+                refusals += refused
+        return DayPlan(tuple(bookings), tuple(refusals), problem, solution, tuple(vehicles))
+
+    # --- the problem ----------------------------------------------------------------------------------------
+
+    def _wish(self, request: Request) -> Wish | str:
+        d = self._d
+        apart = np.array(d.bookings.kept_apart(request), np.int32)
+        return d.finder.wish(request, d.ends_of(request.id), apart, d._clock.now())
+
+    def _is_free(self, vehicle: int) -> bool:
+        """Nothing of the vehicle's day has begun, and nothing is announced."""
+        store, d = self._d._store, self._d
+        if int(store.plans.count[vehicle]) < 2 or d.vehicles[vehicle].shift.start < d._clock.now():
+            return False
+        d._settle(vehicle)
+        return store.first_free(vehicle) == 0 and not store.plans.aboard[vehicle].any()
+
+    def _rides(self, vehicles: Sequence[int]) -> _Rides:
+        """The bookings of these vehicles."""
+        d, found = self._d, _Rides([], [], [])
+        for vehicle in vehicles:
+            for activity in d.plan(vehicle).activities:
+                if activity.kind == ActivityKind.PICKUP and activity.request_id is not None:
+                    row = d.bookings.row_of[activity.request_id]
+                    found.rows.append(row)
+                    found.wishes.append(d.bookings.promised[row])
+                    found.accepted.append(True)
+        return found
+
+    def _problem(self, vehicles: Sequence[int], rides: _Rides, weight: Callable[[Request], float]) -> Problem:
+        """Nodes: all pickups, all dropoffs, breaks, vehicles' starts, their ends."""
+        d, store = self._d, self._d._store
+        who = [d.vehicles[k] for k in vehicles]
+        day = d.day.to_day_ms
+        pauses = [(k, pause) for k, vehicle in enumerate(who) for pause in vehicle.breaks]
+        r, b, v = len(rides.rows), len(pauses), len(who)
+        wishes = rides.wishes
+        depots = [store.depot[k] for k in vehicles]
+        spots = [Spot(w.origin, w.origin_ms) for w in wishes] + [Spot(w.destination, w.destination_ms) for w in wishes]
+        spots += [depots[k] for k, _ in pauses] + depots + depots
+        start, end = 2 * r + b + np.arange(v), 2 * r + b + v + np.arange(v)
+        shift = np.array([(day(x.shift.start), day(x.shift.end)) for x in who], np.int32).reshape(-1, 2)
+        window = [(w.pickup_earliest, w.pickup_latest) for w in wishes]
+        window += [(w.dropoff_earliest, w.dropoff_latest) for w in wishes]
+        window += [(day(pause.earliest), day(pause.latest)) for _, pause in pauses]
+        window += [(first, last) for first, last in shift] + [(first, last) for first, last in shift]
+        early, late = np.array(window, np.int64).reshape(-1, 2).T
+        service = [w.boarding for w in wishes] + [w.alighting for w in wishes]
+        service += [pause.duration_ms for _, pause in pauses] + [0] * (2 * v)
+        may = np.zeros((r + b, v), bool)
+        for task, wish in enumerate(wishes):
+            for k, vehicle in enumerate(vehicles):
+                fits = (int(store.fleet.can[vehicle]) & wish.needs) == wish.needs
+                may[task, k] = fits and wish.operator in (-1, int(store.fleet.operator[vehicle]))
+        for index, (k, _) in enumerate(pauses):
+            may[r + index, k] = True
+        travel = self._travel(spots)
+        task_of = {row: task for task, row in enumerate(rides.rows)}
+        requests = [d.bookings.requests[row] for row in rides.rows]
+        link = np.full(r + b, -1)
+        for task, request in enumerate(requests):
+            other = task_of.get(d.bookings.row_of.get(request.return_of or "", -1), -1)
+            if other >= 0 and not rides.accepted[task] and not rides.accepted[other]:
+                link[task], link[other] = other, task
+        price = [np.inf if done else UNSERVED_MS * weight(q) for q, done in zip(requests, rides.accepted, strict=True)]
+        kinds = _kinds(who, depots, may)
+        resources = len(store.fleet.layout[0])
+        return Problem(
+            name=f"{d.service.id}-{d.day.date}",
+            label=tuple([f"+{q.id}" for q in requests] + [f"-{q.id}" for q in requests]
+                        + [f"break {k} of {who[k].id}" for k, _ in pauses]
+                        + [f"start of {x.id}" for x in who] + [f"end of {x.id}" for x in who]),
+            travel=travel, cost=travel[None].astype(np.float64), early=early, late=late, service=np.array(service),
+            pickup=np.concatenate([np.arange(r), 2 * r + np.arange(b)]).astype(int),
+            delivery=np.concatenate([r + np.arange(r), 2 * r + np.arange(b)]).astype(int),
+            demand=np.array([w.demand for w in wishes] + [[0] * resources] * b, int).reshape(-1, resources),
+            layouts=_layouts(who, kinds), kind=kinds, start=start, end=end,
+            duration=(shift[:, 1] - shift[:, 0]).astype(np.int64), fixed=np.zeros(v),
+            max_ride=np.array([w.max_ride for w in wishes] + [0] * b, np.int64),
+            price=np.array(price + [np.inf] * b), may=may,
+            apart=tuple({(min(a, task_of[o]), max(a, task_of[o]))
+                         for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
+            link=link, unit="ms",
+        )  # fmt: skip
+
+    def _travel(self, spots: Sequence[Spot]) -> Array:
+        """(n, n) ms between spots."""
+        times = self._d.travel_times
+        states = np.array([spot.state for spot in spots], np.int32)
+        offsets = np.array([spot.offset_ms for spot in spots], np.int32)
+        with times.reading():
+            rows = [times.to_spots(spot, states, offsets) for spot in spots]
+        return np.minimum(np.array(rows, np.int32).reshape(len(spots), -1), np.int32(NO_WAY_MS))
+
+    def _nodes(self, vehicle: int, k: int, rides: _Rides, problem: Problem) -> list[int]:
+        """The vehicle's plan as it stands, as nodes of the problem."""
+        task_of = {self._d.bookings.requests[row].id: task for task, row in enumerate(rides.rows)}
+        mine = [
+            task for task in range(len(rides.rows), problem.count) if problem.may is not None and problem.may[task, k]
+        ]
+        nodes = []
+        for activity in self._d.plan(vehicle).activities:
+            if activity.kind == ActivityKind.PICKUP:
+                nodes.append(int(problem.pickup[task_of[RequestId(str(activity.request_id))]]))
+            elif activity.kind == ActivityKind.DROPOFF:
+                nodes.append(int(problem.delivery[task_of[RequestId(str(activity.request_id))]]))
+            elif activity.kind == ActivityKind.BREAK:
+                nodes.append(int(problem.pickup[mine.pop(0)]))
+        return nodes
+
+    # --- the plan -------------------------------------------------------------------------------------------
+
+    def _adopt(self, vehicles: Sequence[int], rides: _Rides, solution: Solution, problem: Problem) -> list[Booking]:
+        """Write the solution into the plans, all of it or nothing, and log what was promised."""
+        d, store = self._d, self._d._store
+        kept = take(d)
+        now = d.day.to_day_ms(d._clock.now())
+        riders, homes = len(rides.rows), {}
+        for k, vehicle in enumerate(vehicles):
+            route = [(node, int(start)) for node, start in zip(solution.routes[k], solution.start[k], strict=True)]
+            if not self._write(vehicle, route, rides, now):
+                put_back(d, kept)
+                raise AssertionError(f"the optimiser's plan for {d.vehicles[vehicle].id} breaks a rule of dispatch")
+            homes.update({node: vehicle for node, _ in route if node < riders})
+        bookings = []
+        starts = {node: s for route, times in zip(solution.routes, solution.start, strict=True)
+                  for node, s in zip(route, times, strict=True)}  # fmt: skip
+        for task, vehicle in sorted(homes.items(), key=lambda item: rides.rows[item[0]]):
+            request = d.bookings.requests[rides.rows[task]]
+            if rides.accepted[task]:
+                if d.bookings.booked[request.id].vehicle_id != d.vehicles[vehicle].id:
+                    before = d.bookings.booked[request.id].vehicle_id
+                    d._move_booking(request.id, vehicle)
+                    d._say("booking_moved", vehicle=vehicle, request_id=request.id, reason="plan",
+                           details={"from": before})  # fmt: skip
+                continue
+            planned = int(starts[int(problem.pickup[task])]), int(starts[int(problem.delivery[task])])
+            bookings.append(self._book(request, rides.wishes[task], task, vehicle, planned, rides))
+        for vehicle in vehicles:
+            if store.plans.count[vehicle] > 2:
+                d._say_plan(vehicle)
+        return bookings
+
+    def _write(self, vehicle: int, route: Sequence[tuple[int, int]], rides: _Rides, now: int) -> bool:
+        """Insert the rides of a route one after the other into the empty plan, by the insertion of online requests."""
+        d, store = self._d, self._d._store
+        store.clear(vehicle)
+        riders, horizon = len(rides.rows), now + d.service.commit_horizon_ms
+        place = {node: q for q, (node, _) in enumerate(route)}
+        pauses = [q for q, (node, _) in enumerate(route) if node >= 2 * riders]
+        inside = sorted(pauses)  # places of what stands in the plan already
+        for q, (node, start) in enumerate(route):
+            if node >= riders:
+                continue
+            wish = self._promised(node, start, rides)
+            later = place[riders + node]
+            i = sum(1 for other in inside if other < q)
+            j = sum(1 for other in inside if other < later)
+            if not store.insert(vehicle, rides.rows[node], wish, i, j, now, horizon):
+                return False
+            inside = sorted([*inside, q, later])
+            d.bookings.promised[rides.rows[node]] = wish
+        return True
+
+    def _promised(self, task: int, start: int, rides: _Rides) -> Wish:
+        """The limits to promise: who asked for an arrival gets a pickup interval that begins as planned."""
+        d, wish = self._d, rides.wishes[task]
+        if rides.accepted[task] or d.bookings.requests[rides.rows[task]].latest_arrival is None:
+            return wish
+        return wish._replace(
+            pickup_earliest=start, pickup_latest=min(wish.pickup_latest, start + d.service.max_wait_ms)
+        )
+
+    def _book(
+        self, request: Request, wish: Wish, task: int, vehicle: int, planned: tuple[int, int], rides: _Rides
+    ) -> Booking:
+        d, utc = self._d, self._d.day.to_utc
+        who, promised = d.vehicles[vehicle], d.bookings.promised[rides.rows[task]]
+        booking = Booking(
+            BookingId(d._ids.new_id()), request.id, who.id, who.operator_id,
+            TimeWindow(utc(promised.pickup_earliest), utc(promised.pickup_latest)),
+            TimeWindow(utc(promised.dropoff_earliest), utc(promised.dropoff_latest)), wish.max_ride,
+        )  # fmt: skip
+        d.bookings.booked[request.id] = booking
+        ends = d.ends_of(request.id)
+        d._say(
+            "booking_accepted", vehicle=vehicle, request_id=request.id, reason="plan",
+            details={
+                "booking": booking.id, "origin": ends.origin, "destination": ends.destination,
+                "pickup": [booking.pickup.earliest, booking.pickup.latest],
+                "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
+                "planned": [utc(planned[0]), utc(planned[1])], "max_ride_ms": wish.max_ride, "direct_ms": wish.direct,
+                "added_drive_ms": None, "runner_up": None,
+            },
+        )  # fmt: skip
+        return booking
+
+    def _ask(self, name: RequestId, waiting: Sequence[RequestId]) -> tuple[list[Booking], list[Refusal]]:
+        """Online after all, with the other half of its pair: places the optimiser missed, or what stands in the way."""
+        d = self._d
+        pair = [name] + [other for other in waiting if name in self._pair_of(other) or other in self._pair_of(name)]
+        kept, bookings = take(d), []
+        for one in pair:
+            quote = d._answer(d.bookings.requests[d.bookings.row_of[one]])
+            if quote.refusal is None:
+                bookings.append(d.commit(quote.offers[0]))
+                continue
+            if len(pair) == 1:
+                return [], [quote.refusal]
+            put_back(d, kept)
+            requests = [d.bookings.requests[d.bookings.row_of[x]] for x in pair]
+            reasons = [quote.refusal.reason if x == one else "plan.other_half" for x in pair]
+            refused = [d._refuse(q, r, ends=d.ends_of(q.id)) for q, r in zip(requests, reasons, strict=True)]
+            return [], [self._refusal(answer) for answer in refused]
+        return bookings, []
+
+    def _pair_of(self, name: RequestId) -> tuple[RequestId, ...]:
+        other = self._d.bookings.requests[self._d.bookings.row_of[name]].return_of
+        return () if other is None else (other,)
+
+    def _refusal(self, quote: Quote) -> Refusal:
+        assert quote.refusal is not None
+        return quote.refusal
+
+
+def _kinds(who: Sequence[Vehicle], depots: Sequence[Spot], may: Array) -> Array:
+    """A number for each vehicle, the same for equal ones."""
+    seen: dict[tuple[object, ...], int] = {}
+    return np.array(
+        [seen.setdefault((depots[k], x.shift, x.layouts, may[:, k].tobytes()), len(seen)) for k, x in enumerate(who)],
+        int,
+    )
+
+
+def _layouts(who: Sequence[Vehicle], kinds: Array) -> tuple[Array, ...]:
+    first = {int(kind): k for k, kind in reversed(list(enumerate(kinds)))}
+    return tuple(np.array([x.as_tuple() for x in who[first[kind]].layouts]) for kind in range(len(first)))

@@ -1,0 +1,46 @@
+"""How good a plan can be at most: a lower bound, and a proof where it meets the plan."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from noriai_engine.model.errors import InputError
+from noriai_engine.plans.closing import Proof
+from noriai_engine.plans.problem import Problem, tasks_of
+from noriai_engine.plans.run import Solution
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """`bound`: no plan costs less (-inf: nothing is known); `routes` of a cheaper plan, if one was found on the way."""
+
+    bound: float
+    is_optimal: bool
+    """The bound is the cost of the plan, or of `routes` where they are given: no plan is cheaper."""
+    routes: tuple[tuple[int, ...], ...] | None = None
+
+
+def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seconds: float) -> Certificate:
+    """A lower bound for the cost of any plan, prices of tasks left out included, and a cheaper plan if one turns up.
+
+    Raises InputError where fewer vehicles come before lower cost: the bound is of costs.
+    """
+    if problem.fewest_vehicles:
+        raise InputError(
+            f"{problem.name}: fewer vehicles come before lower cost here", remedy="leave the bound out for this file"
+        )
+    tasks, began = tasks_of(problem), clock()
+    proof = Proof(tasks, lambda: seconds - (clock() - began))
+    if not proof.usable:
+        return Certificate(-np.inf, False)  # too many ways from an empty vehicle to the next
+    before = solution.cost + float(tasks.jobs["price"][list(solution.absent)].sum())
+    proof.begin(solution.routes, before, solution.met)
+    proof.relax()
+    if not proof.is_closed and proof.left() > 0.0:
+        proof.close()
+    return Certificate(
+        proof.cost if proof.is_closed else proof.bound,
+        proof.is_closed,
+        proof.routes() if proof.cost < before - 1e-9 else None,
+    )

@@ -1,0 +1,67 @@
+"""Budget and habits of the optimiser."""
+
+from dataclasses import dataclass, field
+
+from noriai_engine.model.errors import InputError
+from noriai_engine.plans.kernels.arrays import Moves
+
+
+@dataclass(frozen=True)
+class SolveParams:
+    """Budget and habits of the search. Give `seconds` (of the clock that is passed in) or `iterations`, or both."""
+
+    seconds: float | None = 10.0
+    iterations: int | None = None
+    seed: int = 1
+    hot: float = 0.3
+    """First temperature, in mean drive costs."""
+    cold: float = 0.08
+    """Last temperature."""
+    moves: Moves = field(
+        default_factory=lambda: Moves(
+            strings=0.6, mean=12.0, longest=10.0, kin=20.0, power=3.0, regret=0.15, noise=0.3, blink=0.01
+        )
+    )
+    anneal_share: float = 0.4
+    """Share of the budget for annealing from hot to cold; the rest recombines, dives and anneals a little."""
+    dives: int = 3
+    """Starts from the relaxation after each recombination."""
+    quench_share: float = 0.02
+    """Share of the budget for annealing after each dive."""
+    recombine_share: float = 0.03
+    """Most of the budget that one recombination may take."""
+    price_share: float = 0.04
+    """Most of the budget that the pricing of new routes may take each time."""
+    anneal_share_exact: float = 0.2
+    """The same where all routes can be priced exactly."""
+    exact_share: float = 0.95
+    """Most of what is left of the budget for the relaxation over all routes and for closing its gap."""
+    exact_steps: int = 3_000_000
+    """How long to look for those ways before giving up."""
+    price_iterations: int = 300
+    """Variations of each route in use, each time."""
+    price_heat: float = 0.2
+    """Temperature of the pricing, in mean drive costs."""
+    fleet_share: float = 0.5
+    """Most of the budget for the fleet phase, where fewer vehicles come first."""
+
+    def __post_init__(self) -> None:
+        if self.seconds is None and self.iterations is None:
+            raise InputError("neither seconds nor iterations", remedy="give the search a budget")
+        if self.seconds is not None and self.seconds <= 0:
+            raise InputError(f"{self.seconds} seconds", remedy="give more than 0 seconds")
+        if self.iterations is not None and self.iterations < 1:
+            raise InputError(f"{self.iterations} iterations", remedy="give at least 1")
+        for name in (
+            "anneal_share",
+            "anneal_share_exact",
+            "exact_share",
+            "quench_share",
+            "recombine_share",
+            "price_share",
+            "fleet_share",
+        ):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"{name} = {getattr(self, name)}", remedy="give a share from 0 to 1")
+        if not 0.0 < self.cold <= self.hot:
+            raise InputError(f"temperatures {self.hot} to {self.cold}", remedy="let it fall, and stay above 0")

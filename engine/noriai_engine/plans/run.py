@@ -1,0 +1,177 @@
+"""One search of the optimiser: its arrays, its budget, and the best solution so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from noriai_engine.model.errors import InputError
+from noriai_engine.plans.kernels.anneal import keep_best, load_routes, search, take_over
+from noriai_engine.plans.kernels.arrays import Array, Pool, Routes, Tasks
+from noriai_engine.plans.kernels.recreate import solution_cost
+from noriai_engine.plans.params import SolveParams
+from noriai_engine.plans.problem import Problem, tasks_of
+from noriai_engine.plans.state import empty_memo, empty_pool, empty_routes, working_space
+
+Progress = Callable[[float, int, float], None]
+"""Called with the share done, tasks left out and the cost of the best so far; may raise to stop the search."""
+
+NONE = 1e300
+"""Cost of no solution at all; finite, so that differences stay numbers."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Routes as node indices without depots, one for each vehicle (empty: it stays at home), and what is left out."""
+
+    routes: tuple[tuple[int, ...], ...]
+    start: tuple[tuple[float, ...], ...]
+    """Start of service at each stop, in the problem's unit."""
+    absent: tuple[int, ...]
+    cost: float
+    """Of the drives and vehicles; tasks left out are not in it."""
+    iterations: int
+    bound: float | None
+    """No plan costs less, prices of what is left out included; None: not looked for, or not found."""
+    met: Pool = field(repr=False, compare=False)
+    """Routes met on the way: where a proof begins."""
+
+    @property
+    def vehicles(self) -> int:
+        return sum(1 for route in self.routes if route)
+
+
+class Run:
+    """One search over a problem. `vehicles` are the rows of the problem's vehicles still in use."""
+
+    def __init__(
+        self, problem: Problem, params: SolveParams, clock: Callable[[], float], progress: Progress | None
+    ) -> None:
+        self.problem, self.params, self.clock, self.progress = problem, params, clock, progress
+        self.scale = float(np.mean(problem.cost))
+        self.tasks = tasks_of(problem)
+        self.vehicles = np.arange(len(self.tasks.cars))
+        self.work = working_space(self.tasks, params.seed)
+        self.costs = np.array([NONE, NONE])
+        self.missed = np.ones(problem.count, np.int64)
+        self.iterations = 0
+        self.chunk = 20
+        self.bound: float | None = None
+        self.began = clock()
+        self.pool: Pool = empty_pool(self.tasks)
+        self.take_tasks(self.tasks)
+
+    def take_tasks(self, tasks: Tasks) -> None:
+        """Work on these from now on: empty routes."""
+        self.tasks = tasks
+        self.routes, self.old, self.best = empty_routes(tasks), empty_routes(tasks), empty_routes(tasks)
+        self.memo = empty_memo(tasks)
+        self.work = self.work._replace(dirty=np.zeros(len(tasks.cars), np.uint8))
+        self.costs[:] = NONE
+
+    def begin(self, given: Sequence[Sequence[int]] | None) -> None:
+        """From a given plan, or from nothing. Raises InputError where it breaks a limit."""
+        if given is not None:
+            if len(given) > len(self.tasks.cars):
+                raise InputError(
+                    f"{len(given)} routes for {len(self.tasks.cars)} vehicles", remedy="give one route a vehicle"
+                )
+            for k, route in enumerate(given):
+                write_route(self.tasks, self.routes, k, route)
+        self.load()
+        self.take_stock()
+        if given is None:
+            self.search(1, 0.0)
+
+    def load(self) -> None:
+        """Settle the sequences in self.routes."""
+        if not load_routes(self.tasks, self.routes, self.work):
+            raise InputError("a given route breaks a limit", remedy="check it first; give a plan that can be kept")
+
+    def take_stock(self) -> None:
+        """The current solution was put together by hand: its cost, and whether it is the best."""
+        self.costs[0] = solution_cost(self.tasks, self.routes, self.work)
+        if self.costs[0] < self.costs[1]:
+            self.costs[1] = self.costs[0]
+            keep_best(self.routes, self.best)
+
+    def search(self, iterations: int, heat: float, shrink: bool = False) -> int:
+        """Iterations of ruin and recreate; see the kernel."""
+        return search(
+            self.tasks, self.routes, self.old, self.best, self.memo, self.pool, self.work, self.params.moves,
+            self.costs, self.missed, iterations, heat, shrink,
+        )  # fmt: skip
+
+    def search_a_while(self, heat: float, shrink: bool = False) -> int:
+        """As many iterations as fit between two looks at the budget."""
+        began = self.clock()
+        left = self.chunk if self.params.iterations is None else self.params.iterations - self.iterations
+        steps = max(1, min(self.chunk, left))
+        beaten = self.search(steps, heat, shrink)
+        self.iterations += steps
+        if self.params.seconds is None:
+            self.chunk = 100
+        else:  # calls of some 20 ms
+            self.chunk = int(np.clip(self.chunk * 0.02 / max(self.clock() - began, 1e-4), 1, 2000))
+        return beaten
+
+    def done(self) -> float:
+        """Share of the budget used, 1 and more: over."""
+        share = 0.0
+        if self.params.seconds is not None:
+            share = (self.clock() - self.began) / self.params.seconds
+        if self.params.iterations is not None:
+            share = max(share, self.iterations / self.params.iterations)
+        return share
+
+    def tell(self, share: float) -> None:
+        if self.progress is not None:
+            absent = int((self.best.home < 0).sum())
+            self.progress(min(share, 1.0), absent, float(self.best.heads["cost"].sum()))
+
+    def cool(self, end: float, hot: float, cold: float) -> None:
+        """Ruin and recreate from one temperature to another until the share `end` of the budget is used."""
+        begin = self.done()
+        while (share := self.done()) < end:
+            heat = hot * (cold / hot) ** ((share - begin) / (end - begin))
+            if self.search_a_while(heat) or self.progress is not None:
+                self.tell(share)
+
+    def routes_of(self, r: Routes) -> list[Array]:
+        """Its sequences without depots, one for each vehicle in use."""
+        return [r.rows["node"][k, 1 : size - 1].copy() for k, size in enumerate(r.heads["count"])]
+
+    def solution(self) -> Solution:
+        """The best solution with its times; halves of linked pairs that are served alone are left out too."""
+        take_over(self.routes, self.best)
+        self.load()
+        t, r = self.tasks, self.routes
+        alone = np.flatnonzero((t.jobs["link"] >= 0) & (r.home >= 0) & (r.home[t.jobs["link"]] < 0))
+        if len(alone):
+            for k in set(r.home[alone].tolist()):
+                stops = r.rows["node"][k, 1 : r.heads["count"][k] - 1]
+                write_route(t, r, k, stops[~np.isin(t.stops["task"][stops], alone)].copy())
+            self.load()
+        sizes = [int(size) for size in r.heads["count"]]
+        routes: list[tuple[int, ...]] = [() for _ in self.problem.kind]
+        starts: list[tuple[float, ...]] = [() for _ in self.problem.kind]
+        for k, size in enumerate(sizes):
+            routes[self.vehicles[k]] = tuple(int(x) for x in r.rows["node"][k, 1 : size - 1])
+            starts[self.vehicles[k]] = tuple(x.item() for x in r.rows["first"][k, 1 : size - 1])
+        return Solution(
+            routes=tuple(routes),
+            start=tuple(starts),
+            absent=tuple(int(task) for task in np.flatnonzero(r.home < 0)),
+            cost=float(r.heads["cost"].sum()),
+            iterations=self.iterations,
+            bound=self.bound,
+            met=self.pool,
+        )
+
+
+def write_route(t: Tasks, r: Routes, k: int, route: Sequence[int] | Array) -> None:
+    """Make a sequence the route of vehicle k; it must be loaded before it counts."""
+    r.rows["node"][k, 0] = t.cars["start"][k]
+    r.rows["node"][k, 1 : len(route) + 1] = route
+    r.rows["node"][k, len(route) + 1] = t.cars["end"][k]
+    r.heads["count"][k] = len(route) + 2
