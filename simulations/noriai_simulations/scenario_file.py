@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
+from noriai_engine.model.units import DAY_MS
 
 
 def _service_time(text: str) -> str:
@@ -17,6 +18,20 @@ def _service_time(text: str) -> str:
         parse_time_of_day(text)
     except InputError as error:
         raise ValueError(str(error)) from error
+    return text
+
+
+def day_plan_ms(text: str) -> int:
+    """Day ms of `HH:MM`, or of `eve HH:MM` on the day before. Raises InputError."""
+    before = text.strip().startswith("eve ")
+    return parse_time_of_day(text.strip().removeprefix("eve ")) - (DAY_MS if before else 0)
+
+
+def _plan_time(text: str) -> str:
+    try:
+        day_plan_ms(text)
+    except InputError as error:
+        raise ValueError(f"{error}; the evening before is eve HH:MM") from error
     return text
 
 
@@ -133,6 +148,13 @@ class DispatchTable(_Table):
     nearest_reach_min: Minutes = 720
 
 
+class DayPlanTable(_Table):
+    """Requests placed by `at` are planned as a whole then: a service time, or `eve HH:MM` for the evening before."""
+
+    at: Annotated[str, AfterValidator(_plan_time)] = "eve 20:00"
+    iterations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
+
+
 class ScenarioFile(_Table):
     """A whole scenario.toml."""
 
@@ -147,6 +169,7 @@ class ScenarioFile(_Table):
     operators: Annotated[tuple[OperatorTable, ...], Field(min_length=1)]
     fleet: Annotated[tuple[FleetTable, ...], Field(min_length=1)]
     dispatch: DispatchTable = DispatchTable()
+    day_plan: DayPlanTable | None = None
 
     @model_validator(mode="after")
     def _operators_known(self) -> Self:

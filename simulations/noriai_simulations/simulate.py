@@ -10,13 +10,15 @@ import numpy as np
 from noriai_engine.dispatch import Dispatcher
 from noriai_engine.kpis import Kpi, Ride, compute_kpis, rides_of
 from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
+from noriai_engine.plans import annealing
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import replace_folder
-from noriai_engine.world.day import Day
+from noriai_engine.world.day import Day, PlanAhead
 from noriai_engine.world.whims import draw_whims
 from noriai_simulations import run_folder
 from noriai_simulations.report import write_report, write_run_sheets
 from noriai_simulations.scenario import Scenario
+from noriai_simulations.scenario_file import day_plan_ms
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +40,10 @@ class Result:
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     """Simulate the day of a scenario. The same scenario gives the same events to the byte."""
-    instants = [r.placed_at for r in scenario.requests] + [v.shift.start for v in scenario.vehicles]
+    plan, instants = scenario.source.day_plan, [r.placed_at for r in scenario.requests]
+    instants += [v.shift.start for v in scenario.vehicles]
+    if plan is not None:
+        instants.append(scenario.day.to_utc(day_plan_ms(plan.at)))
     clock = VirtualClock(UtcMs(min(instants)))
     ids = IdSource(clock, np.random.default_rng([scenario.source.seed, 7]))
     dispatcher = Dispatcher(
@@ -47,7 +52,11 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     )  # fmt: skip
     demand, rng = scenario.source.demand, np.random.default_rng([scenario.source.seed, 8])
     whims = draw_whims(scenario.requests, demand.cancelled, demand.no_show, rng)
-    day = Day(dispatcher, clock, scenario.requests, whims)
+    ahead = None
+    if plan is not None:
+        params = annealing(scenario.source.seed, iterations=plan.iterations)
+        ahead = PlanAhead(scenario.day.to_utc(day_plan_ms(plan.at)), params)
+    day = Day(dispatcher, clock, scenario.requests, whims, ahead)
     day.run(progress)
     legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
     rides = rides_of(scenario.requests, dispatcher.events)

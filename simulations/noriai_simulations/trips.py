@@ -20,9 +20,11 @@ from noriai_simulations.scenario_file import DemandTable
 REQUIRED = ("request_id", "origin_lon", "origin_lat", "destination_lon", "destination_lat")
 OPTIONAL = (
     "placed_at", "earliest_pickup", "latest_arrival", "seats", "wheelchairs", "luggage", "extra_boarding_s",
-    "extra_alighting_s", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until", "operator_id",
+    "extra_alighting_s", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until", "operator_id", "return_of",
 )  # fmt: skip
 FIELDS = (*REQUIRED, *OPTIONAL)
+MOST_DAYS_AHEAD = 62
+"""How many days before its ride a request may have been placed, in a file."""
 
 
 def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operators: set[str]) -> list[Request]:
@@ -66,18 +68,24 @@ def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operator
             )
         seen[request.id] = row.line
         requests.append(request)
+    for request in requests:
+        if request.return_of is not None and (request.return_of not in seen or request.return_of == request.id):
+            raise InputError(
+                f"row {seen[request.id]}: return_of {request.return_of!r} is no other request of the file",
+                where=path, remedy="name the ride there by its request_id, or leave the field empty",
+            )  # fmt: skip
     if not requests:
         raise InputError("holds no request", where=path, remedy="give at least one row under the header")
     return requests
 
 
 def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: bool) -> Request:
-    def instant(field: str) -> UtcMs | None:
+    def instant(field: str, days_before: int = 0) -> UtcMs | None:
         name = column.get(field, field)
         if not row.cells.get(name, "").strip():
             return None
         if not seconds:
-            return row.convert(name, day.parse)
+            return row.convert(name, lambda text: day.parse(text, days_before))
         value = row.number(name)
         if not 0 <= value < 2 * DAY_MS / 1000:
             raise row.error(name, f"{value} s is outside the service day", "count seconds from 00:00, up to 48 h")
@@ -99,7 +107,7 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
         return row.integer(column.get(field, field), default, least=0)
 
     earliest, latest = instant("earliest_pickup"), instant("latest_arrival")
-    placed = instant("placed_at")
+    placed = instant("placed_at", MOST_DAYS_AHEAD)
     wheelchairs = amount("wheelchairs", 0)
     party = Resources(amount("seats", 0 if wheelchairs else 1), wheelchairs, amount("luggage", 0))
     needs = RiderNeeds(amount("extra_boarding_s", 0) * 1000, amount("extra_alighting_s", 0) * 1000)
@@ -114,12 +122,14 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
             "a request is placed before its ride",
         )
     operator = row.cells.get(column.get("operator_id", "operator_id"), "").strip()
+    there = row.cells.get(column.get("return_of", "return_of"), "").strip()
     try:
         return Request(
             RequestId(row.text(column.get("request_id", "request_id"))),
             wished if placed is None else placed, place("origin"), place("destination"),
             earliest, latest, party, needs, window("pickup_from", "pickup_until"),
             window("dropoff_from", "dropoff_until"), OperatorId(operator) if operator else None,
+            return_of=RequestId(there) if there else None,
         )  # fmt: skip
     except InputError as error:
         if error.where is not None:

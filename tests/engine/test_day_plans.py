@@ -16,8 +16,18 @@ from naive.day_plan import best_insertion, fragments_by_trying, may_drive, optim
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from noriai_engine.checker import check_plan
+from noriai_engine.cli import main
 from noriai_engine.model import InputError
-from noriai_engine.plans import Problem, SolveParams, StopSearch, document_of, read_instance, read_routes, solve
+from noriai_engine.plans import (
+    Problem,
+    SolveParams,
+    StopSearch,
+    best_of_seeds,
+    document_of,
+    read_instance,
+    read_routes,
+    solve,
+)
 from noriai_engine.plans.certificate import prove
 from noriai_engine.plans.exact import all_fragments
 from noriai_engine.plans.kernels.anneal import load_routes
@@ -488,3 +498,26 @@ def test_no_task_is_priced_below_serving_it_alone() -> None:
     problem = a_problem(1)
     prices = tasks_of(replace(problem, price=np.full(problem.count, np.inf))).jobs["price"]
     assert prices.min() > route_cost(problem, 0, [0, int(problem.delivery[0])])
+
+
+def test_seeds_side_by_side_give_the_best_of_them() -> None:
+    problem = a_problem(3, tasks=12, vehicles=3)
+    together = best_of_seeds(problem, by_iterations(60, 5), 3)
+    alone = [solve(problem, by_iterations(60, seed), no_clock) for seed in (5, 6, 7)]
+    assert together == min(alone, key=lambda solution: solution.total)
+
+
+def test_solve_prints_what_its_bound_says(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, plan = shared / "darp" / "cordeau_ropke_ab" / "a2-16.txt", tmp_path / "plan.json"
+    with pytest.raises(SystemExit) as stop:
+        main(["solve", str(file), "--iterations", "50", "--bound", "20", "-o", str(plan)])
+    assert stop.value.code == 0
+    assert "proven: no plan is cheaper" in capsys.readouterr().out
+    document = json.loads(plan.read_text())
+    assert document["bound"] == pytest.approx(document["cost"], abs=1e-3)
+    assert document["cost"] == pytest.approx(294.25, abs=0.01)
+    assert check_plan(file, plan).ok
+    with pytest.raises(SystemExit) as stop:
+        main(["solve", str(shared / "pdptw" / "li_lim_100" / "lr112.txt"), "--bound", "20"])
+    assert stop.value.code == 2
+    assert "fewer vehicles come before lower cost" in capsys.readouterr().err

@@ -57,6 +57,8 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
     text = a_scenario_text("town", requests=int(rng.integers(1, 120)), seed=seed)
     if seed % 2:
         text = text.replace("[demand.synthetic]", f"[demand]\n{WHIMS}[demand.synthetic]")
+    if seed % 3 == 0:
+        text += '[day_plan]\nat = "06:40"\niterations = 100\n'
     for line in service.splitlines():
         key = line.split(" = ")[0]
         text = "\n".join(old for old in text.splitlines() if not old.startswith(f"{key} = "))

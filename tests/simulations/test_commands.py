@@ -33,7 +33,7 @@ def an_osm(path: Path, lon: float = 139.7, lat: float = 35.7) -> Path:
 
 def test_help_of_every_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["check"], ["demo"], ["simulate"], ["scenario", "init"], ["scenario", "validate"],
-                  ["region", "build"], ["region", "info"], ["region", "rural"]):  # fmt: skip
+                  ["plan"], ["solve"], ["region", "build"], ["region", "info"], ["region", "rural"]):  # fmt: skip
         assert noriai(*words, "--help") == 0
         assert "Example: noriai" in capsys.readouterr().out
 
@@ -475,3 +475,31 @@ def test_check_looks_past_a_folder_of_the_regions_name(
     monkeypatch.chdir(tmp_path / "here")
     assert noriai("check", run) == 0
     assert "clean" in capsys.readouterr().out
+
+
+def test_tomorrow_is_planned_as_a_whole(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everybody booked by then is either in one vehicle's plan or refused with a reason; twice the same bytes."""
+    text = a_scenario_text(rural, requests=60) + '[day_plan]\nat = "06:30"\n'
+    (tmp_path / "day.toml").write_text(text.replace("prebooked = 0.4", "prebooked = 0.9"))
+    assert noriai("plan", tmp_path / "day.toml", "--iterations", 300, "-o", tmp_path / "a.json") == 0
+    assert "requests" in capsys.readouterr().out
+    assert noriai("plan", tmp_path / "day.toml", "--iterations", 300, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan == json.loads((tmp_path / "a.json").read_text())
+    stops = [(stop["request_id"], stop["kind"]) for route in plan["routes"] for stop in route["stops"]]
+    riders = [rider for rider, kind in stops if kind == "pickup"]
+    assert sorted(riders) == sorted(rider for rider, kind in stops if kind == "dropoff")
+    assert len(set(riders)) == len(riders) == plan["served"] > 10
+    assert not set(riders) & {refused["request_id"] for refused in plan["refused"]}
+    assert plan["served"] + len(plan["refused"]) == plan["requests"]
+
+
+def test_a_plan_for_nobody_is_told(rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = a_scenario_text(rural, requests=5) + '[day_plan]\nat = "eve 00:10"\n'
+    (tmp_path / "day.toml").write_text(text)
+    assert noriai("plan", tmp_path / "day.toml", "-o", tmp_path / "a.json") == 2
+    assert "is placed by" in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
+    (tmp_path / "day.toml").write_text(text.replace("eve 00:10", "eve 8pm"))
+    assert noriai("plan", tmp_path / "day.toml") == 2
+    assert "the evening before is eve HH:MM" in capsys.readouterr().err

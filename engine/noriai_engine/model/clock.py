@@ -86,11 +86,11 @@ class ServiceDay:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant)
         return moment.astimezone(self.zone).isoformat(timespec="milliseconds")
 
-    def parse(self, text: str) -> UtcMs:
+    def parse(self, text: str, days_before: int = 0) -> UtcMs:
         """Instant from `HH:MM[:SS]`, a local `YYYY-MM-DD HH:MM:SS`, or RFC 3339 with offset.
 
         Raises InputError where the text is no time, where its offset is neither UTC nor the region's (a time
-        zone mix-up), or where the instant lies outside the service day (-6 h to 48 h).
+        zone mix-up), or where the instant lies outside the service day (-6 h to 48 h) and the days before that count.
         """
         text = text.strip()
         if _TIME_OF_DAY.match(text):
@@ -112,7 +112,7 @@ class ServiceDay:
             )
         elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
         instant = UtcMs(elapsed // timedelta(milliseconds=1))
-        if not -6 * HOUR_MS <= instant - self.start < 2 * DAY_MS:
+        if not -6 * HOUR_MS - days_before * DAY_MS <= instant - self.start < 2 * DAY_MS:
             raise InputError(
                 f"{text!r} is outside service day {self.date} in {self.timezone}",
                 remedy="check date and time zone; a service day runs from 00:00 to 48:00 local time",

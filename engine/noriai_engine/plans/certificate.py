@@ -1,14 +1,15 @@
 """How good a plan can be at most: a lower bound, and a proof where it meets the plan."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.closing import Proof
+from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
-from noriai_engine.plans.run import Solution
+from noriai_engine.plans.run import Run, Solution
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,20 @@ class Certificate:
     routes: tuple[tuple[int, ...], ...] | None = None
 
 
+def check_boundable(problem: Problem) -> None:
+    """Raise InputError where fewer vehicles come before lower cost: bounds are of costs."""
+    if problem.fewest_vehicles:
+        raise InputError(
+            f"{problem.name}: fewer vehicles come before lower cost here", remedy="leave the bound out for this file"
+        )
+
+
 def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seconds: float) -> Certificate:
     """A lower bound for the cost of any plan, prices of tasks left out included, and a cheaper plan if one turns up.
 
     Raises InputError where fewer vehicles come before lower cost: the bound is of costs.
     """
-    if problem.fewest_vehicles:
-        raise InputError(
-            f"{problem.name}: fewer vehicles come before lower cost here", remedy="leave the bound out for this file"
-        )
+    check_boundable(problem)
     tasks, began = tasks_of(problem), clock()
     proof = Proof(tasks, lambda: seconds - (clock() - began))
     if not proof.usable:
@@ -44,3 +50,13 @@ def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seco
         proof.is_closed,
         proof.routes() if proof.cost < before - 1e-9 else None,
     )
+
+
+def certified(problem: Problem, solution: Solution, clock: Callable[[], float], seconds: float) -> Solution:
+    """The solution, or a cheaper one found on the way, with its bound. Raises InputError as `prove` does."""
+    certificate = prove(problem, solution, clock, seconds)
+    if certificate.routes is not None:
+        run = Run(problem, SolveParams(seconds=None, iterations=1), clock, None)
+        run.begin(certificate.routes)
+        solution = replace(run.solution(), iterations=solution.iterations, met=solution.met)
+    return replace(solution, bound=certificate.bound if np.isfinite(certificate.bound) else None)

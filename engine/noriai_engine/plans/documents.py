@@ -9,13 +9,13 @@ from noriai_engine.plans.problem import Problem
 from noriai_engine.plans.run import Solution
 
 
-def document_of(problem: Problem, solution: Solution, bound: float | None = None) -> dict[str, Any]:
+def document_of(problem: Problem, solution: Solution) -> dict[str, Any]:
     """A plan for a benchmark file; vehicles that stay at home are left out."""
     return {
         "instance": problem.name,
         "cost": solution.cost,
         "vehicles": solution.vehicles,
-        "bound": bound,
+        "bound": solution.bound,
         "unserved": [int(problem.label[problem.pickup[task]]) for task in solution.absent],
         "routes": [
             {"nodes": [int(problem.label[node]) for node in route], "start": list(start)}

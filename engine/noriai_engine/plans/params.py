@@ -65,3 +65,8 @@ class SolveParams:
                 raise InputError(f"{name} = {getattr(self, name)}", remedy="give a share from 0 to 1")
         if not 0.0 < self.cold <= self.hot:
             raise InputError(f"temperatures {self.hot} to {self.cold}", remedy="let it fall, and stay above 0")
+
+
+def annealing(seed: int, iterations: int) -> SolveParams:
+    """A search that costs as much as its iterations and repeats itself: no integer programs, no pricing."""
+    return SolveParams(seconds=None, iterations=iterations, seed=seed, anneal_share=1.0)

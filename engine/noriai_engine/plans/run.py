@@ -16,6 +16,9 @@ from noriai_engine.plans.state import empty_memo, empty_pool, empty_routes, work
 Progress = Callable[[float, int, float], None]
 """Called with the share done, tasks left out and the cost of the best so far; may raise to stop the search."""
 
+CLOSE = 1e-6
+"""A plan and its bound are equal: sums of floating-point costs and duals differ by less."""
+
 NONE = 1e300
 """Cost of no solution at all; finite, so that differences stay numbers."""
 
@@ -30,6 +33,8 @@ class Solution:
     absent: tuple[int, ...]
     cost: float
     """Of the drives and vehicles; tasks left out are not in it."""
+    total: float
+    """With the prices of what is left out; a price no plan would pay where a task must be served."""
     iterations: int
     bound: float | None
     """No plan costs less, prices of what is left out included; None: not looked for, or not found."""
@@ -39,6 +44,15 @@ class Solution:
     @property
     def vehicles(self) -> int:
         return sum(1 for route in self.routes if route)
+
+    @property
+    def gap(self) -> float:
+        """What a better plan could save at most, as a share of the total; inf where no bound is known."""
+        return np.inf if self.bound is None else max(0.0, (self.total - self.bound) / max(self.total, 1e-9))
+
+    @property
+    def is_optimal(self) -> bool:
+        return self.gap <= CLOSE
 
 
 class Run:
@@ -163,6 +177,7 @@ class Run:
             start=tuple(starts),
             absent=tuple(int(task) for task in np.flatnonzero(r.home < 0)),
             cost=float(r.heads["cost"].sum()),
+            total=float(r.heads["cost"].sum() + t.jobs["price"][r.home < 0].sum()),
             iterations=self.iterations,
             bound=self.bound,
             met=self.pool,
