@@ -15,12 +15,14 @@ from noriai_engine.model import (
 )
 from noriai_engine.model.units import DAY_MS, OperatorId, RequestId
 from noriai_engine.tables import Row, read_table
+from noriai_simulations import standing
 from noriai_simulations.scenario_file import DemandTable
 
 REQUIRED = ("request_id", "origin_lon", "origin_lat", "destination_lon", "destination_lat")
 OPTIONAL = (
     "placed_at", "earliest_pickup", "latest_arrival", "seats", "wheelchairs", "luggage", "extra_boarding_s",
     "extra_alighting_s", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until", "operator_id", "return_of",
+    *standing.FIELDS,
 )  # fmt: skip
 FIELDS = (*REQUIRED, *OPTIONAL)
 MOST_DAYS_AHEAD = 62
@@ -56,6 +58,8 @@ def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operator
     requests: list[Request] = []
     seen: dict[str, int] = {}
     for row in trips.rows[: table.limit]:
+        if standing.is_standing(row, names) and not standing.runs_on(row, names, day.date):
+            continue
         request = _request(row, names, day, seconds=table.times == "seconds")
         if request.id in seen:
             name = names.get("request_id", "request_id")
@@ -71,11 +75,16 @@ def requests_from_file(path: Path, table: DemandTable, day: ServiceDay, operator
     for request in requests:
         if request.return_of is not None and (request.return_of not in seen or request.return_of == request.id):
             raise InputError(
-                f"row {seen[request.id]}: return_of {request.return_of!r} is no other request of the file",
+                f"row {seen[request.id]}: return_of {request.return_of!r} is no other request of that day",
                 where=path, remedy="name the ride there by its request_id, or leave the field empty",
             )  # fmt: skip
     if not requests:
-        raise InputError("holds no request", where=path, remedy="give at least one row under the header")
+        what = (
+            "holds no request"
+            if not trips.rows
+            else f"holds no request for {day.date}, only standing orders of other days"
+        )
+        raise InputError(what, where=path, remedy="give at least one row for that day under the header")
     return requests
 
 
@@ -108,6 +117,8 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
 
     earliest, latest = instant("earliest_pickup"), instant("latest_arrival")
     placed = instant("placed_at", MOST_DAYS_AHEAD)
+    if placed is None and standing.is_standing(row, column):
+        placed = day.to_utc(-DAY_MS)
     wheelchairs = amount("wheelchairs", 0)
     party = Resources(amount("seats", 0 if wheelchairs else 1), wheelchairs, amount("luggage", 0))
     needs = RiderNeeds(amount("extra_boarding_s", 0) * 1000, amount("extra_alighting_s", 0) * 1000)

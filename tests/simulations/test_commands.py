@@ -503,3 +503,41 @@ def test_a_plan_for_nobody_is_told(rural: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "day.toml").write_text(text.replace("eve 00:10", "eve 8pm"))
     assert noriai("plan", tmp_path / "day.toml") == 2
     assert "the evening before is eve HH:MM" in capsys.readouterr().err
+
+
+def test_standing_orders_come_back_on_their_days(
+    rural: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service day is Tuesday, 24 November 2026."""
+    (tmp_path / "day.toml").write_text(with_trips(a_scenario_text(rural)), encoding="utf-8")
+    from noriai_engine.regions import open_region
+
+    people = open_region(rural).population
+    assert people is not None
+    ends = [(float(people.lon[k]), float(people.lat[k])) for k in (0, -1)]
+    head = "request_id,origin_lon,origin_lat,destination_lon,destination_lat,earliest_pickup,weekdays,valid_from,"
+    head += "valid_until,except_dates,return_of\n"
+    place = ",".join(f"{lon},{lat}" for lon, lat in ends)
+    rows = [
+        f'dialysis,{place},09:00,"tue, thu",,,,',
+        f"monday,{place},09:00,mon,,,,",
+        f"later,{place},09:00,tue,2026-12-01,,,",
+        f"over,{place},09:00,tue,,2026-11-23,,",
+        f'holiday,{place},09:00,tue,,,"2026-11-17,2026-11-24",',
+        f"home,{place},12:00,tue,,,,dialysis",
+        f"once,{place},10:00,,,,,",
+    ]
+    (tmp_path / "trips.csv").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
+    assert noriai("scenario", "validate", tmp_path / "day.toml", "--json") == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["requests"], counts["prebooked"]) == (3, 2)
+    for bad, message in (
+        (f"x,{place},09:00,tues,,,,", "'tues' is no day of the week"),
+        (f"x,{place},09:00,tue,next,,,", "'next' is no date"),
+        (f"x,{place},09:00,tue,2026-12-01,2026-11-01,,", "is before valid_from"),
+        (f"x,{place},09:00,,,,,nobody", "is no other request of that day"),
+        (f"x,{place},09:00,mon,,,,", "only standing orders of other days"),
+    ):
+        (tmp_path / "trips.csv").write_text(head + bad + "\n", encoding="utf-8")
+        assert noriai("scenario", "validate", tmp_path / "day.toml") == 2
+        assert message in capsys.readouterr().err
