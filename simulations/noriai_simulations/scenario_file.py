@@ -146,6 +146,8 @@ class DispatchTable(_Table):
     max_offers: Annotated[int, Field(ge=1, le=10)] = 3
     nearest_step_min: Annotated[float, Field(gt=0, le=120)] = 5
     nearest_reach_min: Minutes = 720
+    improve_every_min: Minutes = 0
+    improve_iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 500
 
 
 class DayPlanTable(_Table):

@@ -13,7 +13,7 @@ from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
 from noriai_engine.plans import annealing
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import replace_folder
-from noriai_engine.world.day import Day, PlanAhead
+from noriai_engine.world.day import Day, Improve, PlanAhead
 from noriai_engine.world.whims import draw_whims
 from noriai_simulations import run_folder
 from noriai_simulations.report import write_report, write_run_sheets
@@ -56,7 +56,11 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     if plan is not None:
         params = annealing(scenario.source.seed, iterations=plan.iterations)
         ahead = PlanAhead(scenario.day.to_utc(day_plan_ms(plan.at)), params)
-    day = Day(dispatcher, clock, scenario.requests, whims, ahead)
+    table, improve = scenario.source.dispatch, None
+    if table.improve_every_min > 0:
+        params = annealing(scenario.source.seed, table.improve_iterations)
+        improve = Improve(round(table.improve_every_min * 60_000), params)
+    day = Day(dispatcher, clock, scenario.requests, whims, ahead, improve)
     day.run(progress)
     legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
     rides = rides_of(scenario.requests, dispatcher.events)

@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.model import BookingState, InputError, Request, Resources
 from noriai_engine.model.plan import ActivityKind
+from noriai_engine.plans import annealing
 from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.traffic import Traffic, slower
 from noriai_engine.world.day import Day
@@ -127,7 +128,7 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
     dispatcher, now = day.dispatcher, day._clock.now()
     states = dispatcher.bookings.states
     on_duty = [k for k in range(len(dispatcher.vehicles)) if dispatcher.is_on_duty(k)]
-    what = rng.integers(8)
+    what = rng.integers(10)
     if what <= 1 and (waiting := [r for r, s in states.items() if s == BookingState.ACCEPTED]):
         day.cancel(str(rng.choice(waiting)))  # type: ignore[arg-type]
     elif what == 2 and (boarding := [r for r, s in states.items() if s == BookingState.BOARDING]):
@@ -142,6 +143,8 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
         network = dispatcher.travel_times.network
         joined = a_vehicle(f"new{number}", place=somewhere(network, rng), shift=("07:30", "11:00"))
         day.join(replace(joined, operator_id="op2" if rng.random() < 0.5 else "op"))  # type: ignore[arg-type]
+    elif what >= 8:
+        day.improve(annealing(number, 30))
     elif what == 7 and isinstance(network := dispatcher.travel_times.network, RoadNetwork):
         arcs = np.flatnonzero(rng.random(network.arc_count) < 0.4).astype(np.int32)
         day.set_traffic(slower(network, arcs, int(rng.integers(500, 3_000))) if rng.random() < 0.8 else Traffic())

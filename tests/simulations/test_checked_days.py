@@ -59,6 +59,8 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
         text = text.replace("[demand.synthetic]", f"[demand]\n{WHIMS}[demand.synthetic]")
     if seed % 3 == 0:
         text += '[day_plan]\nat = "06:40"\niterations = 100\n'
+    if seed % 4 == 1:
+        text += "[dispatch]\nimprove_every_min = 7\nimprove_iterations = 30\n"
     for line in service.splitlines():
         key = line.split(" = ")[0]
         text = "\n".join(old for old in text.splitlines() if not old.startswith(f"{key} = "))

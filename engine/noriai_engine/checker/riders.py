@@ -38,6 +38,8 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
     for request, events in events_by_request(run).items():
         if not report.expect(request in run.requests, "partition", request, "is in the log but not among the requests"):
             continue
+        moves = [event for event in events if event["kind"] == "booking_moved"]
+        events = [event for event in events if event["kind"] != "booking_moved"]
         kinds = [event["kind"] for event in events]
         if not report.expect(
             kinds in (SERVED, REFUSED, CANCELLED, NO_SHOW), "partition", request, f"its story is {kinds}"
@@ -53,7 +55,9 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         if kinds == REFUSED:
             report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
             continue
-        vehicles = {event["vehicle_id"] for event in events[1:]}
+        _check_moves(run, request, events, moves, report)
+        last = moves[-1]["vehicle_id"] if moves else events[1]["vehicle_id"]
+        vehicles = {last, *(event["vehicle_id"] for event in events[2:])}
         if (
             report.expect(
                 len(vehicles) == 1 and vehicles <= set(run.vehicles),
@@ -65,6 +69,22 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         ):
             served[request] = {event["kind"]: event for event in events}
     return served
+
+
+def _check_moves(run: Run, request: str, events: list[RowDict], moves: list[RowDict], report: CheckReport) -> None:
+    """A booking moves between acceptance and boarding, from where it was, to a vehicle of the same operator."""
+    at, accepted = events[1]["vehicle_id"], events[1]["time_ms"]
+    boards = next((e["time_ms"] for e in events if e["kind"] == "pickup_started"), None)
+    for move in moves:
+        details, to = json.loads(move["details"]), move["vehicle_id"]
+        good = details["from"] == at and to in run.vehicles and at in run.vehicles
+        report.expect(good, "move", request, f"moved from {details['from']} to {to}, but was with {at}")
+        if good:
+            own = run.vehicles[to]["operator_id"] == run.vehicles[at]["operator_id"]
+            report.expect(own, "move", request, f"{to} is another operator's than {at}")
+        in_time = accepted <= move["time_ms"] and (boards is None or move["time_ms"] <= boards)
+        report.expect(in_time, "move", request, f"moved at {move['time_ms']}, boarded at {boards}")
+        at = to
 
 
 class Ends:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
+from noriai_engine.dispatch.network_problem import layouts_of, travel_between
 from noriai_engine.dispatch.snapshots import put_back, take
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.model.fleet import Vehicle
@@ -26,9 +27,6 @@ from noriai_engine.plans.solver import solve
 
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
-
-NO_WAY_MS = 1 << 28
-"""Between spots without a way: longer than any day, and two of them still fit int32."""
 
 UNSERVED_MS = 1_000_000_000
 """What a request of weight 1 left out costs, in ms of driving: a fleet does not drive that much in a day."""
@@ -170,7 +168,7 @@ class Ahead:
                 may[task, k] = fits and wish.operator in (-1, int(store.fleet.operator[vehicle]))
         for index, (k, _) in enumerate(pauses):
             may[r + index, k] = True
-        travel = self._travel(spots)
+        travel = travel_between(d.travel_times, spots)
         task_of = {row: task for task, row in enumerate(rides.rows)}
         requests = [d.bookings.requests[row] for row in rides.rows]
         link = np.full(r + b, -1)
@@ -190,7 +188,7 @@ class Ahead:
             pickup=np.concatenate([np.arange(r), 2 * r + np.arange(b)]).astype(int),
             delivery=np.concatenate([r + np.arange(r), 2 * r + np.arange(b)]).astype(int),
             demand=np.array([w.demand for w in wishes] + [[0] * resources] * b, int).reshape(-1, resources),
-            layouts=_layouts(who, kinds), kind=kinds, start=start, end=end,
+            layouts=layouts_of(who, kinds), kind=kinds, start=start, end=end,
             duration=(shift[:, 1] - shift[:, 0]).astype(np.int64), fixed=np.zeros(v),
             max_ride=np.array([w.max_ride for w in wishes] + [0] * b, np.int64),
             price=np.array(price + [np.inf] * b), may=may,
@@ -198,15 +196,6 @@ class Ahead:
                          for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
             link=link, unit="ms",
         )  # fmt: skip
-
-    def _travel(self, spots: Sequence[Spot]) -> Array:
-        """(n, n) ms between spots."""
-        times = self._d.travel_times
-        states = np.array([spot.state for spot in spots], np.int32)
-        offsets = np.array([spot.offset_ms for spot in spots], np.int32)
-        with times.reading():
-            rows = [times.to_spots(spot, states, offsets) for spot in spots]
-        return np.minimum(np.array(rows, np.int32).reshape(len(spots), -1), np.int32(NO_WAY_MS))
 
     def _nodes(self, vehicle: int, k: int, rides: _Rides, problem: Problem) -> list[int]:
         """The vehicle's plan as it stands, as nodes of the problem."""
@@ -346,8 +335,3 @@ def _kinds(who: Sequence[Vehicle], depots: Sequence[Spot], may: Array) -> Array:
         [seen.setdefault((depots[k], x.shift, x.layouts, may[:, k].tobytes()), len(seen)) for k, x in enumerate(who)],
         int,
     )
-
-
-def _layouts(who: Sequence[Vehicle], kinds: Array) -> tuple[Array, ...]:
-    first = {int(kind): k for k, kind in reversed(list(enumerate(kinds)))}
-    return tuple(np.array([x.as_tuple() for x in who[first[kind]].layouts]) for kind in range(len(first)))

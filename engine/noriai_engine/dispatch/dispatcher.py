@@ -13,6 +13,7 @@ import numpy as np
 from noriai_engine.dispatch.ahead import Ahead
 from noriai_engine.dispatch.bookings import Bookings, OpenQuote
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
+from noriai_engine.dispatch.improving import Improving
 from noriai_engine.dispatch.incidents import Incidents
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
@@ -69,6 +70,7 @@ class Dispatcher:
         self.bookings = Bookings()
         self.incidents = Incidents(self)
         self.ahead = Ahead(self)
+        self.improving = Improving(self)
 
     # --- riders ---------------------------------------------------------------------------------------------
 

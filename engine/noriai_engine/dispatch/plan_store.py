@@ -60,6 +60,20 @@ class PlanStore:
             row.done = free
         plans.count[index] = len(rows)
 
+    def put_rows(self, vehicle: int, rows: Sequence[Any]) -> None:
+        """Make these rows the vehicle's plan, as they are; drives and times must be worked out anew."""
+        self.make_room(vehicle, len(rows))
+        base, place = int(self.plans.first[vehicle]), {}
+        for k, row in enumerate(rows):
+            self.plans.rows[base + k] = row
+            if row.kind == ActivityKind.PICKUP:
+                place[int(row.request)] = k
+            self.plans.rows[base + k].partner = (
+                place.get(int(row.request), -1) if row.kind == ActivityKind.DROPOFF else -1
+            )
+        self.plans.count[vehicle] = len(rows)
+        self.version[vehicle] += 1
+
     def clear(self, vehicle: int) -> None:
         """The plan the vehicle began with: its shift and breaks, no rides."""
         self._first_plan(vehicle, self._vehicles[vehicle], self._day)

@@ -61,6 +61,8 @@ def rides_of(requests: Iterable[Request], events: Iterable[Event]) -> dict[str, 
                 direct_ms=details["direct_ms"],
                 promised_pickup=tuple(details["pickup"]),
             )
+        elif event.kind == "booking_moved":
+            ride = replace(ride, vehicle_id=event.vehicle_id, operator_id=event.operator_id)
         elif event.kind == "pickup_started":
             ride = replace(ride, pickup=event.time)
         elif event.kind == "picked_up":

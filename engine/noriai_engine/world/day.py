@@ -30,9 +30,19 @@ class PlanAhead:
     """Read only where `params` give seconds."""
 
 
+@dataclass(frozen=True)
+class Improve:
+    """Plans are improved every `every_ms` while vehicles are on duty."""
+
+    every_ms: int
+    params: SolveParams
+
+
 class Day:
-    """Drives a Dispatcher through one service day. Riders accept the cheapest offer; `whims` says who then cancels or
-    is not there when boarding time is over; `ahead`: who asks early enough is planned for before the day.
+    """Drives a Dispatcher through one service day. Riders accept the cheapest offer.
+
+    `whims` says who then cancels or is not there when boarding time is over; `ahead`: who asks early enough is planned
+    for before the day; `improve`: plans are improved between requests.
 
     At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
     order given: the same input gives the same events.
@@ -45,8 +55,14 @@ class Day:
         requests: Sequence[Request],
         whims: Whims | None = None,
         ahead: PlanAhead | None = None,
+        improve: Improve | None = None,
     ) -> None:
         self.dispatcher, self._clock, self._whims, self._ahead = dispatcher, clock, whims or Whims(), ahead
+        self._improve = improve
+        self._next_improvement: UtcMs | None = None
+        if improve is not None:
+            first = min(vehicle.shift.start for vehicle in dispatcher.vehicles)
+            self._next_improvement = UtcMs(first + improve.every_ms)
         self._cancels: list[tuple[UtcMs, RequestId]] = []
         self._requests = sorted(requests, key=lambda r: r.placed_at)
         self._party = {r.id: r.party for r in requests}
@@ -164,6 +180,12 @@ class Day:
             self._drive(vehicle, self.dispatcher.divert(vehicle))
         self._look_again(changed)
 
+    def improve(self, params: SolveParams, cpu_clock: Callable[[], float] = lambda: 0.0) -> int:
+        """Look for better plans now; ms of driving saved."""
+        found = self.dispatcher.improving.improve(params, cpu_clock)
+        self._look_again(found.changed)
+        return found.saved_ms
+
     def _look_again(self, vehicles: Iterable[int]) -> None:
         for vehicle in vehicles:
             if self.dispatcher.is_on_duty(vehicle):
@@ -187,6 +209,16 @@ class Day:
         heappush(self._wakes, (instant, vehicle, self._ticket[vehicle], what))
 
     def _move_until(self, limit: UtcMs | None) -> None:
+        while self._improve is not None and (at := self._next_improvement) is not None:
+            if (limit is not None and at > limit) or not self._wakes:
+                break
+            self._cancel_until(at)
+            self._clock.advance_to(max(at, self._clock.now()))
+            self.improve(self._improve.params)
+            self._next_improvement = UtcMs(at + self._improve.every_ms)
+        self._cancel_until(limit)
+
+    def _cancel_until(self, limit: UtcMs | None) -> None:
         while self._cancels and (limit is None or self._cancels[0][0] <= limit):
             instant, rider = heappop(self._cancels)
             self._vehicles_until(instant)
