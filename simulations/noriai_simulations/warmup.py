@@ -94,7 +94,7 @@ def _dispatch() -> None:
 
 def _day_plans() -> None:
     """Both types of time: int32 ms of roads, float64 of benchmark files."""
-    from noriai_engine.plans import Problem, SolveParams, solve
+    from noriai_engine.plans import Problem, SolveParams, certified, solve
 
     for time in (np.int32, np.float64):
         where = np.arange(5)
@@ -106,7 +106,8 @@ def _day_plans() -> None:
             start=np.zeros(1, int), end=np.zeros(1, int), duration=np.full(1, 90), fixed=np.zeros(1),
             max_ride=np.full(2, 50), price=np.full(2, 1_000.0),
         )  # fmt: skip
-        solve(problem, SolveParams(seconds=None, iterations=10), lambda: 0.0)
+        solution = solve(problem, SolveParams(seconds=None, iterations=10), lambda: 0.0)
+        certified(problem, solution, lambda: 0.0, 1.0)
 
 
 STEPS: list[tuple[str, Callable[[], None]]] = [

@@ -66,6 +66,15 @@ def swapped_vehicle(rows: Rows) -> None:
     event["vehicle_id"] = next(r["vehicle_id"] for r in rows if r["vehicle_id"] not in (None, event["vehicle_id"]))
 
 
+def moved_from_nowhere(rows: Rows) -> None:
+    """A rider moves from a vehicle that never had the booking."""
+    booked = first(rows, "booking_accepted")
+    other = next(r["vehicle_id"] for r in rows if r["vehicle_id"] not in (None, booked["vehicle_id"]))
+    rows.insert(rows.index(booked) + 1, booked | {"kind": "booking_moved", "details": json.dumps({"from": other})})
+    for number, row in enumerate(rows):
+        row["sequence"] = number
+
+
 def time_travel(rows: Rows) -> None:
     rows[10]["time_ms"] += 10**9
 
@@ -152,6 +161,7 @@ LIES: list[tuple[str, Callable[[Rows], None], str]] = [
     ("events", along_the_street, "place"),
     ("events", lost_rider, "partition"),
     ("events", swapped_vehicle, "partition"),
+    ("events", moved_from_nowhere, "move"),
     ("events", time_travel, "log"),
     ("events", short_boarding, "boarding"),
     ("events", no_break, "break"),
