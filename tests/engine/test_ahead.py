@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,7 +33,10 @@ from noriai_engine.plans import SolveParams
 from noriai_engine.world.day import Day, PlanAhead
 
 LITTLE = SolveParams(seconds=None, iterations=60, dives=0)
-NEVER = staticmethod(lambda: 0.0)
+
+
+def no_clock() -> float:
+    return 0.0
 
 
 def a_town_with(seed: int, requests: int) -> tuple[Dispatcher, object, list[Request]]:
@@ -90,7 +94,7 @@ def test_a_plan_accepted_by_one_is_accepted_by_the_other(seed: int) -> None:
             dispatcher.commit(quote.offers[0])
     booked = set(dispatcher.bookings.booked)
     before = driving(dispatcher)
-    again = dispatcher.ahead.plan(LITTLE, NEVER)
+    again = dispatcher.ahead.plan(LITTLE, no_clock)
     assert not again.bookings
     assert not again.refusals
     assert set(dispatcher.bookings.booked) == booked
@@ -98,7 +102,7 @@ def test_a_plan_accepted_by_one_is_accepted_by_the_other(seed: int) -> None:
     judge(dispatcher, party)
     for request in requests[12:]:
         dispatcher.ahead.hear(request)
-    dispatcher.ahead.plan(LITTLE, NEVER)
+    dispatcher.ahead.plan(LITTLE, no_clock)
     assert booked <= {r for r, s in dispatcher.bookings.states.items() if s == BookingState.ACCEPTED}
     assert set(dispatcher.bookings.states.values()) <= {BookingState.ACCEPTED, BookingState.REFUSED}
     judge(dispatcher, party)
@@ -157,14 +161,12 @@ def test_a_ride_there_and_its_ride_back_stand_or_fall_together() -> None:
     network = a_street(12, 60)
     there = a_request("there", origin=node(network, 2), destination=node(network, 6), departs="08:00", placed="06:00")
     back = a_request("back", origin=node(network, 6), destination=node(network, 2), departs="11:00", placed="06:00")
-    from dataclasses import replace
-
     back = replace(back, return_of=there.id)
     for end, expected in (("12:00", {BookingState.ACCEPTED}), ("10:00", {BookingState.REFUSED})):
         dispatcher, _ = a_dispatcher(network, [a_vehicle(place=node(network, 0), shift=("07:00", end))], now="06:00")
         for request in (there, back):
             dispatcher.ahead.hear(request)
-        dispatcher.ahead.plan(LITTLE, NEVER)
+        dispatcher.ahead.plan(LITTLE, no_clock)
         assert set(dispatcher.bookings.states.values()) == expected
 
 
