@@ -25,7 +25,8 @@ class Proof(Relaxation):
         """From a plan (nodes, one list a vehicle), its cost with the prices of what it leaves out, and routes."""
         kinds = self.t.cars["kind"]
         self.cost = cost
-        self.known = np.array([self.into_pool(int(kinds[k]), r) for k, r in enumerate(routes) if len(r)], int)
+        self.plan = [(int(kinds[k]), tuple(int(x) for x in route)) for k, route in enumerate(routes) if len(route)]
+        self.known = np.array([self.into_pool(kind, nodes) for kind, nodes in self.plan], int)
         self.take(pool)
 
     @property
@@ -39,6 +40,8 @@ class Proof(Relaxation):
         further than the limit above the bound, no other route can be part of a better plan.
         """
         base = self.bound
+        if base == -np.inf or (self.t.jobs["link"] >= 0).any() or self.t.jobs["held"].any():
+            return  # what routes alone do not say: the bound holds, but a choice may be no plan
         self._adopt(self.master.choose(self.cost, self.known, min(self.left(), 1.0)))
         limit, listed = LIMIT * self.cost, 0
         while not self.is_closed and self.left() > 0.0:
@@ -63,6 +66,7 @@ class Proof(Relaxation):
         """Take over a cheaper plan, unless a route is longer than its vehicle may be under way."""
         if choice is None:
             return
+        plan = []
         for row in choice.rows:
             kind = int(self.pool.kind[row])
             one, routes = self.lone[kind]
@@ -70,7 +74,9 @@ class Proof(Relaxation):
             exact = self.exact.cars[self.exact.cars["kind"] == kind][:1].copy()
             if not settle(one._replace(cars=exact), routes, 0, self.work):
                 return
-        self.cost, self.known = choice.cost, choice.rows
+            nodes = self.pool.node[self.pool.first[row] : self.pool.first[row + 1]]
+            plan.append((kind, tuple(int(node) for node in nodes)))
+        self.cost, self.known, self.plan = choice.cost, choice.rows, plan
 
     def _list(self, limit: float) -> Array | None:
         """Rows of the pool: all routes of reduced cost up to `limit`; None where they are too many."""
@@ -90,7 +96,9 @@ class Proof(Relaxation):
         """The routes of the cheapest plan, one for each vehicle."""
         out: list[tuple[int, ...]] = [() for _ in self.t.cars]
         free = {kind: list(np.flatnonzero(self.t.cars["kind"] == kind)) for kind in self.lone}
-        for row in self.known:
-            nodes = self.pool.node[self.pool.first[row] : self.pool.first[row + 1]]
-            out[free[int(self.pool.kind[row])].pop(0)] = tuple(int(node) for node in nodes)
+        for (
+            kind,
+            nodes,
+        ) in self.plan:  # the pool may hold a cheaper route of these tasks, too long for a vehicle
+            out[free[kind].pop(0)] = nodes
         return tuple(out)

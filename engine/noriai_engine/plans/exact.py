@@ -12,7 +12,7 @@ import numpy as np
 
 from noriai_engine.plans.kernels.anneal import remember
 from noriai_engine.plans.kernels.arrays import Array, Pool, Routes, Tasks
-from noriai_engine.plans.kernels.chains import Ends, Heap, Labels, Lists, finish, gather
+from noriai_engine.plans.kernels.chains import NO_MORE, Ends, Heap, Labels, Lists, finish, gather
 from noriai_engine.plans.kernels.fragments import Fragments, Trail, enumerate_from
 from noriai_engine.plans.kernels.pricing import pour
 from noriai_engine.plans.kernels.schedule import settle
@@ -57,8 +57,9 @@ class Chains:
         return value
 
     def least(self, value: Array) -> float:
-        """The least value of any chain; -NO_MORE where space runs out."""
-        return float(finish(self.t, self.car, self.fragments, self.lists, value, self.heap, self.best, self.ends))
+        """The least value of any chain; -inf where space runs out, and nothing else may be asked then."""
+        found = float(finish(self.t, self.car, self.fragments, self.lists, value, self.heap, self.best, self.ends))
+        return found if found > -NO_MORE else -np.inf
 
     def gather(self, value: Array, fixed: float, limit: float, *, whole: bool) -> bool:
         return bool(
@@ -74,8 +75,11 @@ class Chains:
         Beginnings that no other makes superfluous tell, for each stop and time, what a beginning costs at least; with
         that bound, whole routes are listed from the end of the day.
         """
-        if self.least(value) + fixed >= limit:
+        least = self.least(value) + fixed
+        if least >= limit:
             return []
+        if least == -np.inf:
+            return None
         if not self.gather(value, fixed, limit, whole=False):
             return None
         t, f = _backward(self.t, self.fragments)
@@ -284,6 +288,9 @@ class Relaxation:
             value, mu = group.values(at.worth), float(at.fleet[group.kind])
             fixed = float(self.t.cars["fixed"][group.car])
             relaxed = group.least(value) + fixed - mu
+            if relaxed == -np.inf:
+                bound = -np.inf
+                continue
             complete = group.gather(value, fixed - mu, -SAFE, whole=False)
             routes = group.routes(ROUND)
             found += [(group.kind, route) for route in routes]
@@ -322,3 +329,4 @@ class Relaxation:
             else:
                 smooth = 0.0 if smooth < 0.2 else smooth / 2
         self.bound, self.centre = best, centre
+        self.master.dual = np.concatenate([centre.worth, centre.fleet])  # what the bound holds for

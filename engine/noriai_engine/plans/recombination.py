@@ -66,7 +66,10 @@ class Recombination:
         proof.begin(self.run.routes_of(self.run.best), self.run.costs[1], self.run.pool)
         proof.close()
         if proof.cost < self.run.costs[1] - 1e-9:
-            self._go_on_from(proof.known, proof.pool)
+            for k, nodes in enumerate(proof.routes()):
+                write_route(self.run.tasks, self.run.routes, k, nodes)
+            self.run.load()
+            self.run.take_stock()
         if proof.is_closed:
             self.run.bound = proof.bound
 
