@@ -1,7 +1,8 @@
 """`@kernel` and `@lean_kernel`, the only doors to numba: cached, nogil, plain Python with NUMBA_DISABLE_JIT=1.
 
 numba's cache does not notice a change in another file that a kernel calls, so the cache folder is named after
-the content of all kernel files together with numba's and Python's versions, and whether indices are checked.
+the content of all kernel files (the engine's, and those of the package that asks) together with numba's and Python's
+versions, and whether indices are checked.
 """
 
 import hashlib
@@ -16,15 +17,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @cache
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: the user's cache, or a private temporary folder where there is none."""
+def cache_folder(package: str) -> Path:
+    """Where a package's compiled kernels are kept: the user's cache, or a temporary folder where there is none."""
     import numba
 
     settings: Any = numba.config
     digest = hashlib.sha256(f"{numba.__version__} {sys.version} {settings.BOUNDSCHECK}".encode())
-    root = Path(__file__).parent
-    for file in sorted(root.glob("*/kernels/*.py")):
-        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    for root in sorted({Path(__file__).parent, Path(sys.modules[package].__file__ or "").parent}):
+        for file in sorted(root.glob("*/kernels/*.py")):
+            digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
     for base in (Path.home() / ".cache" / "noriai", Path(tempfile.gettempdir()) / "noriai-cache"):
         folder = base / name
@@ -63,6 +64,10 @@ def _compiled(function: F, **options: Any) -> F:
     import numba
 
     settings: Any = numba.config  # its attributes are set at run time
-    if not settings.DISABLE_JIT and not settings.CACHE_DIR:
-        settings.CACHE_DIR = str(cache_folder())
-    return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
+    given = settings.CACHE_DIR
+    if not settings.DISABLE_JIT and not given:
+        settings.CACHE_DIR = str(cache_folder(function.__module__.partition(".")[0]))
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True, **options)(function))
+    finally:
+        settings.CACHE_DIR = given

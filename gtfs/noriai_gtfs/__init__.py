@@ -1,5 +1,5 @@
-"""GTFS feeds: for now what a region bundle keeps of them. Reading, merging and journeys come later."""
+"""GTFS feeds in and out: reading, validation, timetables, and journeys that join rides with lines."""
 
-from noriai_gtfs.summary import FeedError, FeedSummary, summarise_feed
+from noriai_gtfs.feeds import Feed, FeedError, FeedSummary, read_feed, summarise_feed
 
-__all__ = ["FeedError", "FeedSummary", "summarise_feed"]
+__all__ = ["Feed", "FeedError", "FeedSummary", "read_feed", "summarise_feed"]

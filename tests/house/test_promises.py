@@ -89,12 +89,15 @@ def test_bundle_files_are_documented() -> None:
 
 
 def test_nothing_reads_the_wall_clock_or_unseeded_chance() -> None:
-    """Clock and randomness are passed in; the command line alone may time itself."""
+    """Clock and randomness are passed in; the command line alone may time itself and ask for today's date."""
     banned = re.compile(
         r"time\.time\(|datetime\.now|date\.today|utcnow|np\.random\.(?!default_rng|Generator|SeedSequence)|import random\b|uuid4"
     )
     for path in SOURCES:
-        assert not banned.search(path.read_text(encoding="utf-8")), path
+        text = path.read_text(encoding="utf-8")
+        if path.parts[-2] == "commands":
+            text = text.replace("datetime.date.today()", "")
+        assert not banned.search(text), path
 
 
 def test_nobody_but_the_terminal_prints() -> None:

@@ -19,5 +19,5 @@ def warmup() -> int:
     for name, step in STEPS:
         tell(f"compiling: {name} ...")
         step()
-    say(f"kernels: {cache_folder()} ({time.process_time() - began:.1f} CPU s)")
+    say(f"kernels: {cache_folder('noriai_engine')} ({time.process_time() - began:.1f} CPU s)")
     return 0

@@ -1,0 +1,1 @@
+"""noriai gtfs: one file per group of commands."""

@@ -1,0 +1,1 @@
+"""Kernels that take the bytes of a table apart."""
