@@ -377,7 +377,7 @@ def read_times(offset: LongArray, data: ByteArray, count: int, milliseconds: Int
         while at < end:
             byte = data[at]
             if 48 <= byte <= 57:
-                value = 10 * value + byte - 48
+                value = 10 * value + int(byte) - 48
                 digits += 1
                 if digits > 3:
                     ok = False

@@ -1,0 +1,159 @@
+"""Ways between stops: transfers.txt, pathways.txt, and walks between stops that lie near each other.
+
+Times follow the reference: min_transfer_time of type 2, none for type 1 (the vehicle waits), no transfer for type 3.
+Pathways give the quickest way within a station, once for everybody and once without stairs and escalators.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from noriai_engine.roads.geodesy import haversine_m
+from noriai_gtfs.feeds import Feed
+
+IntArray = npt.NDArray[np.int32]
+WALK_M_PER_S = 1.1
+"""Walking speed of older people (a 75-year-old walks 1.0 to 1.2 m/s; MLIT uses 80 m a minute for flats)."""
+DETOUR = 1.3
+"""Ways on foot to air line, usual in towns."""
+_STEPS = {"2", "4"}  # stairs, escalator
+
+
+@dataclass(frozen=True)
+class Footpaths:
+    """Edges between stops; `steps` 1 where a wheelchair cannot pass."""
+
+    origin: IntArray
+    target: IntArray
+    ms: IntArray
+    steps: npt.NDArray[np.uint8]
+
+
+def walk_ms(metres: npt.NDArray[np.float64]) -> IntArray:
+    """Time to walk an air line, whole seconds rounded up."""
+    return (1000 * np.ceil(metres * DETOUR / WALK_M_PER_S)).astype(np.int32)
+
+
+def footpaths_of(
+    feeds: Sequence[Feed],
+    stop_rows: Sequence[dict[str, int]],
+    lon: npt.NDArray[np.float64],
+    lat: npt.NDArray[np.float64],
+    walk_m: float,
+) -> Footpaths:
+    """All edges, quickest first for each pair and kind; a transfer the feed forbids (type 3) is left out.
+
+    Row numbers of `stop_rows` count within a feed; the feeds follow one another in `lon` and `lat`.
+    """
+    best: dict[tuple[int, int, int], int] = {}
+    forbidden: set[tuple[int, int]] = set()
+    given: set[tuple[int, int]] = set()
+    base = 0
+    for feed, rows in zip(feeds, stop_rows, strict=True):
+        for origin, target, kind, ms in _transfers(feed, rows):
+            pair = base + origin, base + target
+            if kind == "3":
+                forbidden.add(pair)
+            elif origin != target:
+                given.add(pair)
+                walk = 0 if kind == "1" else _walk_between(lon, lat, *pair)
+                best[(*pair, 0)] = max(ms, 0) if kind in ("1", "2") and ms >= 0 else walk
+        for origin, target, steps, ms in _pathways(feed, rows):
+            key = base + origin, base + target, steps
+            best[key] = min(best.get(key, ms), ms)
+        base += len(feed["stops"])
+    if walk_m > 0:
+        for a, b, metres in _near(lon, lat, walk_m):
+            for pair in ((a, b), (b, a)):
+                if pair not in given:
+                    ms = int(walk_ms(np.array([metres]))[0])
+                    best[(*pair, 0)] = min(best.get((*pair, 0), ms), ms)
+    edges = sorted((a, b, ms, steps) for (a, b, steps), ms in best.items() if (a, b) not in forbidden)
+    table = np.array(edges, np.int64).reshape(-1, 4)
+    return Footpaths(
+        table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), table[:, 2].astype(np.int32),
+        table[:, 3].astype(np.uint8),
+    )  # fmt: skip
+
+
+def _walk_between(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], a: int, b: int) -> int:
+    return int(walk_ms(haversine_m(lon[[a]], lat[[a]], lon[[b]], lat[[b]]))[0])
+
+
+def _transfers(feed: Feed, rows: dict[str, int]) -> list[tuple[int, int, str, int]]:
+    """Stop-to-stop rows of transfers.txt; those for certain trips or routes only are left out."""
+    table = feed.get("transfers")
+    out = []
+    for row in table.records():
+        if any(row.get(name) for name in ("from_trip_id", "to_trip_id", "from_route_id", "to_route_id")):
+            continue
+        origin, target = rows.get(row.get("from_stop_id", "")), rows.get(row.get("to_stop_id", ""))
+        if origin is None or target is None or row.get("transfer_type", "") in ("4", "5"):
+            continue
+        text = row.get("min_transfer_time", "")
+        out.append((origin, target, row.get("transfer_type", "") or "0", 1000 * int(text) if text.isdigit() else -1))
+    return out
+
+
+def _pathways(feed: Feed, rows: dict[str, int]) -> list[tuple[int, int, int, int]]:
+    """(from, to, needs steps, ms) between the platforms of stations, by Dijkstra over pathways.txt."""
+    table = feed.get("pathways")
+    if not len(table):
+        return []
+    graph: dict[int, list[tuple[int, int, bool]]] = {}
+    for row in table.records():
+        a, b = rows.get(row.get("from_stop_id", "")), rows.get(row.get("to_stop_id", ""))
+        if a is None or b is None:
+            continue
+        seconds = float(row.get("traversal_time") or 0)
+        if not seconds:
+            seconds = float(row.get("length") or 0) / WALK_M_PER_S + 2 * abs(float(row.get("stair_count") or 0))
+        ms, steps = int(1000 * seconds), row.get("pathway_mode") in _STEPS
+        graph.setdefault(a, []).append((b, ms, steps))
+        if row.get("is_bidirectional") == "1":
+            graph.setdefault(b, []).append((a, ms, steps))
+    kinds = feed["stops"].column_or_blank("location_type").values
+    platforms = [stop for stop in graph if kinds[stop] in ("", "0")]
+    out = []
+    for source in platforms:
+        for allow in (True, False):
+            reached = _quickest(graph, source, steps=allow)
+            out += [
+                (source, other, int(allow), reached[other])
+                for other in platforms
+                if other in reached and other != source
+            ]
+    return out
+
+
+def _quickest(graph: dict[int, list[tuple[int, int, bool]]], source: int, *, steps: bool) -> dict[int, int]:
+    done: dict[int, int] = {}
+    heap = [(0, source)]
+    while heap:
+        ms, place = heapq.heappop(heap)
+        if place in done:
+            continue
+        done[place] = ms
+        for other, more, needs_steps in graph.get(place, ()):
+            if steps or not needs_steps:
+                heapq.heappush(heap, (ms + more, other))
+    return done
+
+
+def _near(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], walk_m: float) -> list[tuple[int, int, float]]:
+    """Pairs of stops at most `walk_m` apart."""
+    from scipy.spatial import cKDTree
+
+    usable = np.flatnonzero((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
+    if usable.size < 2:
+        return []
+    x, y = np.radians(lon[usable]), np.radians(lat[usable])
+    points = 6_371_008.8 * np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)
+    pairs = cKDTree(points).query_pairs(walk_m * 1.001, output_type="ndarray")
+    a, b = usable[pairs[:, 0]], usable[pairs[:, 1]]
+    metres = haversine_m(lon[a], lat[a], lon[b], lat[b])
+    near = metres <= walk_m
+    return list(zip(a[near].tolist(), b[near].tolist(), metres[near].tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Kernels that group trips and choose those of a day."""
