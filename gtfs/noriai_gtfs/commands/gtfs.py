@@ -56,3 +56,240 @@ def validate(
         if html is not None:
             out(f"page: {html}")
     return 1 if report.errors else 0
+
+
+@app.command
+def info(feed: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Say what a feed holds: agencies, validity, tables, trips a day, standards it uses, repairs.
+
+    Example: noriai gtfs info bus.zip
+
+    Parameters
+    ----------
+    feed
+        A zip, a folder of tables, or a zip inside a zip.
+    json
+        Print it as JSON.
+    """
+    from json import dumps
+
+    from noriai_engine.terminal import out
+    from noriai_gtfs.feeds.facts import facts_of, lines_of
+    from noriai_gtfs.feeds.feed import read_feed
+
+    facts = facts_of(read_feed(feed))
+    if json:
+        out(dumps(facts, ensure_ascii=False, indent=1))
+    else:
+        for line in lines_of(facts):
+            out(line)
+    return 0
+
+
+@app.command
+def diff(old: Path, new: Path, *, json: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Compare two editions of a feed: rows by key, stops that moved, trips a day by route.
+
+    Exit status 0: they say the same; 1: they differ; 2: one cannot be read.
+
+    Example: noriai gtfs diff bus-2025.zip bus-2026.zip
+
+    Parameters
+    ----------
+    old
+        The earlier edition.
+    new
+        The later edition.
+    json
+        Print the differences as JSON.
+    """
+    from json import dumps
+
+    from noriai_engine.terminal import out
+    from noriai_gtfs.feeds.diff import diff_feeds
+    from noriai_gtfs.feeds.feed import read_feed
+
+    found = diff_feeds(read_feed(old), read_feed(new))
+    if json:
+        out(dumps(found.document(), ensure_ascii=False, indent=1))
+        return 0 if found.is_empty else 1
+    for name, table in found.tables.items():
+        fields = "".join(f", {field} {count:,}" for field, count in table["fields"].items())
+        out(f"{name}: {table['added']:,} added, {table['removed']:,} removed, {table['changed']:,} changed{fields}")
+        for kind, examples in table["examples"].items():
+            for example in examples[:3]:
+                out(f"    {kind}: {example}")
+    for stop, name, metres in found.moved[:20]:
+        out(f"stop moved by {metres:,.0f} m: {stop} {name}")
+    for route, name, day, before, after in found.service[:40]:
+        out(f"trips on a {day}: {before} -> {after}  {route} {name}")
+    if found.is_empty:
+        out("no difference")
+    return 0 if found.is_empty else 1
+
+
+@app.command
+def merge(
+    *feeds: Path,
+    out: Annotated[Path, Parameter(alias="-o")],
+    names: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    dates: Literal["union", "common"] = "union",
+    join: float = 0.0,
+) -> int:
+    """Make one feed of several: ids get their feed's name in front, translations one form, calendars one span.
+
+    Example: noriai gtfs merge asahi.zip nyuzen.zip kurobe.zip --join 50 -o niikawa.zip
+
+    Parameters
+    ----------
+    feeds
+        Two or more feeds of one time zone.
+    out
+        The zip to write.
+    names
+        Short names for the ids, one for each feed; from the file names if left out.
+    dates
+        union: every service keeps its days; common: only days that all feeds cover.
+    join
+        Metres: stops of different feeds no further apart get transfers with walking times.
+    """
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.terminal import out as say
+    from noriai_gtfs.feeds.feed import read_feed
+    from noriai_gtfs.feeds.merge import merge_feeds
+    from noriai_gtfs.feeds.write import write_feed
+
+    if len(feeds) < 2:
+        raise InputError("merging takes two feeds or more", remedy="name them: noriai gtfs merge a.zip b.zip -o ab.zip")
+    labels = names or tuple(path.stem.removesuffix("_gtfs").replace(":", "_") for path in feeds)
+    merged = merge_feeds([read_feed(path) for path in feeds], labels, dates=dates, join_m=join)
+    write_feed(out, merged.tables, {"locations.geojson": merged.locations} if merged.locations else {})
+    for remark in merged.remarks:
+        say(remark)
+    say(
+        f"{out}: "
+        + ", ".join(f"{len(merged.tables.get(t, ())):,} {t}" for t in ("stops", "routes", "trips", "stop_times"))
+    )
+    return 0
+
+
+@app.command
+def export(feed: Path, *, out: Annotated[Path, Parameter(alias="-o")]) -> int:
+    """Write a feed anew in one clean form: UTF-8, commas, files at the root, every repair made.
+
+    Example: noriai gtfs export old-shift-jis.zip -o clean.zip
+
+    Parameters
+    ----------
+    feed
+        A feed of any dialect.
+    out
+        The zip to write.
+    """
+    from noriai_engine.terminal import out as say
+    from noriai_gtfs.feeds.feed import read_feed
+    from noriai_gtfs.feeds.write import write_feed
+
+    source = read_feed(feed)
+    tables = {name: list(table.records()) for name, table in source.read_all().items()}
+    zones = {name: source.geojson(name) for name in source.files if name.endswith(".geojson")}
+    write_feed(out, tables, zones)
+    say(f"{out}: {len(tables)} tables, {sum(map(len, tables.values())):,} rows, {len(source.repairs):,} repairs")
+    return 0
+
+
+@app.command
+def build(
+    *feeds: Path, out: Annotated[Path, Parameter(alias="-o")], walk: float = 300.0
+) -> int:  # fmt: skip
+    """Build a timetable folder that opens by memory map: stops, trips, services, walks between stops.
+
+    Example: noriai gtfs build bus.zip rail.zip --walk 300 -o timetable
+
+    Parameters
+    ----------
+    feeds
+        One or more feeds of one time zone.
+    out
+        Folder of the timetable; an earlier one there is replaced.
+    walk
+        Metres: stops no further apart are joined on foot.
+    """
+    from hashlib import sha256
+
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.terminal import out as say
+    from noriai_gtfs.feeds.feed import read_feed
+    from noriai_gtfs.timetable import build_timetable, save_timetable
+
+    if not feeds:
+        raise InputError("no feed was named", remedy="noriai gtfs build bus.zip -o timetable")
+    opened = [read_feed(path) for path in feeds]
+    timetable = build_timetable(opened, [path.stem for path in feeds], walk_m=walk)
+    sources = {p.name: sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in feeds}
+    save_timetable(timetable, out, sources)
+    first, last = timetable.days
+    say(
+        f"{out}: {timetable.stops:,} stops, {timetable.trips:,} trips, {timetable.arrive_ms.size:,} stop times, "
+        f"{timetable.footpath_ms.size:,} walks, {first} to {last}"
+    )
+    return 0
+
+
+@app.command
+def journey(
+    timetable: Path,
+    origin: str,
+    destination: str,
+    *,
+    date: datetime.date,
+    time: str = "08:00",
+    window: int = 0,
+    wheelchair: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find journeys by line between two stops: none worse than another in arrival and rides.
+
+    Exit status 0: found; 1: there is none; 2: bad input.
+
+    Example: noriai gtfs journey bus.zip みどり駅 町立病院 --date 2026-11-24 --time 08:30 --window 60
+
+    Parameters
+    ----------
+    timetable
+        A timetable folder of noriai gtfs build, or a feed.
+    origin
+        A stop's id, its name, its kana reading, or lon,lat.
+    destination
+        The same.
+    date
+        The day, YYYY-MM-DD.
+    time
+        When to leave, HH:MM; with --window the earliest.
+    window
+        Minutes within which to leave.
+    wheelchair
+        Leave out trips and stops marked as not accessible, and stairs.
+    json
+        Print the journeys as JSON.
+    """
+    from json import dumps
+
+    from noriai_engine.terminal import out
+    from noriai_gtfs.journeys.places import clock_ms, open_any, places_near
+    from noriai_gtfs.journeys.present import document, lines
+    from noriai_gtfs.journeys.search import JourneySearch, SearchParams
+    from noriai_gtfs.timetable import day_timetable
+
+    table = open_any(timetable)
+    start = clock_ms(time)
+    ends = places_near(table, origin), places_near(table, destination)
+    day = day_timetable(table, date)
+    search = JourneySearch(day, SearchParams(wheelchair="known" if wheelchair else ""))
+    found = search.window(*ends, start, start + 60_000 * window) if window else search.journeys(*ends, start)
+    if json:
+        out(dumps([document(day, one) for one in found], ensure_ascii=False, indent=1))
+    else:
+        for line in lines(day, found):
+            out(line)
+    return 0 if found else 1

@@ -1,0 +1,70 @@
+"""From what a person writes to stops: an id, a name, a kana reading, a place on the map."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from noriai_engine.model.errors import InputError
+from noriai_engine.roads.geodesy import haversine_m
+from noriai_gtfs.timetable.footpaths import walk_ms
+from noriai_gtfs.timetable.timetable import Timetable
+
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)")
+NEAR_M = 800.0
+
+
+def open_any(path: Path) -> Timetable:
+    """A stored timetable, or one built from a feed on the spot."""
+    from noriai_gtfs.feeds import read_feed
+    from noriai_gtfs.timetable import build_timetable, open_timetable
+    from noriai_gtfs.timetable.store import MARKER
+
+    if (path / MARKER).is_file():
+        return open_timetable(path)
+    return build_timetable([read_feed(path)], walk_m=300)
+
+
+def clock_ms(text: str) -> int:
+    """HH:MM as ms of the service day; hours to 29 for the night after. Raises InputError."""
+    found = _CLOCK.fullmatch(text)
+    if not found or int(found[1]) > 29:
+        raise InputError(f"{text!r} is no time", where="--time", remedy="write HH:MM, as 08:30")
+    return 60_000 * (60 * int(found[1]) + int(found[2]))
+
+
+def places_near(timetable: Timetable, text: str) -> list[tuple[int, int]]:
+    """Stops a text means, with ms on foot: every stop of a name, or all within 800 m of lon,lat.
+
+    Raises InputError where there is none.
+    """
+    row = timetable.stop_id.row_of.get(text)
+    if row is not None:
+        return _platforms(timetable, [row])
+    place = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*", text)
+    if place:
+        lon, lat = float(place[1]), float(place[2])
+        metres = haversine_m(np.array([lon]), np.array([lat]), timetable.stop_lon, timetable.stop_lat)
+        near = np.flatnonzero(metres <= NEAR_M)
+        if near.size:
+            return list(zip(near.tolist(), walk_ms(metres[near]).tolist(), strict=True))
+        nearest = int(np.nanargmin(metres))
+        raise InputError(
+            f"no stop within {NEAR_M:g} m; the nearest is {timetable.stop_name[nearest]} at {metres[nearest]:,.0f} m",
+            where=text, remedy="give a place nearer to a stop",
+        )  # fmt: skip
+    for texts in (timetable.stop_name, timetable.stop_kana):
+        rows = [row for row, name in enumerate(texts.all()) if name == text]
+        if rows:
+            return _platforms(timetable, rows)
+    like = [name for name in dict.fromkeys(timetable.stop_name.all()) if text and text in name][:5]
+    raise InputError(
+        f"there is no stop {text!r}", where="timetable",
+        remedy=f"did you mean {', '.join(like)}?" if like else "give an id, a name or lon,lat",
+    )  # fmt: skip
+
+
+def _platforms(timetable: Timetable, rows: list[int]) -> list[tuple[int, int]]:
+    """The stops themselves and the platforms of stations among them."""
+    children = np.flatnonzero(np.isin(timetable.stop_parent, rows)).tolist()
+    return [(row, 0) for row in dict.fromkeys([*rows, *children])]
