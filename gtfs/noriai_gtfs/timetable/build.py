@@ -66,6 +66,7 @@ class _Part:
     first: LongArray
     stop: IntArray
     rule: ByteArray
+    rank: IntArray
     arrive: IntArray
     depart: IntArray
     timezone: str
@@ -87,6 +88,7 @@ def _part(feed: Feed, prefix: str) -> _Part:
     trip = _numbers(times["trip_id"], trip_row, "trips.txt")[fixed]
     rank = times["stop_sequence"].integers(0)[fixed]
     order = _order(trip, rank)
+    rank = rank if order is None else rank[order]
     rows = np.flatnonzero(fixed) if order is None else np.flatnonzero(fixed)[order]
     trip = trip if order is None else trip[order]
     stop = _numbers(times["stop_id"], stop_row, "stops.txt")[rows]
@@ -138,7 +140,7 @@ def _part(feed: Feed, prefix: str) -> _Part:
         trip_route=_numbers(trips["route_id"], route_row, "routes.txt"),
         trip_service=_services(trips["service_id"], service_row),
         trip_wheelchair=_small(trips.column_or_blank("wheelchair_accessible")),
-        first=first, stop=stop, rule=rule, arrive=arrive, depart=depart,
+        first=first, stop=stop, rule=rule, rank=rank, arrive=arrive, depart=depart,
         timezone=zones[0] if zones else "UTC",
     )  # fmt: skip
     part.trips["id"] = [prefix + text for text in part.trips["id"]]
@@ -301,7 +303,7 @@ def _with_frequencies(feed: Feed, part: _Part, trip_row: dict[str, int]) -> _Par
     }
     part.arrive = (part.arrive[rows] + np.repeat(later, counts)).astype(np.int32)
     part.depart = (part.depart[rows] + np.repeat(later, counts)).astype(np.int32)
-    part.stop, part.rule, part.first = part.stop[rows], part.rule[rows], first
+    part.stop, part.rule, part.rank, part.first = part.stop[rows], part.rule[rows], part.rank[rows], first
     part.trip_route, part.trip_service = part.trip_route[source], part.trip_service[source]
     part.trip_wheelchair = part.trip_wheelchair[source]
     return part
@@ -340,7 +342,8 @@ def _joined(parts: list[_Part]) -> _Part:
         trip_service=later([p.trip_service for p in parts], services),
         trip_wheelchair=np.concatenate([p.trip_wheelchair for p in parts]),
         first=np.concatenate([*first, rows[-1:]]), stop=later([p.stop for p in parts], stops),
-        rule=np.concatenate([p.rule for p in parts]), arrive=np.concatenate([p.arrive for p in parts]),
+        rule=np.concatenate([p.rule for p in parts]), rank=np.concatenate([p.rank for p in parts]),
+        arrive=np.concatenate([p.arrive for p in parts]),
         depart=np.concatenate([p.depart for p in parts]), timezone=parts[0].timezone,
     )  # fmt: skip
 
@@ -362,7 +365,8 @@ def _timetable(part: _Part, footpaths: Footpaths) -> Timetable:
         sequence_first=sequence_first, sequence_stop=part.stop[rows], sequence_rule=part.rule[rows],
         trip_id=StringArray.of(part.trips["id"]), trip_headsign=StringArray.of(part.trips["headsign"]),
         trip_route=part.trip_route, trip_service=part.trip_service, trip_sequence=sequence,
-        trip_wheelchair=part.trip_wheelchair, trip_first=part.first, arrive_ms=part.arrive, depart_ms=part.depart,
+        trip_wheelchair=part.trip_wheelchair, trip_first=part.first, stop_sequence=part.rank, arrive_ms=part.arrive,
+        depart_ms=part.depart,
         footpath_from=footpaths.origin, footpath_to=footpaths.target, footpath_ms=footpaths.ms,
         footpath_steps=footpaths.steps, timezone=StringArray.of([part.timezone]),
     )  # fmt: skip

@@ -3,13 +3,18 @@
 The day before counts where its trips pass midnight, the day after where journeys do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from noriai_gtfs.timetable.timetable import Timetable
+
+if TYPE_CHECKING:
+    from noriai_gtfs.realtime.apply import Run
 
 IntArray = npt.NDArray[np.int32]
 DAY_MS = 86_400_000
@@ -49,6 +54,27 @@ class DayTimetable:
     @property
     def runs(self) -> int:
         return self.trip.size
+
+    @cached_property
+    def length_of_run(self) -> IntArray:
+        """(runs,) number of stops of each run."""
+        return np.repeat(np.diff(self.first_stop), np.diff(self.first_run)).astype(np.int32)
+
+    @cached_property
+    def run_of_trip(self) -> IntArray:
+        """(3, trips) the run of a trip of the day before, of the day, of the day after; -1 where it does not run."""
+        out = np.full((3, self.timetable.trips), -1, np.int32)
+        out[self.day_of + 1, self.trip] = np.arange(self.runs, dtype=np.int32)
+        return out
+
+    def pattern_of(self, run: int) -> int:
+        return int(np.searchsorted(self.first_run, run, side="right")) - 1
+
+    def sequence_places(self, run: int) -> dict[int, int]:
+        """Place of each stop_sequence of a run's trip."""
+        table = self.timetable
+        a, b = (int(table.trip_first[int(self.trip[run]) + k]) for k in (0, 1))
+        return {int(number): place for place, number in enumerate(table.stop_sequence[a:b])}
 
 
 def day_timetable(timetable: Timetable, day: date) -> DayTimetable:
@@ -95,13 +121,46 @@ def day_timetable(timetable: Timetable, day: date) -> DayTimetable:
     arrive, depart = np.empty(first_time[-1], np.int32), np.empty(first_time[-1], np.int32)
     copy_times(trip, shift, first, timetable.arrive_ms, timetable.depart_ms, first_time, arrive, depart)
     first_leave, leave = first_time[first_run].copy(), np.empty_like(depart)
-    turn_times(first_run, first_stop, first_time, depart, leave)
+    alive = np.ones(trip.size, np.uint8)
+    turn_times(first_run, first_stop, first_time, depart, alive, leave)
     stop = timetable.sequence_stop[stop_rows]
     return DayTimetable(
         timetable=timetable, day=day, first_stop=first_stop, stop=stop, rule=timetable.sequence_rule[stop_rows],
-        first_run=first_run, trip=trip, day_of=day_of, alive=np.ones(trip.size, np.uint8), first_time=first_time,
+        first_run=first_run, trip=trip, day_of=day_of, alive=alive, first_time=first_time,
         arrive_ms=arrive, depart_ms=depart, first_leave=first_leave, leave_ms=leave,
         **_walks(timetable),
+    )  # fmt: skip
+
+
+def with_runs(
+    day: DayTimetable, arrive: IntArray, depart: IntArray, alive: npt.NDArray[np.uint8], own: "list[Run]"
+) -> DayTimetable:  # fmt: skip
+    """The day with other times, and runs more, each with a pattern of its own."""
+    from noriai_gtfs.timetable.kernels.grouping import turn_times
+
+    sizes = [len(run.stop) for run in own]
+
+    def longer(base: npt.NDArray[Any], values: list[int]) -> npt.NDArray[Any]:
+        return np.append(base, np.array(values, base.dtype)).astype(base.dtype)
+
+    first_stop = longer(day.first_stop, (np.cumsum(sizes) + day.first_stop[-1]).tolist())
+    first_run = longer(day.first_run, list(range(day.runs + 1, day.runs + 1 + len(own))))
+    first_time = longer(day.first_time, (np.cumsum(sizes) + day.first_time[-1]).tolist())
+    arrive = longer(arrive, [time for run in own for time in run.arrive])
+    depart = longer(depart, [time for run in own for time in run.depart])
+    alive = longer(alive, [1] * len(own))
+    leave = np.empty_like(depart)
+    turn_times(first_run, first_stop, first_time, depart, alive, leave)
+    walks = _walks(day.timetable)
+    return replace(
+        day, first_stop=first_stop, stop=longer(day.stop, [stop for run in own for stop in run.stop]),
+        rule=longer(day.rule, [rule for run in own for rule in run.rule]), first_run=first_run,
+        trip=longer(day.trip, [run.trip for run in own]), day_of=longer(day.day_of, [run.day_of for run in own]),
+        alive=alive, first_time=first_time, arrive_ms=arrive, depart_ms=depart,
+        first_leave=first_time[first_run].copy(), leave_ms=leave, walk_first=walks["walk_first"],
+        walk_to=walks["walk_to"], walk_ms=walks["walk_ms"],
+        step_free_first=walks["step_free_first"], step_free_to=walks["step_free_to"],
+        step_free_ms=walks["step_free_ms"],
     )  # fmt: skip
 
 

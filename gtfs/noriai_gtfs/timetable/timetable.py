@@ -23,7 +23,8 @@ class Timetable:
     """Stops, sequences of stops, trips with times in ms from the service day's start, services with their days.
 
     A sequence is what trips with the same stops and the same rules of boarding share. `trip_first[t]` to
-    `trip_first[t + 1]` are the rows of a trip in `arrive_ms` and `depart_ms`; `sequence_first` likewise in
+    `trip_first[t + 1]` are the rows of a trip in `stop_sequence` (the feed's numbers), `arrive_ms` and `depart_ms`;
+    `sequence_first` likewise in
     `sequence_stop` and `sequence_rule` (bits NO_BOARDING ... ASK_TO_ALIGHT). `wheelchair` fields hold UNKNOWN, POSSIBLE
     or NOT_POSSIBLE. Footpaths are edges from stop to stop; `footpath_steps` is 1 where they need stairs.
     """
@@ -53,6 +54,7 @@ class Timetable:
     trip_sequence: IntArray
     trip_wheelchair: ByteArray
     trip_first: npt.NDArray[np.int64]
+    stop_sequence: IntArray
     arrive_ms: IntArray
     depart_ms: IntArray
     footpath_from: IntArray

@@ -129,12 +129,22 @@ def copy_times(
 
 @lean_kernel
 def turn_times(
-    first_run: IntArray, first_stop: IntArray, first_time: LongArray, by_run: IntArray, by_place: IntArray
-) -> None:
-    """Times of each pattern, run by run, written place by place."""
+    first_run: IntArray, first_stop: IntArray, first_time: LongArray, by_run: IntArray, alive: ByteArray,
+    by_place: IntArray,
+) -> None:  # fmt: skip
+    """Times of each pattern, run by run, written place by place.
+
+    A run that is not alive gets the time of the one before it, so that the order of times holds whatever became of it.
+    """
     for pattern in range(first_run.size - 1):
         begin, end = first_run[pattern], first_run[pattern + 1]
+        if begin == end:
+            continue
         base = first_time[begin]
-        for run in range(begin, end):
-            for place in range(first_stop[pattern + 1] - first_stop[pattern]):
-                by_place[base + place * (end - begin) + run - begin] = by_run[first_time[run] + place]
+        for place in range(first_stop[pattern + 1] - first_stop[pattern]):
+            before = -2_000_000_000
+            column = base + place * (end - begin) - begin
+            for run in range(begin, end):
+                if alive[run] != 0:
+                    before = by_run[first_time[run] + place]
+                by_place[column + run] = before

@@ -1,0 +1,1 @@
+"""Kernels that put predictions into a day's times."""
