@@ -204,7 +204,6 @@ def _stop_updates(work: _Work, run: int, update: "TripUpdate") -> Iterable[tuple
     day = work.day
     pattern = day.pattern_of(run)
     stops = day.stop[day.first_stop[pattern] : day.first_stop[pattern + 1]]
-    by_sequence: dict[int, int] | None = None
     at = 0
     out = []
     if update.HasField("delay") and not update.stop_time_update:
@@ -218,9 +217,7 @@ def _stop_updates(work: _Work, run: int, update: "TripUpdate") -> Iterable[tuple
                 later = np.flatnonzero(stops[at:] == row)
                 place = at + int(later[0]) if later.size else -1
         if place < 0 and item.HasField("stop_sequence"):
-            if by_sequence is None:
-                by_sequence = day.sequence_places(run)
-            place = by_sequence.get(item.stop_sequence, -1)
+            place = day.place_of(run, item.stop_sequence)
         if place < 0:
             name = item.stop_id or item.stop_sequence
             work.unknown.append(f"trip {update.trip.trip_id!r}: does not stop at {name!r} after place {at}")
@@ -232,7 +229,7 @@ def _stop_updates(work: _Work, run: int, update: "TripUpdate") -> Iterable[tuple
         if item.schedule_relationship == NO_DATA:
             out.append((place, 3, 3, 0, 0))
             continue
-        into, leave = (_event(work, item, name) for name in ("arrival", "departure"))
+        into, leave = _event(work, item, "arrival"), _event(work, item, "departure")
         if into[0] or leave[0]:
             out.append((place, into[0], leave[0], into[1], leave[1]))
     yield from sorted(out)
@@ -407,7 +404,7 @@ def _in_order(times: Sequence[int]) -> bool:
 
 def _selected(work: _Work, run: int, changed: Run, selector: Any) -> int:
     if selector.HasField("stop_sequence"):
-        place = work.day.sequence_places(run).get(selector.stop_sequence, -1)
+        place = work.day.place_of(run, selector.stop_sequence)
         if place >= 0:
             return place
     row = work.day.timetable.stop_id.row_of.get(selector.stop_id, -1)

@@ -67,14 +67,20 @@ class DayTimetable:
         out[self.day_of + 1, self.trip] = np.arange(self.runs, dtype=np.int32)
         return out
 
-    def pattern_of(self, run: int) -> int:
-        return int(np.searchsorted(self.first_run, run, side="right")) - 1
+    @cached_property
+    def pattern_of_run(self) -> IntArray:
+        """(runs,) the pattern of each run."""
+        return np.repeat(np.arange(self.first_stop.size - 1, dtype=np.int32), np.diff(self.first_run))
 
-    def sequence_places(self, run: int) -> dict[int, int]:
-        """Place of each stop_sequence of a run's trip."""
-        table = self.timetable
-        a, b = (int(table.trip_first[int(self.trip[run]) + k]) for k in (0, 1))
-        return {int(number): place for place, number in enumerate(table.stop_sequence[a:b])}
+    def pattern_of(self, run: int) -> int:
+        return int(self.pattern_of_run[run])
+
+    def place_of(self, run: int, stop_sequence: int) -> int:
+        """Place of a stop_sequence in a run's trip, or -1."""
+        table, trip = self.timetable, self.trip[run]
+        numbers = table.stop_sequence[table.trip_first[trip] : table.trip_first[trip + 1]]
+        place = int(numbers.searchsorted(stop_sequence))
+        return place if place < numbers.size and numbers[place] == stop_sequence else -1
 
 
 def day_timetable(timetable: Timetable, day: date) -> DayTimetable:
