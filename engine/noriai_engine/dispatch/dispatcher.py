@@ -19,6 +19,7 @@ from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends
+from noriai_engine.dispatch.trial import Trial
 from noriai_engine.model.clock import Clock, ServiceDay
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.events import EventLog
@@ -115,6 +116,10 @@ class Dispatcher:
         self.bookings.promised[row], self.bookings.booked[offer.request_id] = promised, booking
         self._log_booking(booking, offer, opened)
         return booking
+
+    def trial(self) -> Trial:
+        """Ask what the fleet could do now, in doubt as often as one likes: nothing is logged and nothing changes."""
+        return Trial(self, self._clock.now())
 
     # --- vehicles -------------------------------------------------------------------------------------------
 

@@ -129,6 +129,43 @@ class JourneySearch:
         )  # fmt: skip
         return self._single.reach.copy()
 
+    def arrivals_by_rides(self) -> IntArray:
+        """(rides + 1, stops) arrivals by vehicle of the last `arrivals`, FAR where more rides bring nothing sooner."""
+        from noriai_gtfs.journeys.kernels.raptor import BY_VEHICLE, QUESTION
+
+        label = self._single.label
+        current = label[:, :, QUESTION] == self._single.question[0]
+        current[0] = False
+        return np.where(current, label[:, :, BY_VEHICLE], FAR).astype(np.int32)
+
+    def journey_to(self, stop: int, rides: int, depart_ms: int) -> Journey:
+        """The journey behind an entry of `arrivals_by_rides`, which left at `depart_ms`."""
+        from noriai_gtfs.journeys.kernels.raptor import BY_VEHICLE, take_out
+
+        scratch = self._single
+        _aim(scratch, [(stop, 0)])
+        scratch.target_bound[:] = FAR
+        scratch.target_stop[:] = -1
+        scratch.target_stop[rides], scratch.target_walk[rides] = stop, 0
+        scratch.target_bound[rides:] = scratch.label[rides, stop, BY_VEHICLE]
+        take_out(self._arrays, scratch, depart_ms, self.params.max_rides, self._out, 0)
+        return self._journey(0)
+
+    def departures_at(self, stop: int, earliest_ms: int, latest_ms: int) -> list[int]:
+        """Times at which vehicles that can be boarded leave a stop, in order."""
+        from noriai_gtfs.journeys.kernels.raptor import departures_between
+
+        times, here = np.empty(256, np.int32), _pairs([(stop, 1)])  # 1 ms away: not by footpaths
+        while (count := departures_between(self._arrays, here, earliest_ms - 1, latest_ms - 1, times)) > times.size:
+            times = np.empty(4 * times.size, np.int32)
+        return sorted({int(time) + 1 for time in times[:count]})
+
+    def boardable_patterns(self) -> list[frozenset[int]]:
+        """For each stop the patterns that can be boarded there."""
+        arrays = self._arrays
+        first = arrays.at_first
+        return [frozenset(arrays.at_pattern[first[stop] : first[stop + 1]].tolist()) for stop in range(first.size - 1)]
+
     def _found(
         self,
         origin: Sequence[tuple[int, int]],
@@ -225,7 +262,7 @@ def _scratch(day: DayTimetable, rounds: int, levels: int) -> "Scratch":
         touched=row(stops), marked=row(stops), next_marked=row(stops),
         reached=np.zeros((levels, day.stop.size), np.int32), segment=np.zeros((4096, 3), np.int32),
         target_ms=row(stops), target_bound=row(rounds + 1), target_stop=row(rounds + 1),
-        target_walk=row(rounds + 1), stamp=row(1),
+        target_walk=row(rounds + 1), stamp=row(1), question=row(1),
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ BY_VEHICLE = 0  # fields of a label: arrival by vehicle
 READY = 1  # from when on the next vehicle may be boarded
 RUN, PATTERN, BOARD, ALIGHT = 2, 3, 4, 5  # the run that arrives, its pattern, places in it
 FROM = 6  # the stop a footpath comes from; BY_RIDE, BY_ACCESS
+QUESTION = 7  # number of the search in which a vehicle arrived; labels of earlier ones stay in the array
 
 
 class DayArrays(NamedTuple):
@@ -74,6 +75,7 @@ class Scratch(NamedTuple):
     target_stop: IntArray  # (rounds + 1,) the stop it comes from, -1: not this time
     target_walk: IntArray  # (rounds + 1,) 1 where that stop was reached by a footpath
     stamp: IntArray  # (1,)
+    question: IntArray  # (1,) number of searches so far
 
 
 class Journeys(NamedTuple):
@@ -98,6 +100,7 @@ def clear(scratch: Scratch) -> None:
     scratch.touched_in[:] = 0
     scratch.marked_in[:] = 0
     scratch.stamp[0] = 0
+    scratch.question[0] += 1
 
 
 @inlined_kernel
@@ -265,6 +268,7 @@ def _ride(day: DayArrays, s: Scratch, k: int, number: int, limit: int, stamp: in
         stop = day.stop[base + here]
         if time < s.ride_bound[level, stop] and (day.rule[base + here] & CANNOT_ALIGHT) == 0:
             s.label[k, stop, BY_VEHICLE] = time
+            s.label[k, stop, QUESTION] = s.question[0]
             s.label[k, stop, RUN], s.label[k, stop, PATTERN] = run, pattern
             s.label[k, stop, BOARD], s.label[k, stop, ALIGHT] = place, here
             for later in range(level, levels):

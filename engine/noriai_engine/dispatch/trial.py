@@ -1,0 +1,91 @@
+"""What the fleet could do if it were asked: nothing is logged, and every plan is as it was afterwards.
+
+For searches that ask often before anybody decides, such as journeys that join rides with lines.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from noriai_engine.dispatch.terms import Ends
+from noriai_engine.model.requests import Offer, Request
+from noriai_engine.model.units import UtcMs
+
+if TYPE_CHECKING:
+    from noriai_engine.dispatch.dispatcher import Dispatcher
+
+
+class Trial:
+    """Offers for requests that were never made."""
+
+    def __init__(self, dispatcher: "Dispatcher", now: UtcMs) -> None:
+        self._dispatcher, self.now = dispatcher, now
+        self.asked = 0
+
+    def ends_of(self, request: Request) -> Ends | str:
+        """Where its ride would begin and end, or the reason why it cannot be."""
+        return self._dispatcher.finder.area.ends_of(request)
+
+    def offers(
+        self, request: Request, ends: Ends | None = None, after: Sequence[tuple[Request, Offer]] = ()
+    ) -> tuple[Offer, ...] | str:
+        """Offers as `quote` would give them, or the reason of the refusal.
+
+        `after`: offers taken before this one, which hold their places in the plans meanwhile.
+        """
+        dispatcher, finder = self._dispatcher, self._dispatcher.finder
+        found = self.ends_of(request) if ends is None else ends
+        if isinstance(found, str):
+            return found
+        self.asked += 1
+        with self._holding(after) as held:
+            if not held:
+                return "fleet.no_room"
+            apart = np.array(dispatcher.bookings.kept_apart(request), np.int32)
+            dispatcher._store.new_question()
+            wish = finder.wish(request, found, apart, self.now)
+            if isinstance(wish, str):
+                return wish
+            search = finder.search(wish, self.now)
+            return finder.offers(request, wish, search, self.now) if search.best else search.reason
+
+    @contextmanager
+    def _holding(self, taken: Sequence[tuple[Request, Offer]]) -> Iterator[bool]:
+        """Insert offers for the time being; False where one cannot be inserted any more."""
+        store = self._dispatcher._store
+        vehicles = sorted({self._dispatcher.index_of(offer.vehicle_id) for _, offer in taken})
+        plans = store.plans
+        first, count, room = plans.first.copy(), plans.count.copy(), plans.room.copy()
+        blocks = [plans.rows[first[v] : first[v] + count[v]].copy() for v in vehicles]
+        versions = store.version.copy()
+        try:
+            yield all(self._insert(number, *entry) for number, entry in enumerate(taken))
+        finally:
+            plans.first[:], plans.count[:], plans.room[:] = first, count, room
+            for vehicle, block in zip(vehicles, blocks, strict=True):
+                plans.rows[first[vehicle] : first[vehicle] + count[vehicle]] = block
+            store.plans = plans
+            store.version[:] = versions
+            store.new_question()
+
+    def _insert(self, number: int, request: Request, offer: Offer) -> bool:
+        dispatcher = self._dispatcher
+        ends = self.ends_of(request)
+        if isinstance(ends, str):
+            return False
+        apart = np.array(dispatcher.bookings.kept_apart(request), np.int32)
+        wish = dispatcher.finder.wish(request, ends, apart, self.now)
+        if isinstance(wish, str):
+            return False
+        day = dispatcher.day
+        promised = wish._replace(
+            pickup_earliest=day.to_day_ms(offer.pickup.earliest), pickup_latest=day.to_day_ms(offer.pickup.latest),
+            dropoff_earliest=day.to_day_ms(offer.dropoff.earliest), dropoff_latest=day.to_day_ms(offer.dropoff.latest),
+        )  # fmt: skip
+        now = day.to_day_ms(self.now)
+        return dispatcher._store.insert(
+            dispatcher.index_of(offer.vehicle_id), len(dispatcher.bookings.requests) + number, promised,
+            offer.after_pickup_row, offer.after_dropoff_row, now, now + dispatcher.service.commit_horizon_ms,
+        )  # fmt: skip
