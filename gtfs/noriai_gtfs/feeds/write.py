@@ -30,18 +30,22 @@ def columns_of(rows: Rows) -> list[str]:
 
 
 def write_feed(
-    path: Path, tables: Mapping[str, Rows], geojson: Mapping[str, Mapping[str, Any]] | None = None
-) -> None:  # fmt: skip
-    """Write a zip with `tables` by name (without .txt; empty ones are left out) and GeoJSON files by file name.
+    path: Path,
+    tables: Mapping[str, Rows],
+    geojson: Mapping[str, Mapping[str, Any]] | None = None,
+    headers: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write a zip with `tables` by name (without .txt) and GeoJSON files by file name.
 
+    Tables without rows are left out, but for those whose columns `headers` gives.
     The zip appears whole or not at all. Raises InputError where it cannot be written.
     """
     partial = path.with_name(path.name + ".part")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for name, rows in tables.items():
-                if rows:
-                    _put(archive, f"{name}.txt", csv_text(columns_of(rows), rows))
+                if rows or name in (headers or {}):
+                    _put(archive, f"{name}.txt", csv_text(columns_of(rows) or (headers or {})[name], rows))
             for name, document in (geojson or {}).items():
                 _put(archive, name, json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
         os.replace(partial, path)
