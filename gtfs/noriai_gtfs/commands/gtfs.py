@@ -293,3 +293,92 @@ def journey(
         for line in lines(day, found):
             out(line)
     return 0 if found else 1
+
+
+@app.command
+def voids(
+    region: Path,
+    *,
+    out: Annotated[Path, Parameter(alias="-o")],
+    dates: Annotated[tuple[datetime.date, ...], Parameter(consume_multiple=True)] = (),
+    cells: Literal["mesh", "hex"] | None = None,
+    size: int = 500,
+    minutes: int = 60,
+    walk: float = 500.0,
+    hours: tuple[int, int] = (7, 19),
+    places: Path | None = None,
+    feeds: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    language: Annotated[Literal["en", "ja"], Parameter(alias="-l")] = "en",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find who cannot reach a clinic, a shop, a school or a station by line, where and when.
+
+    Writes a map with tables (voids.html), voids.csv, voids.parquet (GeoParquet) and voids.json.
+
+    Example: noriai gtfs voids niikawa --dates 2019-06-12 2019-06-15 --size 500 -o voids
+
+    Parameters
+    ----------
+    region
+        A region bundle of noriai region build, with its feeds.
+    out
+        Folder for the result; an earlier one there is replaced.
+    dates
+        Days to look at; a Wednesday, a Saturday and a Sunday in the middle of the feeds' validity if left out.
+    cells
+        mesh (JIS X 0410) or hex; mesh in Japan, hex elsewhere if left out.
+    size
+        Metres: side of a cell; mesh knows 80000, 10000, 1000, 500, 250 and 125.
+    minutes
+        Most minutes from door to door.
+    walk
+        Metres on foot to and from stops, as the crow flies.
+    hours
+        First hour and the hour after the last.
+    places
+        Table with columns kind, name, lon, lat: places beside those of the region; kinds clinic, hospital, shop,
+        school, station.
+    feeds
+        Feeds instead of the region's own.
+    language
+        en or ja.
+    json
+        Print the summary as JSON.
+    """
+    from json import dumps
+
+    from noriai_engine.regions import open_region
+    from noriai_engine.terminal import out as say
+    from noriai_engine.terminal import progress
+    from noriai_engine.texts import text
+    from noriai_gtfs.feeds.feed import read_feed
+    from noriai_gtfs.timetable import build_timetable
+    from noriai_gtfs.voids.prepare import cells_of, dates_within, places_of, travel_times_of
+    from noriai_gtfs.voids.report import summary, write_report
+    from noriai_gtfs.voids.voids import VoidParams, find_voids
+
+    opened = open_region(region)
+    paths = feeds or tuple(opened.folder / "gtfs" / feed.file for feed in opened.feeds)
+    params = VoidParams(max_ms=60_000 * minutes, walk_m=walk, first_hour=hours[0], last_hour=hours[1])
+    table = build_timetable([read_feed(path) for path in paths], [path.stem for path in paths], walk_m=300)
+    days = dates or dates_within(table)
+    ground = cells_of(opened, cells, size)
+    with progress(opened.title, quiet=json) as advance:
+        found = find_voids(
+            table, ground, places_of(opened, places), days, travel_times_of(opened), params, progress=advance
+        )  # fmt: skip
+    write_report(found, out, opened.title, opened.attribution, language)
+    document = summary(found)
+    if json:
+        say(dumps(document, ensure_ascii=False, indent=1))
+        return 0
+    for p, purpose in enumerate(found.purposes):
+        for d, day in enumerate(found.days):
+            now, rides = (
+                sum(found.without(p, d, h, with_rides=flag) for h in range(len(found.hours))) / len(found.hours)
+                for flag in (False, True)
+            )
+            name = text(f"voids.{purpose}", language)
+            say(text("voids.line", language, purpose=name, day=day, now=f"{now:,.0f}", rides=f"{rides:,.0f}"))
+    say(f"{out / 'voids.html'}")
+    return 0
