@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-journeys bench-plans bench-roads lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-dispatch: $(VENV)/.dev  ## the dispatch core on the Malta workload: latenc
 bench-plans: $(VENV)/.dev  ## day plans on published instances: gaps to the best known, resumable (benchmarks/results)
 	$(BIN)/python benchmarks/suites/day_plans.py --sets cordeau_ropke_ab --seconds 5
 	$(BIN)/python benchmarks/suites/day_plans.py --sets cordeau_laporte_2003 --seconds 60
+
+bench-feeds: $(VENV)/.dev  ## feeds from zip to arrays beside polars, realtime
+	$(BIN)/python benchmarks/suites/feeds.py
 
 bench-journeys:  ## journeys by line beside nigiri and cafein, in an environment of its own (Python 3.12 or 3.13)
 	$(PEERS_PYTHON) -m venv .venv-peers

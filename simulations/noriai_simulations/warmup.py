@@ -110,11 +110,57 @@ def _day_plans() -> None:
         certified(problem, solution, lambda: 0.0, 1.0)
 
 
+def _feeds() -> None:
+    """A made feed read, searched, updated, and searched backward."""
+    from noriai_gtfs import read_feed
+    from noriai_gtfs.journeys import JourneySearch
+    from noriai_gtfs.realtime import apply_updates
+    from noriai_gtfs.timetable import build_timetable, day_timetable
+    from noriai_gtfs.voids.backward import turned_round
+
+    folder = Path(_FOLDER.name) / "feed"
+    folder.mkdir(exist_ok=True)
+    for name, text in _FEED.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    day = day_timetable(build_timetable([read_feed(folder)], walk_m=100), date(2026, 4, 6))
+    for one in (day, turned_round(day)):
+        search = JourneySearch(one)
+        search.journeys([(0, 0)], [(1, 0)], 0)
+        search.window([(0, 0)], [(1, 0)], 0, 3_600_000)
+        search.arrivals([(0, 0)], 0)
+    apply_updates(day, _update())
+
+
+_FEED = {
+    "agency": "agency_name,agency_url,agency_timezone\nA,https://example.com,Asia/Tokyo\n",
+    "stops": "stop_id,stop_lat,stop_lon\nA,36.9,137.5\nB,36.91,137.51\n",
+    "routes": "route_id,route_type\nR,3\n",
+    "trips": "route_id,service_id,trip_id\nR,W,T\n",
+    "stop_times": "trip_id,arrival_time,departure_time,stop_id,stop_sequence\n"
+    "T,08:00:00,08:00:00,A,1\nT,08:10:00,08:10:00,B,2\n",
+    "calendar": "service_id,monday,tuesday,wednesday,thursday,friday,saturday,sunday,start_date,end_date\n"
+    "W,1,1,1,1,1,1,1,20260401,20260501\n",
+}
+
+
+def _update() -> bytes:
+    from google.transit.gtfs_realtime_pb2 import FeedMessage
+
+    message = FeedMessage()
+    message.header.gtfs_realtime_version = "2.0"
+    update = message.entity.add(id="1").trip_update
+    update.trip.trip_id = "T"
+    update.stop_time_update.add(stop_sequence=1).arrival.delay = 60
+    data: bytes = message.SerializeToString()
+    return data
+
+
 STEPS: list[tuple[str, Callable[[], None]]] = [
     ("road graph", lambda: (_times(), None)[1]),
     ("road queries", _road_queries),
     ("plain graphs", _plain_graphs),
     ("dispatch", _dispatch),
     ("day plans", _day_plans),
+    ("feeds", _feeds),
 ]
 """What `noriai warmup` runs, by name."""
