@@ -136,6 +136,11 @@ def test_commands_say_what_they_found(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (found["depart"], found["arrive"], found["legs"][0]["mode"]) == ("07:30:00", "08:20:00", "ride")
     assert run("journey", a, "みどり駅", "町立病院", "--date", "2026-04-06", "--time", "07:30", "--window", "120") == 0
     assert "09:00 - 09:20" in capsys.readouterr().out
+    by = ("--date", "2026-04-06", "--arrive", "09:30")
+    assert run("journey", a, "みどり駅", "町立病院", *by, "--json") == 0
+    assert [j["depart"] for j in json.loads(capsys.readouterr().out)] == ["09:00:00"]
+    assert run("journey", a, "みどり駅", "町立病院", "--date", "2026-04-06", "--arrive", "soon") == 2
+    capsys.readouterr()
     assert run("journey", a, "137.5,36.9", "能登屋前", "--date", "2026-04-11") == 1
     assert run("journey", a, "みどり", "能登屋前", "--date", "2026-04-06") == 2
     assert "did you mean みどり駅" in capsys.readouterr().err

@@ -222,6 +222,57 @@ def test_a_simulated_day_in_mds(shared: Path, a_day: Any) -> None:
     assert list(again.events(a_day.events, place_of)) == events
 
 
+def test_flex_is_held_against_the_fleet() -> None:
+    from builders import DAY
+
+    from noriai_gtfs.validation.fleet import fleet_notices
+
+    flex = flex_of([a_service()], "1")
+
+    def found(*shifts: tuple[str, str], chairs: int = 1) -> list[str]:
+        fleet = [
+            a_vehicle(f"v{k}", place=Place(137.5, 36.9), operator="op", shift=shift, wheelchairs=chairs)
+            for k, shift in enumerate(shifts)
+        ]  # fmt: skip
+        return [f"{n.code} {n.value}".strip() for n in fleet_notices(flex, fleet, DAY, {"op": "163431"})]
+
+    assert found(("08:00", "18:00")) == []
+    assert found(("07:00", "12:00"), ("11:00", "19:00")) == []
+    part = "flex_window_partly_without_vehicle nokkaru:trip: "
+    assert found(("09:00", "12:00"), ("13:00", "18:00")) == [
+        f"{part}08:00:00 to 09:00:00", f"{part}12:00:00 to 13:00:00",
+    ]  # fmt: skip
+    assert found(("19:00", "22:00")) == ["flex_window_without_vehicle nokkaru:trip"]
+    assert found(("08:00", "18:00"), chairs=0) == ["flex_service_without_wheelchair_place nokkaru:trip"]
+
+
+def test_tomp_offers_are_valid(shared: Path, tmp_path: Path) -> None:
+    """Against the schema of the answer to search-offers. It wants `type` of a feature to be Feature and offer at once,
+    and a geometry's coordinates to fit one shape of four that overlap: these two are put right here."""
+    from builders import DAY
+    from gtfs.test_joint import PARAMS, a_traveller, a_world
+
+    from noriai_gtfs.joint import JointSearch
+    from noriai_gtfs.publish.tomp import offer_collection
+
+    network, dispatcher, lines = a_world(tmp_path)
+    who = a_traveller(network, 12, 56)
+    offers = JointSearch(dispatcher, lines, PARAMS).offers(who)
+    document = offer_collection("s1", who, offers, lines.day, DAY)
+    schema = json.loads((shared.parent / "standards" / "tomp" / "jsonschemas" / "searchOffers_post.json").read_text())
+
+    def put_right(part: Any) -> Any:
+        if isinstance(part, dict):
+            if part.get("pattern") == "^(offer)$":
+                return {"type": "string"}
+            return {("anyOf" if key == "oneOf" else key): put_right(value) for key, value in part.items()}
+        return [put_right(item) for item in part] if isinstance(part, list) else part
+
+    Draft7Validator(put_right(schema)).validate(document)
+    assert len(document["features"]) == len(offers) > 0
+    assert json.loads(json.dumps(document)) == document
+
+
 def test_fixed_feeds_have_no_flexible_trips(tmp_path: Path) -> None:
     flex = read_flex(read_feed(zipped(tmp_path / "f.zip", plain(TOWN))))
     assert not flex.trips

@@ -11,7 +11,7 @@ import jismesh.utils as jm
 import numpy as np
 import pytest
 from gtfs.feeds_made import TOWN, plain, zipped
-from gtfs.test_journeys import MONDAY, H, M, small_feeds, trips_of, walks_of
+from gtfs.test_journeys import MONDAY, H, M, check_legs, small_feeds, trips_of, walks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive.journeys import least_arrivals
@@ -20,10 +20,10 @@ from noriai_engine.cli import main
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions.people import PlaceOfInterest
 from noriai_gtfs import read_feed
-from noriai_gtfs.journeys import JourneySearch, SearchParams
+from noriai_gtfs.journeys import ArriveBySearch, JourneySearch, SearchParams
+from noriai_gtfs.journeys.backward import turned_round
 from noriai_gtfs.timetable import build_timetable, day_timetable
 from noriai_gtfs.voids import VoidParams, find_voids, hex_cells, jis_codes, jis_corners, mesh_cells
-from noriai_gtfs.voids.backward import turned_round
 
 
 @pytest.mark.parametrize(("level", "name"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6)])
@@ -79,6 +79,11 @@ def test_the_latest_departure_is_the_last_that_arrives(tables: dict[str, str], b
         latest = max(good, default=None)
         found = -int(reach[origin]) if reach[origin] < 2_000_000_000 else None
         assert found == (latest if latest is not None and deadline - latest <= longest else None)
+        journeys = ArriveBySearch(day, params).journeys([(origin, 0)], [(target, 0)], deadline)
+        assert (journeys[-1].depart_ms if journeys else None) == found
+        for journey in journeys:
+            check_legs(day, journey, origin, target, 60_000)
+            assert journey.arrive_ms <= deadline
 
 
 def test_a_town_with_one_bus(tmp_path: Path) -> None:

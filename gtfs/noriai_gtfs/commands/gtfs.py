@@ -245,6 +245,7 @@ def journey(
     date: datetime.date,
     time: str = "08:00",
     window: int = 0,
+    arrive: str | None = None,
     wheelchair: bool = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -268,6 +269,8 @@ def journey(
         When to leave, HH:MM; with --window the earliest.
     window
         Minutes within which to leave.
+    arrive
+        When to be there at the latest, HH:MM, instead of --time.
     wheelchair
         Leave out trips and stops marked as not accessible, and stairs.
     json
@@ -276,6 +279,7 @@ def journey(
     from json import dumps
 
     from noriai_engine.terminal import out
+    from noriai_gtfs.journeys.backward import ArriveBySearch
     from noriai_gtfs.journeys.places import clock_ms, open_any, places_near
     from noriai_gtfs.journeys.present import document, lines
     from noriai_gtfs.journeys.search import JourneySearch, SearchParams
@@ -285,8 +289,13 @@ def journey(
     start = clock_ms(time)
     ends = places_near(table, origin), places_near(table, destination)
     day = day_timetable(table, date)
-    search = JourneySearch(day, SearchParams(wheelchair="known" if wheelchair else ""))
-    found = search.window(*ends, start, start + 60_000 * window) if window else search.journeys(*ends, start)
+    params = SearchParams(wheelchair="known" if wheelchair else "")
+    if arrive is not None:
+        found = ArriveBySearch(day, params).journeys(*ends, clock_ms(arrive, "--arrive"))
+    elif window:
+        found = JourneySearch(day, params).window(*ends, start, start + 60_000 * window)
+    else:
+        found = JourneySearch(day, params).journeys(*ends, start)
     if json:
         out(dumps([document(day, one) for one in found], ensure_ascii=False, indent=1))
     else:

@@ -25,11 +25,11 @@ def open_any(path: Path) -> Timetable:
     return build_timetable([read_feed(path)], walk_m=300)
 
 
-def clock_ms(text: str) -> int:
+def clock_ms(text: str, option: str = "--time") -> int:
     """HH:MM as ms of the service day; hours to 29 for the night after. Raises InputError."""
     found = _CLOCK.fullmatch(text)
     if not found or int(found[1]) > 29:
-        raise InputError(f"{text!r} is no time", where="--time", remedy="write HH:MM, as 08:30")
+        raise InputError(f"{text!r} is no time", where=option, remedy="write HH:MM, as 08:30")
     return 60_000 * (60 * int(found[1]) + int(found[2]))
 
 

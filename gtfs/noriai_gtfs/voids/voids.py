@@ -16,10 +16,10 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.regions.people import PlaceOfInterest
 from noriai_engine.roads import TravelTimes, haversine_m
+from noriai_gtfs.journeys.backward import turned_round
 from noriai_gtfs.journeys.search import FAR, JourneySearch, SearchParams
 from noriai_gtfs.timetable import Timetable, day_timetable
 from noriai_gtfs.timetable.footpaths import DETOUR, WALK_M_PER_S, walk_ms
-from noriai_gtfs.voids.backward import turned_round
 from noriai_gtfs.voids.mesh import Cells
 
 FloatArray = npt.NDArray[np.float64]

@@ -1,15 +1,16 @@
 """A day's timetable turned round in time, so that one search from a destination says when to leave everywhere."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from noriai_gtfs.journeys.search import Journey, JourneySearch, Leg, SearchParams
 from noriai_gtfs.timetable.days import DayTimetable
 from noriai_gtfs.timetable.timetable import NO_ALIGHTING, NO_BOARDING
 
 IntArray = npt.NDArray[np.int32]
-FAR = 2_000_000_000
 
 
 def turned_round(day: DayTimetable) -> DayTimetable:
@@ -56,3 +57,40 @@ def _reversed(day: DayTimetable, name: str) -> tuple[IntArray, IntArray, IntArra
     out = np.zeros(first.size, np.int32)
     np.cumsum(np.bincount(to, minlength=first.size - 1), out=out[1:])
     return out, origin[order], ms[order]
+
+
+class ArriveBySearch:
+    """Journeys to a deadline: the latest to leave, for each number of rides."""
+
+    def __init__(self, day: DayTimetable, params: SearchParams | None = None) -> None:
+        self._day = day
+        self._backward = JourneySearch(turned_round(day), params)
+
+    def journeys(
+        self, origin: Sequence[tuple[int, int]], destination: Sequence[tuple[int, int]], arrive_ms: int
+    ) -> list[Journey]:
+        """Journeys that are there by `arrive_ms`, none worse than another in departure and rides, fewest rides first.
+
+        `origin` and `destination` are pairs of stop and ms on the way, as for JourneySearch.
+        """
+        return [self._forward(journey) for journey in self._backward.journeys(destination, origin, -arrive_ms)]
+
+    def departures(self, destination: Sequence[tuple[int, int]], arrive_ms: int) -> IntArray:
+        """(stops,) latest moment to leave every stop and be there in time, -FAR where there is none."""
+        return -self._backward.arrivals(destination, -arrive_ms)
+
+    def _forward(self, journey: Journey) -> Journey:
+        legs = tuple(self._turned(leg) for leg in reversed(journey.legs))
+        arrive = legs[-1].arrive_ms if legs else -journey.depart_ms
+        return Journey(-journey.arrive_ms, arrive, journey.rides, legs)
+
+    def _turned(self, leg: Leg) -> Leg:
+        if not leg.is_ride:
+            return Leg(-1, leg.to_stop, leg.from_stop, -1, -1, -leg.arrive_ms, -leg.depart_ms)
+        day, pattern = self._day, self._backward.day.pattern_of(leg.run)
+        run = int(day.first_run[pattern] + day.first_run[pattern + 1]) - 1 - leg.run
+        last = int(day.first_stop[pattern + 1] - day.first_stop[pattern]) - 1
+        return Leg(
+            run, leg.to_stop, leg.from_stop, last - leg.alight_place, last - leg.board_place, -leg.arrive_ms,
+            -leg.depart_ms,
+        )  # fmt: skip
