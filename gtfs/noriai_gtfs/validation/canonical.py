@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from noriai_gtfs.feeds.archive import FeedArchive, FeedError, ReadLimits
 from noriai_gtfs.feeds.repairs import RepairLog
@@ -13,10 +14,18 @@ from noriai_gtfs.validation.notices import Notice, canonical_codes
 
 
 def canonical_notices(path: Path, day: date, country: str | None) -> tuple[dict[str, int], list[Notice]]:
-    """Totals by code, and some notices with their place.
+    """Totals by code, and some notices with their place. Raises FeedError where the engine cannot open the feed."""
+    totals, listed = _judged(path, day, country)
+    return totals, [_notice(entry["code"], entry["severity"], s) for entry in listed for s in entry["sampleNotices"]]
 
-    The engine adds codes of its own, which are left out. Raises FeedError where it cannot open the feed.
-    """
+
+def canonical_totals(path: Path, day: date, country: str | None) -> dict[str, int]:
+    """Totals by code alone. Raises FeedError where the engine cannot open the feed."""
+    return _judged(path, day, country)[0]
+
+
+def _judged(path: Path, day: date, country: str | None) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """Totals and the engine's entries; codes of its own, which the canonical list lacks, are left out."""
     import gtfs_guru
 
     with _on_disk(path) as place:
@@ -27,15 +36,8 @@ def canonical_notices(path: Path, day: date, country: str | None) -> tuple[dict[
             raise FeedError(
                 f"cannot be validated: {error}", where=path, remedy="check that it is a GTFS zip"
             ) from error
-    known = canonical_codes()
-    totals = {entry["code"]: int(entry["totalNotices"]) for entry in listed if entry["code"] in known}
-    samples = [
-        _notice(entry["code"], entry["severity"], sample)
-        for entry in listed
-        if entry["code"] in known
-        for sample in entry["sampleNotices"]
-    ]
-    return totals, samples
+    kept = [entry for entry in listed if entry["code"] in canonical_codes()]
+    return {entry["code"]: int(entry["totalNotices"]) for entry in kept}, kept
 
 
 def _notice(code: str, severity: str, context: dict[str, object]) -> Notice:
