@@ -3,6 +3,7 @@
 import codecs
 import csv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,26 @@ class _NotUtf8(Exception):  # noqa: N818 (a turn of the path, caught in this fil
 def read_table(member: Member, limits: ReadLimits, repairs: RepairLog) -> Table:
     """A file as a Table. Raises FeedError or RowError where it cannot be one, whatever stands in it."""
     try:
-        return _Reader(member, limits, repairs).read(_checked_utf8(member.chunks(limits)))
+        return _Reader(member, limits, repairs).read(_checked_utf8(_unpacked_ahead(member, limits)))
     except _NotUtf8:
         repairs.forget(member.name)
     data = to_utf8(b"".join(member.chunks(limits)), member.name, repairs)
     return _Reader(member, limits, repairs).read(
         data[at : at + CHUNK_BYTES] for at in range(0, max(1, len(data)), CHUNK_BYTES)
     )
+
+
+def _unpacked_ahead(member: Member, limits: ReadLimits) -> Iterator[bytes]:
+    """The chunks of a file; of a large one the next is unpacked while the last is read."""
+    chunks = member.chunks(limits)
+    if member.size <= 2 * CHUNK_BYTES:
+        yield from chunks
+        return
+    with ThreadPoolExecutor(1) as unpacker:
+        coming = unpacker.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = unpacker.submit(next, chunks, None)
+            yield chunk
 
 
 def _checked_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:
