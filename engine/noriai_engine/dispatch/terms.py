@@ -46,14 +46,10 @@ class Area:
 
     def ends_of(self, request: Request) -> Ends | str:
         """Spots and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
-        origin, destination = self._end(request.origin), self._end(request.destination)
-        if isinstance(origin, str):
-            return origin
-        if isinstance(destination, str):
-            return destination
-        return Ends(origin[0], destination[0], origin[1], destination[1])
+        return joined(self.end_of(request.origin), self.end_of(request.destination))
 
-    def _end(self, place: Place) -> tuple[Spot, int] | str:
+    def end_of(self, place: Place) -> tuple[Spot, int] | str:
+        """The spot for one end of a trip and the ms on foot there, or the reason why there is none."""
         import shapely
 
         if self._shape is not None and not shapely.intersects_xy(self._shape, place.lon, place.lat):
@@ -67,6 +63,15 @@ class Area:
             return self._stop_spots[stop], walk_ms
         spot, metres_off = self._times.stop_at(place)
         return (spot, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
+
+
+def joined(origin: tuple[Spot, int] | str, destination: tuple[Spot, int] | str) -> Ends | str:
+    """Both ends of a trip, or the reason of the first that cannot be."""
+    if isinstance(origin, str):
+        return origin
+    if isinstance(destination, str):
+        return destination
+    return Ends(origin[0], destination[0], origin[1], destination[1])
 
 
 def wish_of(

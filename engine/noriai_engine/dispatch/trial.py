@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noriai_engine.dispatch.terms import Ends
+from noriai_engine.dispatch.terms import Ends, joined
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.requests import Offer, Request
 from noriai_engine.model.units import UtcMs
 
@@ -23,10 +24,17 @@ class Trial:
     def __init__(self, dispatcher: "Dispatcher", now: UtcMs) -> None:
         self._dispatcher, self.now = dispatcher, now
         self.asked = 0
+        self._ends: dict[Place, tuple[Spot, int] | str] = {}
 
     def ends_of(self, request: Request) -> Ends | str:
         """Where its ride would begin and end, or the reason why it cannot be."""
-        return self._dispatcher.finder.area.ends_of(request)
+        return joined(self._end_of(request.origin), self._end_of(request.destination))
+
+    def _end_of(self, place: Place) -> tuple[Spot, int] | str:
+        """As the area has it; a place asked for before is not looked up again."""
+        if place not in self._ends:
+            self._ends[place] = self._dispatcher.finder.area.end_of(place)
+        return self._ends[place]
 
     def offers(
         self, request: Request, ends: Ends | None = None, after: Sequence[tuple[Request, Offer]] = ()
