@@ -114,9 +114,9 @@ def _feeds() -> None:
     """A made feed read, searched, updated, and searched backward."""
     from noriai_gtfs import read_feed
     from noriai_gtfs.journeys import JourneySearch
+    from noriai_gtfs.journeys.backward import turned_round
     from noriai_gtfs.realtime import apply_updates
     from noriai_gtfs.timetable import build_timetable, day_timetable
-    from noriai_gtfs.journeys.backward import turned_round
 
     folder = Path(_FOLDER.name) / "feed"
     folder.mkdir(exist_ok=True)
