@@ -145,5 +145,7 @@ def test_commands_say_what_they_found(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run("journey", a, "みどり", "能登屋前", "--date", "2026-04-06") == 2
     assert "did you mean みどり駅" in capsys.readouterr().err
     assert run("journey", a, "みどり駅", "能登屋前", "--date", "2026-04-06", "--time", "8h") == 2
+    assert run("journey", a, "-71.3,-29.9", "能登屋前", "--date", "2026-04-06") == 2
+    assert "the nearest is" in capsys.readouterr().err
     assert run("journey", a, "0,0", "能登屋前", "--date", "2026-04-06") == 2
     assert run("info", str(tmp_path / "nothing.zip")) == 2

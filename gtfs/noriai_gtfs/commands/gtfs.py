@@ -21,7 +21,7 @@ def validate(
 ) -> int:
     """Judge a feed: canonical rules, Japan's rules, service practice, and what the reader had to put right.
 
-    Exit status 0: no error found; 1: errors; 2: the feed cannot be opened.
+    Exit status 0: no error found; 1: errors, or a table that cannot be read; 2: the feed cannot be opened.
 
     Example: noriai gtfs validate bus.zip --date 2026-11-21 --country JP --html report.html
 
@@ -55,7 +55,7 @@ def validate(
             out(line)
         if html is not None:
             out(f"page: {html}")
-    return 1 if report.errors else 0
+    return 1 if report.errors or report.unread else 0
 
 
 @app.command
@@ -239,8 +239,8 @@ def build(
 @app.command
 def journey(
     timetable: Path,
-    origin: str,
-    destination: str,
+    origin: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    destination: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     date: datetime.date,
     time: str = "08:00",

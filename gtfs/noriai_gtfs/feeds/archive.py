@@ -132,7 +132,7 @@ def _inner(
 def _folder(folder: Path, limits: ReadLimits) -> list[tuple[PurePosixPath, Member]]:
     root, out = folder.resolve(), []
     for file in sorted(folder.rglob("*")):
-        if not file.is_file() or _is_litter(PurePosixPath(file.relative_to(folder).as_posix())):
+        if not _table_name(file.name) or not file.is_file() or _is_litter(PurePosixPath(file.relative_to(folder))):
             continue
         if not file.resolve().is_relative_to(root):
             raise FeedError("is a link that leads out of the feed's folder", where=file, remedy="copy the file itself")

@@ -36,6 +36,8 @@ def build_timetable(feeds: Sequence[Feed], names: Sequence[str] = (), *, walk_m:
     the crow flies, by footpaths; transfers.txt and pathways.txt count in any case. Demand-responsive rows (windows,
     zones) are left out; they are services of their own. Raises FeedError or RowError where a feed cannot be searched.
     """
+    if not feeds:
+        raise FeedError("there is no feed to search", remedy="name at least one")
     prefixes = [f"{name}:" for name in names] if len(feeds) > 1 else [""] * len(feeds)
     if len(prefixes) != len(feeds):
         raise ValueError("every one of several feeds needs a name")
