@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.model import Resources, Service
-from noriai_engine.model.errors import StaleOfferError
+from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.roads import PlainNetwork
 from noriai_gtfs import read_feed
 from noriai_gtfs.fares import Fares, Price, fares_of
@@ -87,6 +87,13 @@ def a_traveller(network: PlainNetwork, a: int, b: int, minute: int = 8 * 60) -> 
     return Traveller("t", node(network, a), node(network, b), minute * MINUTE)
 
 
+WORLDS = given(
+    ends=st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).filter(lambda e: abs(e[0] - e[1]) > 4),
+    vehicles=st.integers(1, 3), busy=st.integers(0, 8), headway=st.sampled_from([10, 20, 45]),
+    minute=st.integers(450, 540),
+)  # fmt: skip
+
+
 def test_a_ride_reaches_the_bus_it_was_asked_for(tmp_path: Path) -> None:
     """From node 12, too far to walk: a ride to a stop, the bus, and a short walk at the end."""
     network, dispatcher, lines = a_world(tmp_path)
@@ -108,11 +115,7 @@ def test_a_ride_reaches_the_bus_it_was_asked_for(tmp_path: Path) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    ends=st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).filter(lambda e: abs(e[0] - e[1]) > 4),
-    vehicles=st.integers(1, 3), busy=st.integers(0, 8), headway=st.sampled_from([10, 20, 45]),
-    minute=st.integers(450, 540),
-)  # fmt: skip
+@WORLDS
 def test_every_offer_can_be_booked_and_kept(
     tmp_path_factory: pytest.TempPathFactory, ends: tuple[int, int], vehicles: int, busy: int, headway: int, minute: int
 ) -> None:
@@ -124,7 +127,7 @@ def test_every_offer_can_be_booked_and_kept(
     for offer in offers:
         now = who.depart_ms
         for leg in offer.legs:
-            assert leg.depart_ms >= now or not isinstance(leg, RideLeg)
+            assert leg.depart_ms >= now
             assert leg.arrive_ms >= leg.depart_ms
             now = leg.arrive_ms
         assert now == offer.arrive_ms
@@ -137,11 +140,7 @@ def test_every_offer_can_be_booked_and_kept(
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    ends=st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).filter(lambda e: abs(e[0] - e[1]) > 4),
-    vehicles=st.integers(1, 3), busy=st.integers(0, 6), headway=st.sampled_from([10, 20, 45]),
-    minute=st.integers(450, 540),
-)  # fmt: skip
+@WORLDS
 def test_nothing_sooner_was_missed(
     tmp_path_factory: pytest.TempPathFactory, ends: tuple[int, int], vehicles: int, busy: int, headway: int, minute: int
 ) -> None:
@@ -234,6 +233,21 @@ def test_a_booking_that_is_gone_changes_nothing(tmp_path: Path) -> None:
         assert dispatcher.plan(0) == plans
     else:
         assert dispatcher.plan(0) != plans
+
+
+def test_a_name_that_was_used_books_nothing(tmp_path: Path) -> None:
+    """A journey with two rides whose second request exists already must not leave its first ride booked."""
+    network, dispatcher, lines = a_world(tmp_path, vehicles=3)
+    search = JointSearch(dispatcher, lines, PARAMS)
+    offer = next(o for o in search.offers(a_traveller(network, 12, 48)) if o.booked)
+    last = offer.booked[-1].request
+    dispatcher.quote(replace(last, origin=last.destination, destination=last.origin))
+    plans = [dispatcher.plan(k) for k in range(3)]
+    events = len(dispatcher.events)
+    with pytest.raises(InputError, match="asked before"):
+        search.book(offer)
+    assert [dispatcher.plan(k) for k in range(3)] == plans
+    assert len(dispatcher.events) == events
 
 
 def test_protected_corridors_keep_rides_back_but_not_from_wheelchairs(tmp_path: Path) -> None:

@@ -50,10 +50,6 @@ class Feed:
         """A table, without rows and columns where the feed has none."""
         return self[name] if name in self else Table(f"{name}.txt", {}, 0, self.repairs)
 
-    def drop(self, name: str) -> None:
-        """Forget a table that is no longer needed, to free its memory; it is read again when asked for."""
-        self._tables.pop(name, None)
-
     def read_all(self) -> dict[str, Table]:
         """Every table there is."""
         return {name: self[name] for name in self.table_names}

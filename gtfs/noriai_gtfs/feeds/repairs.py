@@ -47,10 +47,6 @@ CODES = {
         "en": "a time between two given ones was estimated along the trip",
         "ja": "前後の停留所から時刻を補いました",
     },
-    "flex_draft": {
-        "en": "a zone or group stood where a drafted GTFS-Flex had it",
-        "ja": "GTFS-Flex草案の形の区域・グループを読み替えました",
-    },
 }
 """Every repair there is, with what it says about a cell, a row or a file."""
 

@@ -17,7 +17,7 @@ from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.dispatch.trial import Trial
 from noriai_engine.model import Offer, Place, Request, Resources, RiderNeeds, TimeWindow
-from noriai_engine.model.errors import StaleOfferError
+from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.requests import Booking
 from noriai_engine.model.units import IntArray, RequestId
 from noriai_engine.roads import haversine_m
@@ -125,7 +125,17 @@ class JointSearch:
         return undominated([*by_line, *rides])
 
     def book(self, offer: JointOffer) -> tuple[Booking, ...]:
-        """Book every ride of a journey, or none. Raises StaleOfferError, with nothing changed, where one is gone."""
+        """Book every ride of a journey, or none.
+
+        Raises, with nothing changed, StaleOfferError where one is gone, InputError where a request of that name was
+        made before.
+        """
+        for leg in offer.booked:
+            if leg.request.id in self._dispatcher.bookings.row_of:
+                raise InputError(
+                    "has been asked before", where=f"request {leg.request.id}",
+                    remedy="give each journey a traveller id of its own",
+                )  # fmt: skip
         trial = self._dispatcher.trial()
         taken: list[tuple[Request, Offer]] = []
         for leg in offer.booked:

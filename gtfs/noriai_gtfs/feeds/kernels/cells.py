@@ -21,7 +21,7 @@ MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads keys over th
 ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 SPARE_BYTES = 8  # behind the last byte, so that eight can be taken anywhere
 COMMA, QUOTE, SPACE, TAB, CR, LF = 44, 34, 32, 9, 13, 10
-PADDED, SHORT_ROW, LONG_ROW, TEXT_AFTER_QUOTE, BLANK_LINE, BARE_CR, OPEN_QUOTE = 1, 2, 3, 4, 5, 6, 7
+PADDED, SHORT_ROW, LONG_ROW, TEXT_AFTER_QUOTE, BLANK_LINE, BARE_CR = 1, 2, 3, 4, 5, 6
 ENOUGH, FULL, TOO_LONG, UNCLOSED = 0, 1, 2, 3
 
 
