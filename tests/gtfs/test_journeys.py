@@ -246,6 +246,12 @@ def test_stations_with_stairs(tmp_path: Path) -> None:
         assert [j.arrive_ms for j in search.journeys([(a, 0)], [(d, 0)], 0)] == [ms]
 
 
+def test_a_pathway_with_a_time_that_is_none_is_named(tmp_path: Path) -> None:
+    pathways = "pathway_id,from_stop_id,to_stop_id,pathway_mode,is_bidirectional,traversal_time\nr,A,D,1,1,soon\n"
+    with pytest.raises(RowError, match=r"pathways.txt, row 2, column traversal_time"):
+        a_timetable(tmp_path, pathways=pathways)
+
+
 def test_frequencies_are_written_out(tmp_path: Path) -> None:
     timetable = a_timetable(
         tmp_path, frequencies="trip_id,start_time,end_time,headway_secs\nT1,10:00:00,11:00:00,1200\n"

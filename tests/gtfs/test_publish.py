@@ -108,6 +108,14 @@ def test_our_flex_has_no_canonical_error_or_warning(tmp_path: Path, services: li
     assert flex == flex_of(services, "2026-1")
 
 
+def test_a_safe_duration_that_is_none_is_named(tmp_path: Path) -> None:
+    tables, zones = write_flex(flex_of([a_service()], "1"))
+    tables["trips"][0]["safe_duration_factor"] = "twice"
+    write_feed(tmp_path / "f.zip", tables, zones)
+    with pytest.raises(InputError, match="safe_duration_factor"):
+        read_flex(read_feed(tmp_path / "f.zip"))
+
+
 def test_services_that_mean_nothing_are_refused() -> None:
     for change, message in (
         ({"valid_to": date(2026, 3, 1)}, "ends before"), ({"weekdays": frozenset()}, "no day"), ({"area": ()}, "no area"),

@@ -173,8 +173,11 @@ def test_what_cannot_be_matched_is_said(tmp_path: Path) -> None:
     message = a_message()
     an_update(message, "T99").stop_time_update.add(stop_id="A").arrival.delay = 60
     an_update(message, "T1").stop_time_update.add(stop_id="Z").arrival.delay = 60
+    an_update(message, "T2", 6).trip_properties.start_time = "seven"
     applied = apply_updates(day, message.SerializeToString())
-    assert [text.split(":")[0] for text in applied.unknown] == ["trip 'T99'", "trip 'T1'"]
+    assert [text.split(":")[0] for text in applied.unknown] == [
+        "trip 'T99'", "trip 'T1'", "copy of trip 'T2'",
+    ]  # fmt: skip
     for broken in (b"not a message", b""):
         with pytest.raises(InputError, match="realtime feed"):
             apply_updates(day, broken)

@@ -126,7 +126,9 @@ class Fares:
             self._areas.setdefault(record["stop_id"], set()).add(record["area_id"])
         for stop, parent in parents.items():
             self._areas.setdefault(stop, set()).update(self._areas.get(parent, ()))
-        self._legs = list(feed["fare_leg_rules"].records())
+        rules = feed["fare_leg_rules"]
+        priority = rules.column_or_blank("rule_priority").integers(0).tolist()
+        self._legs = list(zip(priority, rules.records(), strict=True))
         self._free = {
             (record.get("from_leg_group_id", ""), record.get("to_leg_group_id", ""))
             for record in feed.get("fare_transfer_rules").records()
@@ -137,7 +139,7 @@ class Fares:
         network = self._network.get(ride.route_id, "")
         here, there = (self._areas.get(stop, set()) for stop in (ride.from_stop_id, ride.to_stop_id))
         found = []
-        for rule in self._legs:
+        for priority, rule in self._legs:
             if rule.get("network_id") and rule["network_id"] != network:
                 continue
             if rule.get("from_area_id") and rule["from_area_id"] not in here:
@@ -147,7 +149,7 @@ class Fares:
             group = rule.get("leg_group_id", "")
             free = -1 if (group, group) in self._free or ("", "") in self._free else 0
             strength = (
-                int(rule.get("rule_priority") or 0),
+                priority,
                 sum(bool(rule.get(key)) for key in ("network_id", "from_area_id", "to_area_id")),
             )
             prices = self._products.get(rule.get("fare_product_id", ""), ())

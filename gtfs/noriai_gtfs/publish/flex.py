@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
-from noriai_gtfs.feeds import Feed
+from noriai_gtfs.feeds import Feed, FeedError
 from noriai_gtfs.services import EPOCH, service_days
 
 Record = dict[str, str]
@@ -165,7 +165,12 @@ def _safe(times: Any, record: Record, field: str, rows: list[int]) -> float | No
     if not text:
         column = times.column_or_blank(f"safe_duration_{field}")
         text = next((column[row] for row in rows if column[row]), "")
-    return float(text) if text else None
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise FeedError(
+            f"{text!r} is no number", where=f"trip {record['trip_id']}, safe_duration_{field}", remedy="write a number"
+        ) from None
 
 
 def _place(

@@ -4,6 +4,7 @@ The timetable of the day is not built again: times are changed in a copy, and ru
 (they overtake, skip stops, or go another way) get a pattern of their own.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -309,10 +310,11 @@ def _duplicate(work: _Work, update: "TripUpdate") -> None:
     properties = update.trip_properties
     row = table.trip_id.row_of.get(trip.trip_id)
     wanted = properties.start_date.replace("-", "")
-    if row is None or (wanted and wanted != day.day.strftime("%Y%m%d")) or not properties.start_time:
+    clock = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d)", properties.start_time)
+    if row is None or (wanted and wanted != day.day.strftime("%Y%m%d")) or clock is None:
         work.unknown.append(f"copy of trip {trip.trip_id!r}: no such trip, another day, or no time")
         return
-    hours, minutes, seconds = (int(part) for part in properties.start_time.split(":"))
+    hours, minutes, seconds = (int(part) for part in clock.groups())
     a, b = int(table.trip_first[row]), int(table.trip_first[row + 1])
     shift = 1000 * (3600 * hours + 60 * minutes + seconds) - int(table.depart_ms[a])
     sequence = int(table.trip_sequence[row])

@@ -104,13 +104,12 @@ def _pathways(feed: Feed, rows: dict[str, int]) -> list[tuple[int, int, int, int
     if not len(table):
         return []
     graph: dict[int, list[tuple[int, int, bool]]] = {}
-    for row in table.records():
+    given, length, stairs = (table.column_or_blank(c).floats(0) for c in ("traversal_time", "length", "stair_count"))
+    spent = np.where(given > 0, given, length / WALK_M_PER_S + 2 * np.abs(stairs))
+    for row, seconds in zip(table.records(), spent.tolist(), strict=True):
         a, b = rows.get(row.get("from_stop_id", "")), rows.get(row.get("to_stop_id", ""))
         if a is None or b is None:
             continue
-        seconds = float(row.get("traversal_time") or 0)
-        if not seconds:
-            seconds = float(row.get("length") or 0) / WALK_M_PER_S + 2 * abs(float(row.get("stair_count") or 0))
         ms, steps = int(1000 * seconds), row.get("pathway_mode") in _STEPS
         graph.setdefault(a, []).append((b, ms, steps))
         if row.get("is_bidirectional") == "1":
