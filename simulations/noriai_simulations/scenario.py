@@ -1,24 +1,21 @@
 """From a scenario file to everything a run needs: region, service, vehicles, requests."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from noriai_engine.dispatch.params import DispatchParams
-from noriai_engine.model import Operator, Place, Request, Service, ServiceDay, Vehicle
-from noriai_engine.model.clock import parse_time_of_day
+from noriai_engine.model import Operator, Request, Service, ServiceDay, Vehicle
 from noriai_engine.model.errors import InputError, MissingDataError
-from noriai_engine.model.units import DayMs, OperatorId
+from noriai_engine.model.units import OperatorId
 from noriai_engine.regions import Region, open_region
 from noriai_engine.roads.snapper import FAR_M
-from noriai_engine.tables import read_table
+from noriai_engine.rules.service_file import service_of
 from noriai_simulations import shipped
 from noriai_simulations.demand import synthetic_requests
 from noriai_simulations.fleet import vehicles_of
-from noriai_simulations.scenario_file import ScenarioFile, ServiceTable, load_scenario_file
+from noriai_simulations.scenario_file import ScenarioFile, load_scenario_file
 from noriai_simulations.trips import requests_from_file
 
 
@@ -78,77 +75,6 @@ def find_region(reference: str, base: Path) -> Region:
         f"region {reference!r} is neither a folder with a region.toml nor one of: {', '.join(shipped.REGIONS)}",
         where=base / reference,
         remedy="build it with noriai region build, or correct `region` in the scenario",
-    )
-
-
-def service_of(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -> Service:
-    def ms(minutes: float) -> int:
-        return round(minutes * 60_000)
-
-    return Service(
-        id=table.id, name=table.name,
-        opens=DayMs(parse_time_of_day(table.hours[0])), closes=DayMs(parse_time_of_day(table.hours[1])),
-        max_wait_ms=ms(table.max_wait_min), max_ride_ms=ms(table.max_ride_min),
-        detour_factor_permille=round(table.detour_factor * 1000), detour_extra_ms=ms(table.detour_extra_min),
-        arrival_margin_ms=ms(table.arrival_margin_min), min_lead_ms=ms(table.min_lead_min),
-        max_ahead_ms=round(table.max_ahead_days * 86_400_000),
-        boarding_ms=table.boarding_s * 1000, alighting_ms=table.alighting_s * 1000,
-        wheelchair_boarding_ms=table.wheelchair_boarding_s * 1000,
-        wheelchair_alighting_ms=table.wheelchair_alighting_s * 1000,
-        commit_horizon_ms=table.commit_horizon_s * 1000, max_snap_m=table.max_snap_m, mode=table.mode,
-        max_walk_m=table.max_walk_m, stops=_stops(table, region, locate), area=_area(table.area, locate),
-    )  # fmt: skip
-
-
-def _stops(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -> tuple[Place, ...]:
-    if table.stops is None:
-        return ()
-    if table.stops == "gtfs":
-        spots = dict.fromkeys(Place(s["lon"], s["lat"], s["name"]) for s in region.stops)
-        near = [p for p in spots if region.snapper.metres_off(p) <= table.max_snap_m]
-        if not near:
-            raise MissingDataError("no GTFS stop lies on the network", where="service.stops", remedy="add a feed")
-        return tuple(near)
-    rows = read_table(locate(table.stops)).expect(required=["lon", "lat"], optional=["stop_id", "name", "link"])
-    stops = []
-    for row in rows:
-        place = row.place(name="name")
-        metres = region.snapper.metres_off(place)
-        if metres > table.max_snap_m:
-            raise row.error(
-                "lon",
-                f"the stop lies {metres:,.0f} m from the nearest drivable road",
-                "move the stop, or drop it",
-            )
-        stops.append(place)
-    return tuple(dict.fromkeys(stops))
-
-
-def _area(reference: str | None, locate: Callable[[str], Path]) -> tuple[tuple[tuple[float, float], ...], ...]:
-    if reference is None:
-        return ()
-    return polygon_rings(locate(reference))
-
-
-def read_polygons(path: Path) -> Any:
-    """Union of all polygons of a GeoJSON file, as shapely geometry. Raises InputError."""
-    import shapely
-
-    try:
-        shape = shapely.from_geojson(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, shapely.errors.GEOSException) as error:
-        raise InputError(f"is not readable GeoJSON: {error}", where=path, remedy="give polygons as GeoJSON") from error
-    parts = [shapely.make_valid(g) for g in getattr(shape, "geoms", [shape])]
-    polygons = [p for p in parts if p.area > 0]
-    if not polygons:
-        raise InputError("holds no polygon with an area", where=path, remedy="draw the area as a closed polygon")
-    return shapely.union_all(polygons)
-
-
-def polygon_rings(path: Path) -> tuple[tuple[tuple[float, float], ...], ...]:
-    shape = read_polygons(path)
-    return tuple(
-        tuple((float(x), float(y)) for x, y in polygon.exterior.coords) for polygon in getattr(shape, "geoms", [shape])
     )
 
 

@@ -6,19 +6,12 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
 from noriai_engine.model.units import DAY_MS
-
-
-def _service_time(text: str) -> str:
-    try:
-        parse_time_of_day(text)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-    return text
+from noriai_engine.rules.service_file import FileTable, LonLat, Minutes, ServiceTable, ServiceTime, Share
 
 
 def day_plan_ms(text: str) -> int:
@@ -35,48 +28,7 @@ def _plan_time(text: str) -> str:
     return text
 
 
-ServiceTime = Annotated[str, AfterValidator(_service_time)]
-Minutes = Annotated[float, Field(ge=0, le=24 * 60)]
-Share = Annotated[float, Field(ge=0, le=1)]
-LonLat = tuple[Annotated[float, Field(ge=-180, le=180)], Annotated[float, Field(ge=-90, le=90)]]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ServiceTable(_Table):
-    """Limits of the service; see noriai_engine.model.Service for their meaning."""
-
-    id: str = "service"
-    name: str = "Shared rides"
-    hours: tuple[ServiceTime, ServiceTime] = ("00:00", "24:00")
-    max_wait_min: Minutes = 15
-    max_ride_min: Minutes = 90
-    detour_factor: Annotated[float, Field(ge=1, le=10)] = 1.5
-    detour_extra_min: Minutes = 5
-    arrival_margin_min: Minutes = 20
-    min_lead_min: Minutes = 0
-    max_ahead_days: Annotated[float, Field(ge=0, le=366)] = 14
-    boarding_s: Annotated[int, Field(ge=0, le=3600)] = 30
-    alighting_s: Annotated[int, Field(ge=0, le=3600)] = 20
-    wheelchair_boarding_s: Annotated[int, Field(ge=0, le=3600)] = 180
-    wheelchair_alighting_s: Annotated[int, Field(ge=0, le=3600)] = 120
-    commit_horizon_s: Annotated[int, Field(ge=0, le=7200)] = 60
-    max_snap_m: Annotated[int, Field(ge=1, le=5000)] = 200
-    mode: Literal["door", "stops"] = "door"
-    stops: str | None = None
-    max_walk_m: Annotated[int, Field(ge=1, le=5000)] = 500
-    area: str | None = None
-
-    @model_validator(mode="after")
-    def _stops_named(self) -> Self:
-        if (self.mode == "stops") != (self.stops is not None):
-            raise ValueError('mode = "stops" and a stops file belong together; stops = "gtfs" takes the feeds\' stops')
-        return self
-
-
-class SyntheticTable(_Table):
+class SyntheticTable(FileTable):
     """Demand made up from where people live and where they go; deterministic for the scenario's seed."""
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -90,7 +42,7 @@ class SyntheticTable(_Table):
     luggage: Share = 0.1
 
 
-class DemandTable(_Table):
+class DemandTable(FileTable):
     """Either a file of trips or synthetic demand."""
 
     file: str | None = None
@@ -108,24 +60,24 @@ class DemandTable(_Table):
         return self
 
 
-class OperatorTable(_Table):
+class OperatorTable(FileTable):
     id: str
     name: str
     kind: str = "taxi"
 
 
-class LayoutTable(_Table):
+class LayoutTable(FileTable):
     seats: Annotated[int, Field(ge=0, le=200)] = 0
     wheelchairs: Annotated[int, Field(ge=0, le=50)] = 0
     luggage: Annotated[int, Field(ge=0, le=200)] = 0
 
 
-class BreakTable(_Table):
+class BreakTable(FileTable):
     between: tuple[ServiceTime, ServiceTime]
     minutes: Annotated[float, Field(gt=0, le=600)]
 
 
-class FleetTable(_Table):
+class FleetTable(FileTable):
     """A group of like vehicles of one operator, or a file of vehicles."""
 
     file: str | None = None
@@ -142,7 +94,7 @@ class FleetTable(_Table):
     autonomous: bool = False
 
 
-class DispatchTable(_Table):
+class DispatchTable(FileTable):
     max_offers: Annotated[int, Field(ge=1, le=10)] = 3
     nearest_step_min: Annotated[float, Field(gt=0, le=120)] = 5
     nearest_reach_min: Minutes = 720
@@ -150,14 +102,14 @@ class DispatchTable(_Table):
     improve_iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 500
 
 
-class DayPlanTable(_Table):
+class DayPlanTable(FileTable):
     """Requests placed by `at` are planned as a whole then: a service time, or `eve HH:MM` for the evening before."""
 
     at: Annotated[str, AfterValidator(_plan_time)] = "eve 20:00"
     iterations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
 
 
-class ScenarioFile(_Table):
+class ScenarioFile(FileTable):
     """A whole scenario.toml."""
 
     format: Literal[1] = 1

@@ -29,7 +29,12 @@ def check_kpis(
         if event["kind"] == "request_refused":
             refusals[event["reason"]] = refusals.get(event["reason"], 0) + 1
     report.expect(run.kpis["refusals"]["value"] == refusals, "kpi", "refusals", f"counted {refusals}")
-    ends = {"booking_cancelled": "cancelled", "no_show": "no_show", "request_refused": "refused"}
+    ends = {
+        "booking_cancelled": "cancelled",
+        "no_show": "no_show",
+        "request_refused": "refused",
+        "offer_lapsed": "lapsed",
+    }
     lost = {event["request_id"]: ends[event["kind"]] for event in run.events if event["kind"] in ends}
     total = len(served) + len(lost)
     report.expect(

@@ -19,6 +19,7 @@ SERVED = [
     "dropped_off",
 ]
 REFUSED = ["request_received", "request_refused"]
+LAPSED = ["request_received", "offer_lapsed"]
 CANCELLED = ["request_received", "booking_accepted", "booking_cancelled"]
 NO_SHOW = ["request_received", "booking_accepted", "pickup_started", "no_show"]
 STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
@@ -42,7 +43,7 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         events = [event for event in events if event["kind"] != "booking_moved"]
         kinds = [event["kind"] for event in events]
         if not report.expect(
-            kinds in (SERVED, REFUSED, CANCELLED, NO_SHOW), "partition", request, f"its story is {kinds}"
+            kinds in (SERVED, REFUSED, LAPSED, CANCELLED, NO_SHOW), "partition", request, f"its story is {kinds}"
         ):
             continue
         placed = run.requests[request]["placed_at_ms"]
@@ -54,6 +55,7 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
         )
         if kinds == REFUSED:
             report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
+        if kinds in (REFUSED, LAPSED):
             continue
         _check_moves(run, request, events, moves, report)
         last = moves[-1]["vehicle_id"] if moves else events[1]["vehicle_id"]

@@ -25,12 +25,13 @@ from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.ids import IdSource
+from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, UtcMs, VehicleId
+from noriai_engine.model.units import BookingId, RequestId, UtcMs, VehicleId
 from noriai_engine.roads import Drive, TravelTimes
 
 
@@ -116,6 +117,23 @@ class Dispatcher:
         self.bookings.promised[row], self.bookings.booked[offer.request_id] = promised, booking
         self._log_booking(booking, offer, opened)
         return booking
+
+    def accept(self, offer: Offer) -> Booking:
+        """`commit`; where plans have moved since the quote, the same promise on whichever vehicle of the operator can
+        keep it now.
+
+        Raises StaleOfferError, with nothing changed, where none can.
+        """
+        try:
+            return self.commit(offer)
+        except StaleOfferError:
+            return self.commit(self._renewed(offer))
+
+    def lapse(self, request_id: RequestId) -> None:
+        """Nobody took the offers of a quote: they hold no longer. Raises InputError where none are open."""
+        self.bookings.row_in(request_id, BookingState.WAITING_FOR_ANSWER)
+        self.bookings.open.pop(request_id, None)
+        self._say("offer_lapsed", request_id=request_id)
 
     def trial(self) -> Trial:
         """Ask what the fleet could do now, in doubt as often as one likes: nothing is logged and nothing changes."""
@@ -236,6 +254,26 @@ class Dispatcher:
             utc(int(plans.rows[row].earliest)), utc(int(plans.rows[row].latest)), utc(int(plans.rows[row].begin)),
             int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),
         )  # fmt: skip
+
+    def _renewed(self, offer: Offer) -> Offer:
+        """An offer's promise as the plans are now."""
+        opened, now = self.bookings.open.get(offer.request_id), self._clock.now()
+        operator = self._store.operator_row(offer.operator_id)
+        to_day = self.day.to_day_ms
+        if opened is None or operator is None or offer.pickup.latest < now:
+            raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
+        request = self.bookings.requests[self.bookings.row_of[offer.request_id]]
+        wish = opened.wish._replace(
+            pickup_earliest=to_day(max(offer.pickup.earliest, now)), pickup_latest=to_day(offer.pickup.latest),
+            dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
+            operator=operator, apart=np.array(self.bookings.kept_apart(request), np.int32),
+        )  # fmt: skip
+        self._store.new_question()
+        search = self.finder.search(wish, now)
+        if not search.best:
+            raise StaleOfferError(f"{offer.operator_id} cannot keep its offer to {offer.request_id}; quote again")
+        found = self.finder.offers(request, wish, search, now)[0]
+        return replace(found, pickup=offer.pickup, dropoff=offer.dropoff)
 
     # --- the answer -----------------------------------------------------------------------------------------
 

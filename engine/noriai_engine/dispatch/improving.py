@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import free_from
-from noriai_engine.dispatch.kernels.mending import measure, reschedule
+from noriai_engine.dispatch.kernels.mending import lateness, measure, reschedule
 from noriai_engine.dispatch.network_problem import layouts_of, travel_between
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Spot
@@ -79,7 +79,7 @@ class Improving:
         Returns the vehicles whose plans changed: who drives them must look again.
         """
         d = self._d
-        parts = [self._part(k) for k in range(len(d.vehicles)) if d.is_on_duty(k)]
+        parts = [self._part(k) for k in range(len(d.vehicles)) if d.is_on_duty(k) and not self._is_late(k)]
         tasks = [task for number, part in enumerate(parts) for task in self._tasks(number, part)]
         if sum(task.vehicle < 0 for task in tasks) == 0:
             return Improvement(0)
@@ -92,6 +92,16 @@ class Improving:
         if solution.absent or solution.cost >= before - 0.5:
             return Improvement(0)
         return self._adopt(parts, built, solution, int(before - solution.cost))
+
+    def _is_late(self, vehicle: int) -> bool:
+        """The vehicle is behind its plan already, and nobody has said so yet: mending comes first."""
+        d, store = self._d, self._d._store
+        d._settle(vehicle)
+        now = d.day.to_day_ms(d._clock.now())
+        late = lateness(store.fleet, store.plans, store.paths, vehicle, now, store.scratch)
+        base, count = int(store.plans.first[vehicle]), int(store.plans.count[vehicle])
+        announced = store.plans.rows[base + 1 : base + count]
+        return bool(late) or bool((store.scratch.rows.begin[1:count] > announced.begin).any())
 
     # --- what may move --------------------------------------------------------------------------------------
 

@@ -78,6 +78,23 @@ class Incidents:
         self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
         return self._mend([vehicle], cause)
 
+    def begin_now(self, vehicle: int) -> list[int]:
+        """The vehicle stands at its next stop and begins there now, sooner or later than planned. Raises InputError
+        off duty or away from the stop."""
+        self._on_duty(vehicle)
+        position, coming = self._rows(vehicle)[:2]
+        if self._store.paths.driving[vehicle] or (position.state, position.offset) != (coming.state, coming.offset):
+            who = f"vehicle {self._d.vehicles[vehicle].id}"
+            raise InputError("is not at its next stop", where=who, remedy="report the arrival first")
+        if self._now == coming.begin:
+            return []
+        position.begin = position.done = self._now
+        early = self._now < coming.begin
+        coming.locked = 1  # whoever is being boarded moves to no other vehicle
+        if early:
+            coming.earliest = coming.latest = self._now
+        return self._mend([vehicle], "early" if early else "late")
+
     def break_down(self, vehicle: int, cause: str = "breakdown") -> list[int]:
         """A vehicle or its driver is out of service from now on; all its riders need another one. Raises InputError
         where it is off duty anyway."""

@@ -14,6 +14,7 @@ EVENT_SCHEMA_VERSION = 2
 EVENT_KINDS: dict[str, str] = {
     "request_received": "a wish reached us",
     "request_refused": "nobody could serve it: reason, nearest feasible time, vehicles dropped by each sieve",
+    "offer_lapsed": "offers were made and none was taken in time",
     "booking_accepted": "an offer became a promise: windows, ride limit, added driving time, runner-up",
     "plan_changed": "a vehicle's list of activities after a decision",
     "shift_started": "the vehicle is on duty at its depot",
@@ -62,8 +63,16 @@ class Event:
 class EventLog:
     """Keeps events in order of `sequence`, times never falling."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0, last_time: UtcMs | None = None) -> None:
+        """`first` and `last_time`: number of the next event and instant of the last one, of a log kept elsewhere."""
         self._events: list[Event] = []
+        self._first, self._last_time = first, last_time
+
+    def take(self) -> list[Event]:
+        """Events since the last call, which the log forgets: somebody else keeps them."""
+        taken, self._events = self._events, []
+        self._first += len(taken)
+        return taken
 
     def append(
         self,
@@ -79,12 +88,24 @@ class EventLog:
     ) -> Event:
         if kind not in EVENT_KINDS:
             raise ValueError(f"{kind!r} is no event; the table EVENT_KINDS lists them")
-        if self._events and time < self._events[-1].time:
-            raise ValueError(f"{kind} at {time} ms comes before {self._events[-1].kind} at {self._events[-1].time} ms")
+        if self._last_time is not None and time < self._last_time:
+            raise ValueError(f"{kind} at {time} ms comes before the last event at {self._last_time} ms")
         text = None if details is None else json.dumps(details, sort_keys=True, separators=(",", ":"))
         state, offset = (None, None) if spot is None else spot
-        event = Event(len(self._events), time, kind, request_id, vehicle_id, operator_id, state, offset, reason, text)
+        event = Event(
+            self._first + len(self._events),
+            time,
+            kind,
+            request_id,
+            vehicle_id,
+            operator_id,
+            state,
+            offset,
+            reason,
+            text,
+        )
         self._events.append(event)
+        self._last_time = time
         return event
 
     def __iter__(self) -> Iterator[Event]:

@@ -8,6 +8,8 @@ class BookingState(StrEnum):
 
     WAITING_FOR_ANSWER = "waiting_for_answer"
     REFUSED = "refused"
+    LAPSED = "lapsed"
+    """Offers were made and none was taken in time."""
     ACCEPTED = "accepted"
     BOARDING = "boarding"
     ABOARD = "aboard"
@@ -24,6 +26,7 @@ class BookingState(StrEnum):
 TRANSITIONS: dict[tuple[BookingState | None, str], BookingState] = {
     (None, "request_received"): BookingState.WAITING_FOR_ANSWER,
     (BookingState.WAITING_FOR_ANSWER, "request_refused"): BookingState.REFUSED,
+    (BookingState.WAITING_FOR_ANSWER, "offer_lapsed"): BookingState.LAPSED,
     (BookingState.WAITING_FOR_ANSWER, "booking_accepted"): BookingState.ACCEPTED,
     (BookingState.ACCEPTED, "pickup_started"): BookingState.BOARDING,
     (BookingState.BOARDING, "picked_up"): BookingState.ABOARD,

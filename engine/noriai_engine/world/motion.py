@@ -50,7 +50,10 @@ class Motion:
         if vehicle in self._serving:
             return self._serving[vehicle][2], Step.END_SERVICE
         if vehicle not in self._started:
-            return self.dispatcher.vehicles[vehicle].shift.start, Step.START_SHIFT
+            if not self.dispatcher.is_on_duty(vehicle):
+                return None
+            position = self.dispatcher.position(vehicle)[1]
+            return UtcMs(max(self.dispatcher.vehicles[vehicle].shift.start, position)), Step.START_SHIFT
         if not self.dispatcher.is_on_duty(vehicle):
             return None
         return self.dispatcher.next_departure(vehicle), Step.DEPART
@@ -202,10 +205,15 @@ class Motion:
 
 
 class Alarms:
-    """Vehicles that keep to their plans: each takes its next step at its instant, lower rows first."""
+    """Each vehicle's next step at its instant, lower rows first.
 
-    def __init__(self, motion: Motion, clock: VirtualClock) -> None:
-        self.motion, self._clock = motion, clock
+    Vehicles keep to their plans by themselves; or, with `patience_ms` above 0, drivers report what they do: a step not
+    reported when it was due is expected `patience_ms` later, its plan is mended for that, and so on. Leaving a stop is
+    not reported: who is free leaves as planned.
+    """
+
+    def __init__(self, motion: Motion, clock: VirtualClock, patience_ms: int = 0) -> None:
+        self.motion, self._clock, self._patience_ms = motion, clock, patience_ms
         self._wakes: list[tuple[UtcMs, int, int, Step]] = []  # instant, vehicle, ticket, what
         self._ticket: dict[int, int] = {}
 
@@ -233,5 +241,15 @@ class Alarms:
             if ticket != self._ticket[vehicle]:
                 continue
             self._clock.advance_to(max(instant, self._clock.now()))
-            self.look_again(self.motion.act(vehicle, step))
+            self.look_again(self._due(vehicle, step))
             self.set(vehicle)
+
+    def _due(self, vehicle: int, step: Step) -> list[int]:
+        if self._patience_ms == 0 or (step == Step.DEPART and not self._stands_at_next_stop(vehicle)):
+            return self.motion.act(vehicle, step)
+        wait = self._patience_ms * (5 if step == Step.START_SHIFT else 1)  # drivers who are not there yet, seldom
+        return self.motion.delay(vehicle, UtcMs(self._clock.now() + wait), "not_reported")
+
+    def _stands_at_next_stop(self, vehicle: int) -> bool:
+        dispatcher = self.motion.dispatcher
+        return dispatcher.next_stop(vehicle) == dispatcher.position(vehicle)[0]

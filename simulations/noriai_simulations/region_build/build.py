@@ -21,10 +21,10 @@ from noriai_engine.roads.profiles import Profile, profile_named
 from noriai_engine.roads.snapper import FAR_M, Snapper
 from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, speed_table
 from noriai_engine.roads.streets import RawStreets, trace_streets
+from noriai_engine.rules.service_file import read_polygons
 from noriai_engine.tables import read_table
 from noriai_gtfs import FeedSummary, summarise_feed
 from noriai_simulations.region_build.population import read_population
-from noriai_simulations.scenario import read_polygons
 
 OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0"
 STOP_FAR_M = 500.0

@@ -1,0 +1,76 @@
+"""Clients and their API keys. A key is shown once; the store has only its hash."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from noriai_api.access.decision import ROLES, Grant, Subject
+from noriai_api.store.tables import clients, tenants
+from noriai_engine.model.errors import InputError
+
+PREFIX = "noriai_"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A caller with a key, and what it is."""
+
+    subject: Subject
+    expires: int | None
+    revoked: int | None
+
+    def is_valid(self, now: int) -> bool:
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+
+def hash_of(key: str) -> str:
+    """Keys have 256 random bits, so that a plain hash is as good as a slow one."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def add_tenant(connection: Connection, tenant: str, name: str, now: int) -> None:
+    connection.execute(insert(tenants).values(tenant=tenant, name=name, created=now))
+
+
+def add_client(connection: Connection, subject: Subject, name: str, secret: str, now: int,
+               expires: int | None = None) -> str:  # fmt: skip
+    """Write a client; returns its key, made from the `secret` given (hexadecimal). Raises InputError."""
+    if subject.role not in ROLES:
+        raise InputError(f"role {subject.role!r}", where="role", remedy=f"give one of {', '.join(ROLES)}")
+    needs = {"vehicle": "vehicle", "resident": "rider", "proxy": "rider"}.get(subject.role)
+    if needs is not None and getattr(subject, needs) is None:
+        raise InputError(
+            f"a client in the role {subject.role} has no {needs}", where=needs, remedy=f"say for which {needs} it acts"
+        )
+    key = PREFIX + secret
+    connection.execute(
+        insert(clients).values(
+            tenant=subject.tenant, client=subject.client, role=subject.role, name=name, operator=subject.operator,
+            vehicle=subject.vehicle, rider=subject.rider, secret_hash=hash_of(key), created=now, expires=expires,
+        )
+    )  # fmt: skip
+    return key
+
+
+def by_key(connection: Connection, key: str) -> Client | None:
+    """The client whose key this is, valid or not."""
+    row = connection.execute(select(clients).where(clients.c.secret_hash == hash_of(key))).mappings().first()
+    if row is None:
+        return None
+    subject = Subject(row["tenant"], row["client"], row["role"], row["operator"], row["vehicle"], row["rider"])
+    return Client(subject, row["expires"], row["revoked"])
+
+
+def all_of(connection: Connection, grant: Grant) -> list[dict[str, Any]]:
+    """A tenant's clients, without their keys."""
+    shown = [column for column in clients.c if column.name != "secret_hash"]
+    query = select(*shown).where(clients.c.tenant == grant.tenant).order_by(clients.c.client)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def revoke(connection: Connection, grant: Grant, client: str, now: int) -> bool:
+    """Take a client's key away; False where there is no such client with a valid key."""
+    where = (clients.c.tenant == grant.tenant, clients.c.client == client, clients.c.revoked.is_(None))
+    return connection.execute(update(clients).where(*where).values(revoked=now)).rowcount > 0

@@ -1,0 +1,158 @@
+"""A region at run time: its service days, each with its Dispatcher, and nothing of HTTP or SQL.
+
+It is called by one thread only (runtime.actor). Every call says what time it is, so that a region replays.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from noriai_api.runtime.changes import DayChange, DayState, state_hash
+from noriai_api.runtime.day import DayRun, fleet_of
+from noriai_engine.dispatch import DispatchParams
+from noriai_engine.model import Service, ServiceDay, UtcMs, Vehicle
+from noriai_engine.model.errors import InputError, MissingDataError
+from noriai_engine.model.units import DAY_MS, MINUTE_MS
+from noriai_engine.plans import annealing
+from noriai_engine.regions import Region
+from noriai_engine.roads import TravelTimes
+
+LINGERS_MS = 6 * 3_600_000
+"""A service day stays open this long after its last shift has ended."""
+
+
+@dataclass(frozen=True)
+class RegionRules:
+    """How a region is served. `moves_itself`: its vehicles are simulated. `improve_every_ms` 0: plans stay."""
+
+    tenant: str
+    region: str
+    service: Service
+    params: DispatchParams
+    quote_lifetime_ms: int = 5 * MINUTE_MS
+    moves_itself: bool = False
+    improve_every_ms: int = 0
+    improve_iterations: int = 2_000
+
+
+class RegionRuntime:
+    """Open days of one region. `fleet` says which vehicles serve on a day; `rng` makes the ids of bookings."""
+
+    def __init__(
+        self, rules: RegionRules, region: Region, fleet: Callable[[ServiceDay], Sequence[Vehicle]],
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.rules, self.region, self._fleet, self._rng = rules, region, fleet, rng
+        self.travel_times = TravelTimes(region.network)
+        self.days: dict[str, DayRun] = {}
+        self.now = UtcMs(0)
+        self._next_improvement = UtcMs(0)
+
+    # --- time -----------------------------------------------------------------------------------------------
+
+    def advance(self, now: UtcMs) -> None:
+        """Time passes on every open day; it never runs backwards."""
+        self.now = UtcMs(max(now, self.now))
+        for run in self.days.values():
+            run.advance(self.now)
+
+    def tick(self) -> None:
+        """What is due without anybody asking: today is open, old days are closed, old offers lapse, plans improve."""
+        self.today()
+        for name in [name for name, run in self.days.items() if self._is_over(run)]:
+            del self.days[name]
+        for run in self.days.values():
+            run.lapse(UtcMs(self.now - self.rules.quote_lifetime_ms))
+        if self.rules.improve_every_ms and self.now >= self._next_improvement:
+            self._next_improvement = UtcMs(self.now + self.rules.improve_every_ms)
+            self.improve(self.today())
+
+    def improve(self, run: DayRun) -> int:
+        """Look for a better plan of a day; ms of driving saved."""
+        params = annealing(run.dispatcher.version(0) if run.dispatcher.vehicles else 0, self.rules.improve_iterations)
+        found = run.dispatcher.improving.improve(params, lambda: 0.0)
+        run.look_again(found.changed)
+        return found.saved_ms
+
+    def _is_over(self, run: DayRun) -> bool:
+        ends = max([run.day.to_utc(DAY_MS), *(v.shift.end for v in run.dispatcher.vehicles)])
+        return self.now > ends + LINGERS_MS
+
+    # --- days -----------------------------------------------------------------------------------------------
+
+    def service_day(self, instant: UtcMs) -> ServiceDay:
+        """The service day an instant belongs to: after midnight still yesterday's while that one is open."""
+        zone = self.region.timezone
+        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant)).astimezone(
+            ServiceDay(date(2000, 1, 1), zone).zone
+        )
+        today = ServiceDay(local.date(), zone)
+        before = ServiceDay(local.date() - timedelta(days=1), zone)
+        past_midnight = self.rules.service.closes > DAY_MS and before.to_day_ms(instant) <= self.rules.service.closes
+        return before if past_midnight else today
+
+    def today(self) -> DayRun:
+        return self.on(self.service_day(self.now))
+
+    def on(self, day: ServiceDay) -> DayRun:
+        """The day, opened if it is not. Raises InputError for one that is over, or too far ahead."""
+        name = day.date.isoformat()
+        if name in self.days:
+            return self.days[name]
+        first = self.service_day(self.now)
+        ahead = (day.date - first.date).days
+        if ahead < 0:
+            raise InputError(f"{name} is over", where="day", remedy="ask for today or later")
+        if ahead > self.rules.service.max_ahead_ms // DAY_MS + 1:
+            raise InputError(f"{name} is too far ahead", where="day", remedy="ask again nearer to that day")
+        self.days[name] = self._run(day, self._fleet(day), self.now)
+        return self.days[name]
+
+    def open_day(self, name: str) -> DayRun:
+        """A day that is open already. Raises MissingDataError otherwise."""
+        if name not in self.days:
+            raise MissingDataError(f"{name} is not open", where="day", remedy="it may be over; look it up in the log")
+        return self.days[name]
+
+    def _run(self, day: ServiceDay, vehicles: Sequence[Vehicle], now: UtcMs) -> DayRun:
+        return DayRun(
+            day, self.travel_times, self.rules.service, vehicles, self.rules.params, self._rng, now,
+            self.rules.moves_itself, self.region.checksum,
+        )  # fmt: skip
+
+    # --- the log --------------------------------------------------------------------------------------------
+
+    def take(self) -> list[DayChange]:
+        """What changed since the last call, day by day."""
+        changes = (self.days[name].take() for name in sorted(self.days))
+        return [change for change in changes if change is not None]
+
+    def rebuild(self, states: dict[str, DayState]) -> None:
+        """Make this region what the log says. Raises InputError where the road network is another one."""
+        self.days.clear()
+        for name, state in sorted(states.items()):
+            if state.opened["network"] != self.region.checksum:
+                raise InputError(
+                    f"the log of {name} was written on another road network", where=f"region {self.rules.region}",
+                    remedy="put the region's former bundle back until its open days are over",
+                )  # fmt: skip
+            day = ServiceDay(date.fromisoformat(name), self.region.timezone)
+            run = self._run(day, fleet_of(state), UtcMs(state.last_time))
+            run.put(state)
+            self.days[name] = run
+        self.now = UtcMs(max([self.now, *(state.last_time for state in states.values())]))
+
+    def hash(self) -> str:
+        """Of the state of all open days."""
+        return state_hash({name: run.records() for name, run in self.days.items()})
+
+    def kept(self) -> dict[str, Any]:
+        """Figures for metrics."""
+        return {
+            "days": len(self.days),
+            "vehicles": sum(len(run.dispatcher.vehicles) for run in self.days.values()),
+            "requests": sum(len(run.dispatcher.bookings.requests) for run in self.days.values()),
+        }

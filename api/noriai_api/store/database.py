@@ -1,0 +1,106 @@
+"""Opening the store: SQLite in a file of the data folder, or PostgreSQL by URL."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from noriai_engine.model.errors import InputError, MissingDataError
+
+T = TypeVar("T")
+
+READERS = 4
+
+
+class Database:
+    """Connections for one writer and some readers. Nothing is written but through the writer."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        self.writing, self.reading = _engine(url, 1, "BEGIN IMMEDIATE"), _engine(url, READERS, "BEGIN")
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on one of the readers' connections; it sees one state of the store."""
+        with self.reading.begin() as connection:
+            return query(connection)
+
+    def upsert(self, table: Table, rows: list[dict[str, Any]]) -> Any:
+        """A statement that inserts rows, or overwrites those with the same primary key."""
+        make = sqlite.insert if self.is_sqlite else postgresql.insert
+        statement = make(table).values(rows)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+    def close(self) -> None:
+        self.writing.dispose()
+        self.reading.dispose()
+
+
+def open_database(address: str, folder: Path) -> Database:
+    """The store at `address`: empty for a file in `folder`, or a postgresql:// URL. The schema is not looked at.
+
+    Raises InputError for an address that is none, MissingDataError where no server answers.
+    """
+    if not address:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Database(URL.create("sqlite+pysqlite", database=str(folder / "noriai.sqlite3")))
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise InputError("is no address of a database", where="database", remedy=_REMEDY) from None
+    if url.get_backend_name() not in ("postgresql", "sqlite"):
+        raise InputError(f"{url.get_backend_name()} is not supported", where="database", remedy=_REMEDY)
+    if url.get_backend_name() == "postgresql":
+        url = _for_pg8000(url)
+    database = Database(url)
+    try:
+        database.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+    except SQLAlchemyError as error:
+        database.close()
+        said = str(getattr(error, "orig", error)).splitlines()[0]
+        raise MissingDataError(
+            f"does not answer: {said}", where=f"database {url.render_as_string()}", remedy="start it, or correct it"
+        ) from error
+    return database
+
+
+_REMEDY = "write postgresql://user:password@host/name, or leave it empty for a file in the data folder"
+
+
+def _for_pg8000(url: URL) -> URL:
+    try:
+        import pg8000  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "needs the PostgreSQL driver", where="database", remedy="pip install 'noriai[postgres]'"
+        ) from None
+    query: dict[str, Any] = dict(url.query)
+    socket = str(query.pop("host", ""))
+    if socket.startswith("/"):
+        query["unix_sock"] = f"{socket}/.s.PGSQL.{url.port or 5432}"
+    return url.set(drivername="postgresql+pg8000", query=query)
+
+
+def _engine(url: URL, connections: int, begin: str) -> Engine:
+    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=False)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: Any, record: Any) -> None:
+            connection.isolation_level = None  # transactions begin when we say so
+            cursor = connection.cursor()
+            for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000", "foreign_keys = ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def _on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,127 @@
+"""The tables. Every table of a party's data has its tenant as the first column of its primary key.
+
+Instants are UTC milliseconds; `body` columns are JSON. What a region's dispatcher decides is in `log`, and everything
+in `bookings`, `quotes` and `plans` follows from it: they are there to be looked up.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _table(name: str, *columns: Column[object] | Index | UniqueConstraint, tenant: bool = True) -> Table:
+    first = [Column("tenant", String(64), primary_key=True)] if tenant else []
+    return Table(name, metadata, *first, *columns)
+
+
+def _id(name: str) -> Column[object]:
+    return Column(name, String(64), primary_key=True)
+
+
+tenants = _table("tenants", Column("name", Text, nullable=False), Column("created", BigInteger, nullable=False))
+
+clients = _table(
+    "clients", _id("client"),
+    Column("role", String(32), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("operator", String(64)), Column("vehicle", String(64)), Column("rider", String(64)),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("created", BigInteger, nullable=False), Column("expires", BigInteger), Column("revoked", BigInteger),
+)  # fmt: skip
+"""Who may call: an API key and the role it acts in. `operator`, `vehicle`, `rider` narrow what it reaches."""
+
+regions = _table(
+    "regions", _id("region"),
+    Column("folder", Text, nullable=False), Column("checksum", String(80), nullable=False),
+    Column("body", Text, nullable=False),
+)  # fmt: skip
+"""A region served by this node: where its bundle lies, and its service's rules."""
+
+operators = _table("operators", _id("operator"), Column("body", Text, nullable=False))
+vehicles = _table(
+    "vehicles", _id("vehicle"), Column("region", String(64), nullable=False),
+    Column("operator", String(64), nullable=False), Column("body", Text, nullable=False),
+)  # fmt: skip
+drivers = _table(
+    "drivers", _id("driver"), Column("operator", String(64), nullable=False), Column("body", Text, nullable=False)
+)
+riders = _table("riders", _id("rider"), Column("client", String(64)), Column("body", Text, nullable=False))
+"""Riders by token: what their rides need, never who they are."""
+
+rider_personal = _table(
+    "rider_personal", _id("rider"), Column("name", Text), Column("phone", Text), Column("phone_hash", String(64)),
+    Column("purpose", String(64), nullable=False), Column("delete_after", BigInteger, nullable=False),
+    Index("rider_personal_phone", "tenant", "phone_hash"), Index("rider_personal_due", "delete_after"),
+)  # fmt: skip
+"""Who riders are: the only table with personal fields, each row with its purpose and its last day."""
+
+quotes = _table(
+    "quotes", _id("quote"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
+    Column("client", String(64), nullable=False), Column("rider", String(64)),
+    Column("expires", BigInteger, nullable=False), Column("body", Text, nullable=False),
+)  # fmt: skip
+
+bookings = _table(
+    "bookings", _id("booking"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
+    Column("quote", String(64), nullable=False), Column("client", String(64), nullable=False),
+    Column("rider", String(64)), Column("operator", String(64), nullable=False),
+    Column("vehicle", String(64), nullable=False), Column("state", String(32), nullable=False),
+    Column("version", Integer, nullable=False), Column("pickup", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("tenant", "quote", name="bookings_one_per_quote"),
+    Index("bookings_by_day", "tenant", "region", "day", "pickup"),
+    Index("bookings_by_rider", "tenant", "rider", "pickup"),
+)  # fmt: skip
+
+plans = _table(
+    "plans", _id("region"), Column("day", String(10), primary_key=True), _id("vehicle"),
+    Column("operator", String(64), nullable=False), Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)  # fmt: skip
+
+log = _table(
+    "log", _id("region"), Column("sequence", BigInteger, primary_key=True), Column("day", String(10), nullable=False),
+    Column("time", BigInteger, nullable=False), Column("cause", String(64), nullable=False),
+    Column("actor", String(64)), Column("body", Text, nullable=False), Column("hash", LargeBinary, nullable=False),
+    Index("log_by_day", "tenant", "region", "day", "sequence"),
+)  # fmt: skip
+"""What happened, in order: events with the records they left. State is the fold of it; each hash covers the one
+before."""
+
+idempotency = _table(
+    "idempotency", _id("client"), Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False), Column("status", Integer, nullable=False),
+    Column("result", Text, nullable=False), Column("created", BigInteger, nullable=False),
+    Index("idempotency_age", "created"),
+)  # fmt: skip
+
+outbox = _table(
+    "outbox", Column("number", BigInteger, primary_key=True), Column("id", String(64), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False), Column("topic", String(64), nullable=False),
+    Column("subject", String(64), nullable=False), Column("created", BigInteger, nullable=False),
+    Column("body", Text, nullable=False), Column("done", Boolean, nullable=False),
+    Index("outbox_open", "done", "number"), tenant=False,
+)  # fmt: skip
+"""Messages to the world, written with the change they tell of; workers deliver them at least once, in order."""
+
+audit = _table(
+    "audit", Column("sequence", BigInteger, primary_key=True), Column("time", BigInteger, nullable=False),
+    Column("tenant", String(64), nullable=False), Column("actor", String(64), nullable=False),
+    Column("on_behalf_of", String(64)), Column("action", String(64), nullable=False),
+    Column("resource", String(160), nullable=False), Column("digest", String(64), nullable=False),
+    Column("algorithm", String(16), nullable=False), Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False), tenant=False,
+)  # fmt: skip
+"""One hash chain for the node: who did what to what, with digests only, never personal data."""

@@ -1,0 +1,1 @@
+"""Service and licence rules: what towns and permits say, as data."""
