@@ -1,1 +1,1 @@
-"""Regions at run time: dispatchers by service day, one task per region that owns them, and the log they rebuild from."""
+"""Regions at run time: dispatchers by service day, a task per region that owns them, the log they rebuild from."""

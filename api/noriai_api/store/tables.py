@@ -79,11 +79,13 @@ bookings = _table(
     Column("rider", String(64)), Column("operator", String(64), nullable=False),
     Column("vehicle", String(64), nullable=False), Column("state", String(32), nullable=False),
     Column("version", Integer, nullable=False), Column("pickup", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("promise", Text, nullable=False), Column("body", Text, nullable=False),
     UniqueConstraint("tenant", "quote", name="bookings_one_per_quote"),
     Index("bookings_by_day", "tenant", "region", "day", "pickup"),
     Index("bookings_by_rider", "tenant", "rider", "pickup"),
 )  # fmt: skip
+
+"""`body` is what was booked and stays; `promise`, `state`, `vehicle` follow the dispatcher."""
 
 plans = _table(
     "plans", _id("region"), Column("day", String(10), primary_key=True), _id("vehicle"),
@@ -108,7 +110,9 @@ idempotency = _table(
 )  # fmt: skip
 
 outbox = _table(
-    "outbox", Column("number", BigInteger, primary_key=True), Column("id", String(64), nullable=False, unique=True),
+    "outbox",
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
     Column("tenant", String(64), nullable=False), Column("topic", String(64), nullable=False),
     Column("subject", String(64), nullable=False), Column("created", BigInteger, nullable=False),
     Column("body", Text, nullable=False), Column("done", Boolean, nullable=False),

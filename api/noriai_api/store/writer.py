@@ -49,23 +49,29 @@ class Writer:
     """Writes changes in the order given. A change is called with the connection and may be called twice: where its
     group fails, each is tried alone."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, threaded: bool = True) -> None:
+        """`threaded` False: each change is written before `put` returns, as deterministic simulation needs it."""
         self._database = database
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = Thread(target=self._run, name="noriai writer", daemon=True)
-        self._thread.start()
+        self._thread = Thread(target=self._run, name="noriai writer", daemon=True) if threaded else None
+        if self._thread is not None:
+            self._thread.start()
         self.commits = self.changes = 0
 
     def put(self, change: Change, lane: Lane | None = None) -> "Future[Any]":
         """Queue a change; the future has its result once it is durable, or StoreError."""
         job = _Job(change, lane)
-        self._jobs.put(job)
+        if self._thread is None:
+            self._write([job])
+        else:
+            self._jobs.put(job)
         return job.done
 
     def close(self) -> None:
         """Write what waits, and stop."""
         self._jobs.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         stopping = False

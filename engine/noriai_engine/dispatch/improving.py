@@ -101,7 +101,7 @@ class Improving:
         late = lateness(store.fleet, store.plans, store.paths, vehicle, now, store.scratch)
         base, count = int(store.plans.first[vehicle]), int(store.plans.count[vehicle])
         announced = store.plans.rows[base + 1 : base + count]
-        return bool(late) or bool((store.scratch.rows.begin[1:count] > announced.begin).any())
+        return bool(late) or bool((store.scratch.rows["begin"][1:count] > announced["begin"]).any())
 
     # --- what may move --------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from noriai_engine.model.errors import InputError
@@ -45,6 +45,11 @@ class ServiceDay:
 
     date: date
     timezone: str
+
+    @classmethod
+    def on(cls, iso_date: str, timezone: str) -> Self:
+        """The service day of a date written 2026-11-24."""
+        return cls(date.fromisoformat(iso_date), timezone)
 
     def __post_init__(self) -> None:
         try:

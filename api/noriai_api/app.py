@@ -1,0 +1,125 @@
+"""The HTTP application: routers over a node, problems, limits on bodies, health, metrics."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from noriai_api.access.router import router as access
+from noriai_api.bookings.router import router as bookings
+from noriai_api.guard import Rates
+from noriai_api.node import Node
+from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
+from noriai_api.watch import Watch
+from noriai_api.watch.router import router as watch
+from noriai_engine import __version__
+
+ROUTERS = (bookings, access, watch)
+
+DESCRIPTION = """
+Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.
+
+Every request carries a key (`Authorization: Bearer noriai_...`). Errors are problem documents (RFC 9457) with cause and
+next step in Japanese and English. A request that books carries an `Idempotency-Key`, so that it may be repeated.
+"""
+
+
+def create_app(node: Node) -> FastAPI:
+    """The application of a node that `prepare` has been called on; serving starts and stops it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await node.start()
+        yield
+        await node.stop()
+
+    app = FastAPI(
+        title="noriai", version=__version__, description=DESCRIPTION.strip(), lifespan=lifespan,
+        separate_input_output_schemas=False, redirect_slashes=False,
+    )  # fmt: skip
+    app.state.node, app.state.rates, app.state.watch = node, Rates(node.settings.requests_per_minute), Watch(node)
+    for router in ROUTERS:
+        app.include_router(router)
+    add_problems(app)
+    app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to add to it
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the problem's schema in it and FastAPI's own error schema out."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes,
+            separate_input_output_schemas=False,
+        )  # fmt: skip
+        schemas = made.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = SCHEMA
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                said = operation["responses"]
+                if "application/json" in said.get("422", {}).get("content", {}):
+                    said["422"]["content"].pop("application/json")
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+class Edge:
+    """What every request passes: a limit on its body, a measure of its time, and an answer even where we fail."""
+
+    def __init__(self, app: ASGIApp, limit: int, watch: Watch, now: Callable[[], float] = time.perf_counter) -> None:
+        self._app, self._limit, self._watch, self._now = app, limit, watch, now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status, read = self._now(), 500, 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limit:
+                raise Problem("too_large", f"the body is larger than {self._limit} bytes")
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_SAFE]
+            await send(message)
+
+        try:
+            await self._app(scope, limited, noted)
+        except Problem as problem:
+            status = problem.status
+            await _answer(problem, scope, receive, noted)
+        except Exception as error:
+            self._watch.fault(scope, error)
+            if status != 500:  # half an answer is out: nothing more can be said
+                raise
+            await _answer(Problem("fault"), scope, receive, noted)
+        finally:
+            self._watch.request(scope, status, self._now() - began)
+
+
+_SAFE = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+async def _answer(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    from fastapi.responses import JSONResponse
+
+    body = document(problem, scope["path"])
+    await JSONResponse(body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)(scope, receive, send)

@@ -1,0 +1,126 @@
+"""Documents of quotes and bookings."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from noriai_api.schemas import Id, Instant, PlaceIn, PlaceOut, Said, Strict, Words
+from noriai_engine.model.lifecycle import BookingState
+
+Seats = Annotated[int, Field(ge=0, le=60)]
+
+
+class PartyIn(Strict):
+    """Who rides together: people on seats, people in wheelchairs, pieces of luggage."""
+
+    seats: Seats = 1
+    wheelchairs: Seats = 0
+    luggage: Seats = 0
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.seats + self.wheelchairs == 0:
+            raise ValueError("give at least 1 seat or wheelchair")
+        return self
+
+
+class NeedsIn(Strict):
+    """What the rider needs beyond a seat."""
+
+    extra_boarding_s: Annotated[int, Field(ge=0, le=1800)] = 0
+    extra_alighting_s: Annotated[int, Field(ge=0, le=1800)] = 0
+    skills: Annotated[tuple[Id, ...], Field(max_length=10, strict=False)] = ()
+
+
+class QuoteIn(Strict):
+    """A wish to ride. Exactly one of `earliest_pickup` and `latest_arrival` is given."""
+
+    origin: PlaceIn
+    destination: PlaceIn
+    earliest_pickup: Instant | None = None
+    latest_arrival: Instant | None = None
+    party: PartyIn = PartyIn()
+    needs: NeedsIn = NeedsIn()
+    rider: Id | None = Field(None, description="token of the rider; a resident's own is taken where it is left out")
+    operator: Id | None = Field(None, description="only this operator may serve the rider")
+    on_behalf_of: Literal["self", "family", "desk"] = "self"
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if (self.earliest_pickup is None) == (self.latest_arrival is None):
+            raise ValueError("give either earliest_pickup or latest_arrival")
+        return self
+
+
+class EndOut(Said):
+    """One end of a ride: where, the window promised, and when it is planned now. `walk_s`: on foot to the stop."""
+
+    place: PlaceOut
+    earliest: str
+    latest: str
+    planned: str | None
+    walk_s: int
+
+
+class OfferOut(Said):
+    """What an operator could do for the rider."""
+
+    offer: int
+    operator: str
+    operator_name: str
+    vehicle_kind: str
+    pickup: EndOut
+    dropoff: EndOut
+    max_ride_s: int
+    direct_s: int
+    transfers: int
+
+
+class RefusalOut(Said):
+    """Why nobody can, and the nearest time at which somebody could."""
+
+    reason: str
+    text: Words
+    nearest: str | None
+
+
+class QuoteOut(Said):
+    """Offers that hold until `expires`, the cheapest to drive first; or a refusal."""
+
+    quote: str
+    region: str
+    day: str
+    expires: str
+    offers: list[OfferOut]
+    refusal: RefusalOut | None
+
+
+class BookingIn(Strict):
+    """Taking one of a quote's offers."""
+
+    quote: Id
+    offer: Annotated[int, Field(ge=0, le=99)] = 0
+
+
+class BookingOut(Said):
+    """A booking as it stands. `version` grows with every change."""
+
+    booking: str
+    quote: str
+    region: str
+    day: str
+    state: BookingState
+    rider: str | None
+    operator: str
+    vehicle: str
+    pickup: EndOut
+    dropoff: EndOut
+    party: PartyIn
+    version: int
+
+
+class BookingsOut(Said):
+    """Bookings by pickup time. `next`: give it as `after` for those that follow."""
+
+    bookings: list[BookingOut]
+    next: str | None

@@ -1,0 +1,324 @@
+"""Quotes and bookings in the domain's terms: what a caller's wish becomes in a region, and what is kept of it."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from noriai_api.access import audit
+from noriai_api.access.decision import Resource
+from noriai_api.bookings import repository
+from noriai_api.bookings.schemas import (
+    BookingIn,
+    BookingOut,
+    BookingsOut,
+    EndOut,
+    OfferOut,
+    PartyIn,
+    QuoteIn,
+    QuoteOut,
+    RefusalOut,
+)
+from noriai_api.guard import Caller
+from noriai_api.idempotency import Answer, Keep
+from noriai_api.parties.fleet import operators_of
+from noriai_api.problems import Problem
+from noriai_api.runtime.actor import Urgency, Writes
+from noriai_api.runtime.day import DayRun
+from noriai_api.runtime.records import OFFER, REQUEST
+from noriai_api.runtime.region import RegionRuntime
+from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
+from noriai_api.store.tables import riders
+from noriai_engine.model import Booking, Offer, Quote, Request, Resources, RiderNeeds, ServiceDay, UtcMs
+from noriai_engine.model.errors import InputError, StaleOfferError
+from noriai_engine.model.places import Place
+from noriai_engine.model.units import OperatorId, RequestId
+
+
+async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answer:
+    """Ask the region what it could do. Raises Problem."""
+    node, actor = caller.node, caller.node.actor(caller.tenant, region)
+    rider = await _rider(caller, wish.rider)
+    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    request_id = RequestId(node.ids.new_id())
+
+    def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
+        request = _request(wish, request_id, runtime.now)
+        return _ask(runtime, caller, request, rider, names, wish, keep)
+
+    said = await actor.ask(act, "quote", actor=caller.subject.client, urgency=Urgency.QUOTE)
+    return Answer(201, said.model_dump(mode="json"))
+
+
+async def quoted(caller: Caller, name: str) -> QuoteOut:
+    """A quote that was given."""
+    row = await caller.node.read(lambda connection: repository.quote(connection, caller.grant, name))
+    if row is None:
+        raise Problem("not_found")
+    return QuoteOut.model_validate(row["body"]["said"])
+
+
+async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
+    """Turn an offer into a booking, or into a fresh quote where it can be kept no longer. Raises Problem."""
+    node = caller.node
+    row = await node.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
+    if row is None:
+        raise Problem("not_found", f"no quote {taking.quote}")
+    offers = row["body"]["offers"]
+    if taking.offer >= len(offers):
+        raise Problem("invalid", f"quote {taking.quote} has {len(offers)} offers", errors=[
+            {"where": "body.offer", "what": f"{taking.offer} is none of them", "do": "count offers from 0"}
+        ])  # fmt: skip
+    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    offer, fresh_id = OFFER.validate_python(offers[taking.offer]), RequestId(node.ids.new_id())
+
+    def act(runtime: RegionRuntime) -> tuple[BookingOut | QuoteOut, Writes]:
+        try:
+            if row["expires"] <= runtime.now:
+                raise StaleOfferError(f"the offers of {taking.quote} have expired")
+            run = runtime.open_day(row["day"])
+            booking = run.dispatcher.accept(offer)
+        except StaleOfferError:
+            return _afresh(runtime, caller, row, fresh_id, names)
+        run.look_again([run.dispatcher.index_of(booking.vehicle_id)])
+        return _booked(runtime, run, caller, row, offer, booking, keep)
+
+    said = await node.actor(caller.tenant, row["region"]).ask(
+        act, "book", actor=caller.subject.client, urgency=Urgency.BOOKING
+    )
+    if isinstance(said, QuoteOut):
+        raise Problem("offer_gone", fresh_quote=said.model_dump(mode="json"))
+    return Answer(201, said.model_dump(mode="json"))
+
+
+async def booked(caller: Caller, name: str) -> BookingOut:
+    """A booking as it stands. Raises Problem (not_found)."""
+    row = await caller.node.read(lambda connection: repository.booking(connection, caller.grant, name))
+    if row is None:
+        raise Problem("not_found", f"no booking {name}")
+    return _out(caller, row)
+
+
+async def listed(
+    caller: Caller, region: str | None, day: str | None, rider: str | None, after: str | None
+) -> BookingsOut:
+    """Bookings within reach, by pickup time."""
+    mark = _mark(after)
+    rows = await caller.node.read(
+        lambda c: repository.page(c, caller.grant, region=region, day=day, rider=rider, after=mark)
+    )
+    last = f"{rows[-1]['pickup']}.{rows[-1]['booking']}" if len(rows) == repository.PAGE else None
+    return BookingsOut(bookings=[_out(caller, row) for row in rows], next=last)
+
+
+async def cancel(caller: Caller, name: str) -> BookingOut:
+    """Give a booking up; one that is cancelled already stays so. Raises Problem (not_found, conflict)."""
+    node = caller.node
+    row = await node.read(lambda connection: repository.booking(connection, caller.grant, name))
+    if row is None:
+        raise Problem("not_found", f"no booking {name}")
+    by = "rider" if caller.subject.role in ("resident", "proxy") else caller.subject.role
+
+    def act(runtime: RegionRuntime) -> tuple[None, Writes]:
+        run = runtime.open_day(row["day"])
+        if run.dispatcher.bookings.states.get(row["quote"]) != "cancelled":
+            run.look_again(run.dispatcher.incidents.cancel(row["quote"], by))
+        return None, _audited(caller, runtime.now, "booking.cancel", name, {"by": by})
+
+    try:
+        await node.actor(caller.tenant, row["region"]).ask(act, "cancel", actor=caller.subject.client)
+    except InputError as error:
+        raise Problem("conflict", error.what) from error
+    return await booked(caller, name)
+
+
+# --- in the region's thread ---------------------------------------------------------------------------------
+
+
+def _ask(
+    runtime: RegionRuntime, caller: Caller, request: Request, rider: str | None, names: dict[str, Any],
+    wish: QuoteIn | None, keep: Keep | None,
+) -> tuple[QuoteOut, Writes]:  # fmt: skip
+    day = runtime.service_day(request.wished)
+    run = runtime.on(day)
+    answer = run.dispatcher.quote(request)
+    expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
+    said = _quote_out(run, runtime.rules.region, request, answer, expires, names)
+    row = {
+        "quote": request.id, "region": runtime.rules.region, "day": run.name, "client": caller.subject.client,
+        "rider": rider, "expires": expires,
+        "body": _compact({
+            "said": said.model_dump(mode="json"), "offers": [OFFER.dump_python(o, mode="json") for o in answer.offers],
+            "request": REQUEST.dump_python(request, mode="json"),
+            "on_behalf_of": None if wish is None else wish.on_behalf_of,
+        }),
+    }  # fmt: skip
+
+    def writes(connection: Connection) -> None:
+        repository.add_quote(connection, caller.grant, row)
+        if keep is not None:
+            keep(connection, 201, said.model_dump(mode="json"))
+
+    return said, writes
+
+
+def _afresh(
+    runtime: RegionRuntime, caller: Caller, row: dict[str, Any], fresh_id: RequestId, names: dict[str, Any]
+) -> tuple[QuoteOut, Writes]:
+    """The same wish asked again, now."""
+    before = row["body"]["request"]
+    request = REQUEST.validate_python({**before, "id": fresh_id, "placed_at": runtime.now})
+    return _ask(runtime, caller, request, row["rider"], names, None, None)
+
+
+def _booked(
+    runtime: RegionRuntime, run: DayRun, caller: Caller, quote_row: dict[str, Any], offer: Offer, booking: Booking,
+    keep: Keep,
+) -> tuple[BookingOut, Writes]:  # fmt: skip
+    request, ends = run.request(booking.request_id), run.dispatcher.ends_of(booking.request_id)
+    times = run.dispatcher.travel_times
+    walks = (ends.walk_to_ms // 1000, ends.walk_from_ms // 1000)
+    stops = [_place_out(times.place_of(spot), asked, walk) for spot, asked, walk in
+             ((ends.origin, request.origin, walks[0]), (ends.destination, request.destination, walks[1]))]  # fmt: skip
+    promise = {
+        "pickup": [booking.pickup.earliest, booking.pickup.latest],
+        "dropoff": [booking.dropoff.earliest, booking.dropoff.latest], "max_ride_ms": booking.max_ride_ms,
+    }  # fmt: skip
+    row = {
+        "booking": booking.id, "region": runtime.rules.region, "day": run.name, "quote": booking.request_id,
+        "client": quote_row["client"], "rider": quote_row["rider"], "operator": str(booking.operator_id),
+        "vehicle": str(booking.vehicle_id), "state": "accepted", "version": 1, "pickup": booking.pickup.earliest,
+        "promise": _compact(promise),
+        "body": _compact({
+            "party": list(request.party.as_tuple()), "places": [p.model_dump() for p in stops], "walks_s": walks,
+            "timezone": run.day.timezone, "made": runtime.now, "on_behalf_of": quote_row["body"]["on_behalf_of"],
+        }),
+    }  # fmt: skip
+    planned = {"pickup": offer.planned_pickup, "dropoff": offer.planned_dropoff}
+    said = _out(caller, {**row, "body": json.loads(str(row["body"])), "promise": promise, "planned": planned})
+
+    def writes(connection: Connection) -> None:
+        repository.add_booking(connection, caller.grant, row)
+        _audited(caller, runtime.now, "booking.create", booking.id, promise)(connection)
+        keep(connection, 201, said.model_dump(mode="json"))
+
+    return said, writes
+
+
+def _audited(caller: Caller, now: int, action: str, name: str, payload: Any) -> Writes:
+    subject = caller.subject
+
+    def write(connection: Connection) -> None:
+        audit.append(
+            connection, time=now, tenant=subject.tenant, actor=subject.client, on_behalf_of=subject.rider,
+            action=action, resource=f"booking/{name}", payload=payload,
+        )  # fmt: skip
+
+    return write
+
+
+# --- documents ----------------------------------------------------------------------------------------------
+
+
+def _request(wish: QuoteIn, name: RequestId, now: UtcMs) -> Request:
+    return Request(
+        name, now, wish.origin.place(), wish.destination.place(),
+        None if wish.earliest_pickup is None else utc_ms(wish.earliest_pickup),
+        None if wish.latest_arrival is None else utc_ms(wish.latest_arrival),
+        Resources(wish.party.seats, wish.party.wheelchairs, wish.party.luggage),
+        RiderNeeds(wish.needs.extra_boarding_s * 1000, wish.needs.extra_alighting_s * 1000, tuple(wish.needs.skills)),
+        operator_id=None if wish.operator is None else OperatorId(wish.operator),
+    )  # fmt: skip
+
+
+def _quote_out(
+    run: DayRun, region: str, request: Request, answer: Quote, expires: UtcMs, names: dict[str, Any]
+) -> QuoteOut:
+    refusal = None
+    if answer.refusal is not None:
+        nearest = answer.refusal.nearest
+        reason = answer.refusal.reason
+        refusal = RefusalOut(
+            reason=reason, text=words(reason), nearest=None if nearest is None else in_zone(nearest, run.day)
+        )  # fmt: skip
+    offers = [_offer_out(run, request, number, offer, names) for number, offer in enumerate(answer.offers)]
+    return QuoteOut(
+        quote=request.id, region=region, day=run.name, expires=in_zone(expires, run.day), offers=offers, refusal=refusal
+    )  # fmt: skip
+
+
+def _offer_out(run: DayRun, request: Request, number: int, offer: Offer, names: dict[str, Any]) -> OfferOut:
+    ends, times, day = run.dispatcher.ends_of(request.id), run.dispatcher.travel_times, run.day
+
+    def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
+        place = _place_out(times.place_of(spot), asked, walk_ms)
+        return EndOut(
+            place=place, earliest=in_zone(window.earliest, day), latest=in_zone(window.latest, day),
+            planned=in_zone(planned, day), walk_s=walk_ms // 1000,
+        )  # fmt: skip
+
+    return OfferOut(
+        offer=number, operator=offer.operator_id, operator_name=names.get(offer.operator_id, {}).get("name", ""),
+        vehicle_kind=run.dispatcher.vehicles[run.dispatcher.index_of(offer.vehicle_id)].kind,
+        pickup=end(ends.origin, request.origin, offer.pickup, offer.planned_pickup, ends.walk_to_ms),
+        dropoff=end(ends.destination, request.destination, offer.dropoff, offer.planned_dropoff, ends.walk_from_ms),
+        max_ride_s=offer.max_ride_ms // 1000, direct_s=offer.direct_ms // 1000, transfers=0,
+    )  # fmt: skip
+
+
+def _out(caller: Caller, row: dict[str, Any]) -> BookingOut:
+    body, promise, planned = row["body"], row["promise"], row["planned"]
+    day = ServiceDay.on(row["day"], body["timezone"])
+
+    def end(which: int, kind: str) -> EndOut:
+        low, high = promise[kind]
+        begin = planned.get(kind)
+        return EndOut(
+            place=PlaceOut(**body["places"][which]), earliest=in_zone(low, day), latest=in_zone(high, day),
+            planned=None if begin is None else in_zone(begin, day), walk_s=body["walks_s"][which],
+        )  # fmt: skip
+
+    seats, wheelchairs, luggage = body["party"]
+    return BookingOut(
+        booking=row["booking"], quote=row["quote"], region=row["region"], day=row["day"], state=row["state"],
+        rider=row["rider"], operator=row["operator"], vehicle=row["vehicle"], pickup=end(0, "pickup"),
+        dropoff=end(1, "dropoff"), party=PartyIn(seats=seats, wheelchairs=wheelchairs, luggage=luggage),
+        version=row["version"],
+    )  # fmt: skip
+
+
+def _place_out(stop: Place, asked: Place, walk: int) -> PlaceOut:
+    """Where the vehicle stops: at the place asked for, or at a stop the rider walks to."""
+    place = stop if walk else asked
+    return PlaceOut(lon=round(place.lon, 6), lat=round(place.lat, 6), name=place.name)
+
+
+async def _rider(caller: Caller, named: str | None) -> str | None:
+    """The rider of a request: one the caller may book for. Raises Problem (not_found)."""
+    own = caller.grant.narrows("rider")
+    if named is None or named == own:
+        return own
+    if own is not None:
+        raise Problem("not_found", f"no rider {named}")
+    query = select(riders.c.client).where(riders.c.tenant == caller.tenant, riders.c.rider == named)
+    row = await caller.node.read(lambda connection: connection.execute(query).first())
+    if row is None:
+        raise Problem("not_found", f"no rider {named}")
+    if caller.grant.narrows("client") is not None:
+        caller.may(Resource("rider", named, caller.tenant, client=row.client or ""))
+    return named
+
+
+def _mark(after: str | None) -> tuple[int, str] | None:
+    if after is None:
+        return None
+    instant, _, name = after.partition(".")
+    if not instant.isdigit() or len(instant) > 15 or not name:
+        raise Problem("invalid", "after is no mark of ours", errors=[
+            {"where": "query.after", "what": "is no mark of ours", "do": "give `next` of the page before, as it was"}
+        ])  # fmt: skip
+    return int(instant), name
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,136 @@
+"""What a node has after its first start: a tenant, a region, and keys that are shown once.
+
+With nothing configured the region is a made-up town whose vehicles move by themselves.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, insert, select
+
+from noriai_api.access.clients import add_client, add_tenant
+from noriai_api.access.decision import Subject
+from noriai_api.settings import NodeSettings
+from noriai_api.store.tables import operators, regions, riders, tenants, vehicles
+from noriai_engine.model import Service
+from noriai_engine.model.errors import InputError
+from noriai_engine.regions import Region, open_region, write_region
+from noriai_engine.rules.service_file import ServiceTable, load_service_file, service_of
+
+SERVICE: TypeAdapter[Service] = TypeAdapter(Service)
+
+DEMO_OPERATORS = {
+    "taxi": {"name": "Town Taxi", "name_ja": "まちタクシー", "kind": "taxi"},
+    "neighbours": {"name": "Neighbours' cars", "name_ja": "ご近所の車", "kind": "volunteer"},
+}
+_ALWAYS = {day: ["00:00", "24:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A region ready to be served, and the rows that make it so."""
+
+    region: Region
+    service: Service
+    moves_itself: bool
+    operators: dict[str, dict[str, Any]]
+    vehicles: list[tuple[str, str, dict[str, Any]]]
+
+
+def has_tenants(connection: Connection) -> bool:
+    return connection.execute(select(tenants.c.tenant).limit(1)).first() is not None
+
+
+def prepare(settings: NodeSettings) -> Prepared:
+    """The region to serve at first start, built if it is to be made up. Raises InputError."""
+    if settings.region is not None:
+        region = open_region(settings.region.absolute())
+        return Prepared(region, _service(settings, region), False, {}, [])
+    folder = (settings.data / "region").absolute()
+    if not (folder / "region.toml").is_file():
+        from noriai_engine.world.rural import rural_region
+
+        write_region(rural_region(settings.seed), folder)
+    region = open_region(folder)
+    rng = np.random.default_rng([settings.seed, 1])
+    return Prepared(region, _service(settings, region), True, DEMO_OPERATORS, _demo_fleet(region, settings.fleet, rng))
+
+
+def write_first(
+    connection: Connection, settings: NodeSettings, prepared: Prepared, new_secret: Callable[[], str], now: int
+) -> dict[str, str]:
+    """Tenant, region, fleet and clients in one transaction; returns each client's key, which nobody can show again."""
+    tenant, region = settings.tenant, prepared.region
+    add_tenant(connection, tenant, settings.tenant_name, now)
+    add_region(connection, tenant, prepared, settings)
+    for name, body in prepared.operators.items():
+        connection.execute(insert(operators).values(tenant=tenant, operator=name, body=json.dumps(body)))
+    for name, operator, body in prepared.vehicles:
+        connection.execute(
+            insert(vehicles).values(
+                tenant=tenant, vehicle=name, region=region.name, operator=operator, body=json.dumps(body)
+            )
+        )
+    rider = "rider-demo"
+    connection.execute(insert(riders).values(tenant=tenant, rider=rider, client="partner", body=json.dumps({})))
+    subjects = {
+        "administrator": Subject(tenant, "administrator", "administrator"),
+        "desk": Subject(tenant, "desk", "dispatcher"),
+        "partner": Subject(tenant, "partner", "partner"),
+        "planner": Subject(tenant, "planner", "planner"),
+        "resident": Subject(tenant, "resident", "resident", rider=rider),
+    }
+    for name in prepared.operators:
+        subjects[f"dispatcher-{name}"] = Subject(tenant, f"dispatcher-{name}", "dispatcher", operator=name)
+    if prepared.vehicles:
+        name, operator, _ = prepared.vehicles[0]
+        subjects[f"vehicle-{name}"] = Subject(tenant, f"vehicle-{name}", "vehicle", operator, vehicle=name)
+    return {name: add_client(connection, s, name, new_secret(), now) for name, s in subjects.items()}
+
+
+def add_region(connection: Connection, tenant: str, prepared: Prepared, settings: NodeSettings) -> None:
+    """A region with its rules."""
+    body = {
+        "title": prepared.region.title, "service": SERVICE.dump_python(prepared.service, mode="json"),
+        "moves_itself": prepared.moves_itself,
+    }  # fmt: skip
+    connection.execute(
+        insert(regions).values(
+            tenant=tenant, region=prepared.region.name, folder=str(prepared.region.folder),
+            checksum=prepared.region.checksum, body=json.dumps(body),
+        )
+    )  # fmt: skip
+
+
+def _service(settings: NodeSettings, region: Region) -> Service:
+    if settings.service is None:
+        table = ServiceTable(max_wait_min=20, detour_factor=1.6, detour_extra_min=8)
+        return service_of(table, region, Path)
+    base = settings.service.parent
+    return service_of(load_service_file(settings.service), region, lambda reference: base / reference)
+
+
+def _demo_fleet(region: Region, count: int, rng: np.random.Generator) -> list[tuple[str, str, dict[str, Any]]]:
+    """Vehicles where people live, two thirds of them taxis, every third of those with a wheelchair place."""
+    people = region.population
+    if people is None:
+        raise InputError("has no population to place a fleet by", where=f"region {region.name}", remedy="add vehicles")
+    drawn = rng.choice(len(people.people), count, p=people.people / people.people.sum())
+    lon, lat = region.snapper.on_street(people.lon[drawn], people.lat[drawn])
+    fleet = []
+    for k in range(count):
+        operator, kind = ("neighbours", "volunteer") if k % 3 == 2 else ("taxi", "taxi")
+        layouts = [{"seats": 4, "wheelchairs": 0, "luggage": 2}]
+        if k % 3 == 0:
+            layouts.append({"seats": 2, "wheelchairs": 1, "luggage": 2})
+        body = {
+            "kind": kind, "layouts": layouts, "depot": [round(float(lon[k]), 6), round(float(lat[k]), 6)],
+            "shifts": _ALWAYS, "breaks": [], "skills": [],
+        }  # fmt: skip
+        fleet.append((f"{operator}-{k + 1}", operator, body))
+    return fleet

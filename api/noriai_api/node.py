@@ -1,0 +1,167 @@
+"""A node: the store, its regions, and who may call. Everything from outside (clock, chance, threads) is passed in."""
+
+import asyncio
+import contextlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from noriai_api import first_start
+from noriai_api.access import clients
+from noriai_api.access.clients import Client
+from noriai_api.parties.fleet import fleet_on
+from noriai_api.problems import Problem
+from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
+from noriai_api.runtime.region import RegionRules, RegionRuntime
+from noriai_api.settings import NodeSettings
+from noriai_api.store import Database, Writer, open_database
+from noriai_api.store.migrate import migrate
+from noriai_api.store.tables import regions
+from noriai_engine.dispatch import DispatchParams
+from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
+from noriai_engine.regions import Region, open_region
+
+T = TypeVar("T")
+
+KNOWN_CLIENTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a node gets from outside: the clock, a seed of chance, and whether it may use threads."""
+
+    clock: Clock
+    seed: int | None
+    threaded: bool = True
+
+
+class Node:
+    """Start with `start`, stop with `stop`; between them every request goes through here."""
+
+    def __init__(self, settings: NodeSettings, outside: Outside) -> None:
+        self.settings, self.clock, self._outside = settings, outside.clock, outside
+        rng = np.random.default_rng(outside.seed)
+        self._secrets, self._region_rng, ids = rng.spawn(3)
+        self.ids = IdSource(outside.clock, ids)
+        self.database: Database = open_database(settings.database, settings.data)
+        self.writer = Writer(self.database, threaded=outside.threaded)
+        self.actors: dict[tuple[str, str], RegionActor] = {}
+        self.in_flight: set[tuple[str, str, str]] = set()
+        self.is_ready = False
+        self.is_draining = False
+        self._readers = ThreadPoolExecutor(4, thread_name_prefix="noriai reader") if outside.threaded else None
+        self._clients: OrderedDict[str, Client] = OrderedDict()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- start and stop -------------------------------------------------------------------------------------
+
+    def prepare(self) -> dict[str, str]:
+        """Bring the store up to date and open its regions; returns the keys made at the first start, else nothing."""
+        migrate(self.database)
+        keys: dict[str, str] = {}
+        if not self.database.read(first_start.has_tenants):
+            ready, now = first_start.prepare(self.settings), self.clock.now()
+            keys = self.writer.put(
+                lambda c: first_start.write_first(c, self.settings, ready, self.new_secret, now)
+            ).result()
+        rows = self.database.read(
+            lambda c: c.execute(select(regions).order_by(regions.c.tenant, regions.c.region)).all()
+        )
+        for row in rows:
+            self._open(row.tenant, open_region(Path(row.folder)), json.loads(row.body))
+        return keys
+
+    async def start(self) -> None:
+        """Let every region be what its log says, then look after it."""
+        for actor in self.actors.values():
+            await actor.ask(_tick, "tick")
+            self._tasks.append(asyncio.create_task(self._look_after(actor)))
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        """Finish what was begun, and let go of everything."""
+        self.is_ready, self.is_draining = False, True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for actor in self.actors.values():
+            actor.close()
+        self.writer.close()
+        if self._readers is not None:
+            self._readers.shutdown()
+        self.database.close()
+
+    def _open(self, tenant: str, region: Region, body: dict[str, Any]) -> None:
+        settings = self.settings
+        service: Service = first_start.SERVICE.validate_python(body["service"])
+        rules = RegionRules(
+            tenant, region.name, service, DispatchParams(), settings.quote_lifetime_s * 1000, body["moves_itself"],
+            settings.improve_every_s * 1000,
+        )  # fmt: skip
+
+        def fleet(day: ServiceDay) -> list[Vehicle]:
+            return self.database.read(lambda connection: fleet_on(connection, tenant, region.name, day))
+
+        runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
+        worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
+        self.actors[tenant, region.name] = RegionActor(
+            runtime, self.database, self.writer, self.clock, worker, settings.inbox
+        )  # fmt: skip
+
+    async def _look_after(self, actor: RegionActor) -> None:
+        while True:
+            await asyncio.sleep(self.settings.tick_ms / 1000)
+            with contextlib.suppress(Exception):  # the store is down or a call failed: the next look tries again
+                await actor.ask(_tick, "tick")
+
+    # --- for routes -----------------------------------------------------------------------------------------
+
+    def actor(self, tenant: str, region: str) -> RegionActor:
+        """The task of a region. Raises Problem where the tenant has none by that name."""
+        if (tenant, region) not in self.actors:
+            raise Problem("not_found", f"no region {region}")
+        return self.actors[tenant, region]
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query on what is durable."""
+        if self._readers is None:
+            return self.database.read(query)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, query)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Write a change of no region, and wait until it is durable."""
+        result: T = await asyncio.wrap_future(self.writer.put(change))
+        return result
+
+    def new_secret(self) -> str:
+        """256 random bits in hexadecimal."""
+        return bytes(self._secrets.integers(0, 256, 32, dtype=np.uint8)).hex()
+
+    async def client(self, key: str) -> Client | None:
+        """Whose key this is, if it is valid now."""
+        digest = clients.hash_of(key)
+        known = self._clients.get(digest)
+        if known is None:
+            known = await self.read(lambda connection: clients.by_key(connection, key))
+            if known is None:
+                return None
+            self._clients[digest] = known
+            if len(self._clients) > KNOWN_CLIENTS:
+                self._clients.popitem(last=False)
+        return known if known.is_valid(self.clock.now()) else None
+
+    def forget_clients(self) -> None:
+        """Clients have changed: look them up anew."""
+        self._clients.clear()
+
+
+def _tick(runtime: RegionRuntime) -> tuple[None, None]:
+    runtime.tick()
+    return None, None

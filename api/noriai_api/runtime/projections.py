@@ -1,0 +1,115 @@
+"""Tables to look things up in, from what a step of a region changed: bookings, plans, and messages to the world."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from noriai_api.runtime.changes import DayChange
+from noriai_api.runtime.region import RegionRuntime
+from noriai_api.store import Database
+from noriai_api.store.tables import bookings, outbox, plans
+from noriai_engine.model.units import VehicleId
+
+TOLD = frozenset({
+    "booking_accepted", "booking_cancelled", "booking_moved", "promise_broken", "booking_dropped", "ride_interrupted",
+    "pickup_started", "picked_up", "dropped_off", "no_show",
+})  # fmt: skip
+"""Events of a booking that whoever made it hears of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """Rows that follow from one change."""
+
+    bookings: list[dict[str, Any]]
+    plans: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+
+
+def project(runtime: RegionRuntime, change: DayChange) -> Projected:
+    """What a change is in the tables, read off the region just after it."""
+    tenant, region = runtime.rules.tenant, runtime.rules.region
+    found = Projected([], [], [])
+    for name, record in change.requests.items():
+        booking = record["booking"]
+        if booking is not None:
+            found.bookings.append({
+                "quote": name, "operator": booking["operator_id"], "vehicle": booking["vehicle_id"],
+                "state": record["state"], "promise": _compact(promise_of(runtime, change.day, record)),
+            })  # fmt: skip
+    for name in change.vehicles:
+        found.plans.append(
+            {
+                "tenant": tenant,
+                "region": region,
+                "day": change.day,
+                "vehicle": name,
+                **plan_of(runtime, change.day, name),
+            }
+        )
+    for event in change.events:
+        if event.kind in TOLD and event.request_id is not None:
+            body = {
+                "event": event.kind, "quote": event.request_id, "time": event.time, "vehicle": event.vehicle_id,
+                "operator": event.operator_id, "reason": event.reason, "details": json.loads(event.details or "{}"),
+            }  # fmt: skip
+            found.messages.append({
+                "id": f"{region}-{change.day}-{event.sequence}", "tenant": tenant, "topic": f"booking.{event.kind}",
+                "subject": event.request_id, "created": event.time, "body": _compact(body), "done": False,
+            })  # fmt: skip
+    return found
+
+
+def promise_of(runtime: RegionRuntime, day: str, record: dict[str, Any]) -> dict[str, Any]:
+    """What a booking is promised as it stands, any breach included (UTC ms)."""
+    utc, wish = runtime.days[day].day.to_utc, record["wish"]
+    return {
+        "pickup": [utc(wish[4]), utc(wish[5])], "dropoff": [utc(wish[6]), utc(wish[7])], "max_ride_ms": wish[10],
+    }  # fmt: skip
+
+
+def plan_of(runtime: RegionRuntime, day: str, vehicle: str) -> dict[str, Any]:
+    """A vehicle's plan as its driver needs it. Instants are UTC ms."""
+    run = runtime.days[day]
+    index = run.dispatcher.index_of(VehicleId(vehicle))
+    plan, doing = run.dispatcher.plan(index), run.motion.doing(index)
+    book = run.dispatcher.bookings
+    activities = []
+    for activity in plan.activities:
+        request = book.requests[book.row_of[activity.request_id]] if activity.request_id is not None else None
+        place = activity.stop.place
+        named = None if request is None else (request.origin if activity.kind.name == "PICKUP" else request.destination)
+        activities.append({
+            "kind": activity.kind.name.lower(), "quote": activity.request_id, "lon": round(place.lon, 6),
+            "lat": round(place.lat, 6), "name": named.name if named is not None else "", "begin": activity.begin,
+            "earliest": activity.earliest, "latest": activity.latest, "service_ms": activity.service_ms,
+            "drive_ms": activity.drive_ms, "announced": activity.locked,
+            "party": None if request is None else request.party.as_tuple(),
+        })  # fmt: skip
+    body = {
+        "activities": activities, "aboard": plan.aboard.as_tuple(), "started": run.motion.has_started(index),
+        "driving": run.motion.under_way(index) is not None,
+        "doing": None if doing is None else [doing[0].name.lower(), doing[1], doing[2]],
+    }  # fmt: skip
+    operator = str(run.dispatcher.vehicles[index].operator_id)
+    return {"operator": operator, "version": plan.version, "body": _compact(body)}
+
+
+def write_projected(database: Database, connection: Connection, tenant: str, region: str, projected: Projected) -> None:
+    """Write the rows, in the transaction of `connection`."""
+    for row in projected.bookings:
+        connection.execute(
+            update(bookings)
+            .where(bookings.c.tenant == tenant, bookings.c.quote == row["quote"])
+            .values(version=bookings.c.version + 1, **{k: v for k, v in row.items() if k != "quote"})
+        )
+    if projected.plans:
+        connection.execute(database.upsert(plans, projected.plans))
+    if projected.messages:
+        connection.execute(insert(outbox), projected.messages)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,80 @@
+"""Settings of a node: one typed model for file, environment and flags; the later outranks the earlier."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from noriai_engine.model.errors import InputError, MissingDataError
+
+PREFIX = "NORIAI_"
+FILE = "noriai.toml"
+
+
+class NodeSettings(BaseSettings):
+    """Everything a node may be told. Names are those of noriai.toml; in the environment NORIAI_ stands before them."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8600, description="port to listen on; 0 for any free one")
+    data: Path = Field(Path("noriai-data"), description="folder of the store, the demo region and backups")
+    database: str = Field("", description="postgresql:// URL; empty: SQLite in the data folder")
+    tenant: str = Field("home", pattern=r"^[a-z0-9-]{1,64}$", description="id of the home tenant made at first start")
+    tenant_name: str = Field("Demo town", description="its name")
+    region: Path | None = Field(None, description="region bundle to serve at first start; none: a made-up town")
+    service: Path | None = Field(None, description="service.toml of that region; none: the default limits")
+    fleet: Annotated[int, Field(ge=0, le=5000)] = Field(
+        8, description="vehicles given to a made-up town; they move by themselves"
+    )
+    seed: int = Field(7, description="seed of the made-up town and its fleet")
+    quote_lifetime_s: Annotated[int, Field(ge=10, le=3600)] = Field(300, description="how long offers hold")
+    improve_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
+        60, description="seconds between searches for better plans; 0: never"
+    )
+    tick_ms: Annotated[int, Field(ge=20, le=60_000)] = Field(1000, description="ms between looks at what is due")
+    inbox: Annotated[int, Field(ge=1, le=100_000)] = Field(400, description="calls that may wait for a region")
+    body_limit_kb: Annotated[int, Field(ge=1, le=100_000)] = Field(256, description="largest request body, in kB")
+    requests_per_minute: Annotated[int, Field(ge=1)] = Field(
+        6000, description="requests of one client a minute; vehicles have ten times as many"
+    )
+    idempotency_hours: Annotated[int, Field(ge=24, le=24 * 31)] = Field(
+        24, description="how long the answer to an idempotency key is kept"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+    log_format: Literal["text", "json"] = Field("text", description="for people, or one JSON object a line")
+
+
+def load_settings(flags: dict[str, Any], file: Path | None = None) -> tuple[NodeSettings, dict[str, str]]:
+    """Settings, and where each value comes from (default, file, environment, flag).
+
+    Raises InputError naming the setting, where it was set, and what it may be.
+    """
+    path = file or Path(FILE)
+    said: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            said = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"is not TOML: {error}", where=path, remedy="correct the line it names") from error
+    elif file is not None:
+        raise MissingDataError("is not there", where=file, remedy="name a file that exists, or leave it out")
+    fields = NodeSettings.model_fields
+    environment = {name: os.environ[PREFIX + name.upper()] for name in fields if PREFIX + name.upper() in os.environ}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    source = dict.fromkeys(fields, "default")
+    source |= dict.fromkeys(said, str(path)) | {name: f"{PREFIX}{name.upper()}" for name in environment}
+    source |= {name: f"--{name.replace('_', '-')}" for name in flags}
+    try:
+        settings = NodeSettings(**{**said, **environment, **flags})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        known = fields.get(name)
+        remedy = f"known settings: {', '.join(fields)}" if known is None else f"{name}: {known.description}"
+        what = f"{name} = {first['input']!r}: {first['msg']}" if known is not None else f"{name} is no setting"
+        raise InputError(what, where=source.get(name, str(path)), remedy=remedy) from error
+    return settings, source
