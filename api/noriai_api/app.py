@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noriai_api.access.router import router as access
@@ -87,7 +88,7 @@ class Edge:
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._limit:
-                raise Problem("too_large", f"the body is larger than {self._limit} bytes")
+                raise HTTPException(413)  # the one error that FastAPI lets pass from here
             return message
 
         async def noted(message: Message) -> None:

@@ -64,8 +64,8 @@ def words(key: str, **values: Any) -> dict[str, str]:
 class PlaceIn(Strict):
     """A point: (lon, lat) WGS84 in degrees, and the name people call it by."""
 
-    lon: Annotated[float, Field(ge=-180, le=180, strict=False, allow_inf_nan=False)]
-    lat: Annotated[float, Field(ge=-90, le=90, strict=False, allow_inf_nan=False)]
+    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
     name: Text = ""
 
     def place(self) -> Place:

@@ -1,5 +1,6 @@
 """Running a node as a process: it listens, tells people how to reach it, and ends without losing anything."""
 
+import contextlib
 import json
 import socket
 
@@ -48,7 +49,8 @@ def run_node(settings: NodeSettings, *, as_json: bool) -> int:
         timeout_keep_alive=30, http="httptools", loop="auto", lifespan="on",
     )  # fmt: skip
     server = uvicorn.Server(config)
-    server.run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes the signal on once everything is finished
+        server.run(sockets=[listening])
     return 0 if server.started else 70
 
 

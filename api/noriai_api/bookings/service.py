@@ -77,6 +77,8 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
             if row["expires"] <= runtime.now:
                 raise StaleOfferError(f"the offers of {taking.quote} have expired")
             run = runtime.open_day(row["day"])
+            if taking.quote in run.dispatcher.bookings.booked:
+                raise Problem("conflict", f"an offer of {taking.quote} was taken already")
             booking = run.dispatcher.accept(offer)
         except StaleOfferError:
             return _afresh(runtime, caller, row, fresh_id, names)
@@ -253,7 +255,7 @@ def _offer_out(run: DayRun, request: Request, number: int, offer: Offer, names: 
     def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
         place = _place_out(times.place_of(spot), asked, walk_ms)
         return EndOut(
-            place=place, earliest=in_zone(window.earliest, day), latest=in_zone(window.latest, day),
+            place=place, earliest=in_zone(max(window.earliest, offer.pickup.earliest), day), latest=in_zone(window.latest, day),
             planned=in_zone(planned, day), walk_s=walk_ms // 1000,
         )  # fmt: skip
 
@@ -271,7 +273,7 @@ def _out(caller: Caller, row: dict[str, Any]) -> BookingOut:
     day = ServiceDay.on(row["day"], body["timezone"])
 
     def end(which: int, kind: str) -> EndOut:
-        low, high = promise[kind]
+        low, high = max(promise[kind][0], promise["pickup"][0]), promise[kind][1]
         begin = planned.get(kind)
         return EndOut(
             place=PlaceOut(**body["places"][which]), earliest=in_zone(low, day), latest=in_zone(high, day),

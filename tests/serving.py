@@ -1,0 +1,127 @@
+"""A node to test against: real HTTP on a real port, a real store, inside this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+
+from noriai_api.app import create_app
+from noriai_api.clocks import SystemClock
+from noriai_api.node import Node, Outside
+from noriai_api.settings import NodeSettings
+from noriai_api.watch import set_up_logs
+from noriai_engine.model import Clock
+from noriai_engine.regions import Region
+
+
+class Serving:
+    """A node that answers, and clients of it by role."""
+
+    def __init__(self, node: Node, keys: dict[str, str], address: str) -> None:
+        self.node, self.keys, self.address = node, keys, address
+        self.http = httpx.Client(base_url=address, timeout=60)
+        self.region = next(region for _, region in node.actors)
+
+    def ask(self, role: str | None, method: str, path: str, *, key: str | None = None, **more: Any) -> httpx.Response:
+        headers = {} if role is None else {"Authorization": f"Bearer {self.keys[role]}"}
+        if "content" in more:
+            headers["Content-Type"] = "application/json"
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        return self.http.request(method, path, headers=headers, **more)
+
+    def wish(self, number: int = 0, minutes: int = 30, **more: Any) -> dict[str, Any]:
+        """A wish to ride between places where people live."""
+        rng = np.random.default_rng(number)
+        a, b = (self.somewhere(rng) for _ in range(2))
+        when = datetime.fromtimestamp(self.node.clock.now() / 1000, UTC) + timedelta(minutes=minutes)
+        return {"origin": a, "destination": b, "earliest_pickup": when.isoformat()} | more
+
+    def somewhere(self, rng: np.random.Generator) -> dict[str, float]:
+        region: Region = next(iter(self.node.actors.values())).runtime.region
+        assert region.population is not None
+        k = int(rng.integers(0, len(region.population.people)))
+        lon, lat = region.snapper.on_street(region.population.lon[k : k + 1], region.population.lat[k : k + 1])
+        return {"lon": round(float(lon[0]), 6), "lat": round(float(lat[0]), 6)}
+
+    def quote(self, number: int = 0, role: str = "partner", **more: Any) -> dict[str, Any]:
+        answer = self.ask(role, "POST", f"/v1/regions/{self.region}/quotes", json=self.wish(number, **more))
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def offered(self, first: int = 0, role: str = "partner", **more: Any) -> dict[str, Any]:
+        """A quote with offers: the first wish from `first` on that somebody can serve."""
+        for number in range(first, first + 50):
+            quote = self.quote(number, role, **more)
+            if quote["offers"]:
+                return quote
+        raise AssertionError("nobody serves any of 50 wishes")
+
+    def booked(self, first: int = 0, role: str = "partner", **more: Any) -> dict[str, Any]:
+        quote = self.offered(first, role, **more)
+        answer = self.ask(role, "POST", "/v1/bookings", key=quote["quote"], json={"quote": quote["quote"]})
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def state_hash(self) -> str:
+        """Of the region's state, as it is in memory."""
+        actor = next(iter(self.node.actors.values()))
+        return self.on_loop(actor.look(lambda runtime: runtime.hash()))
+
+    def on_loop(self, doing: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(doing, self.loop).result(60)
+
+    loop: asyncio.AbstractEventLoop
+
+
+@contextmanager
+def serving(
+    settings: NodeSettings, clock: Clock | None = None, keys: dict[str, str] | None = None
+) -> Iterator[Serving]:
+    """A node on a free port. `keys` of a store that was started before."""
+    set_up_logs("warning", "text")
+    node = Node(settings, Outside(clock or SystemClock(), 1))
+    made = node.prepare()
+    server = uvicorn.Server(uvicorn.Config(create_app(node), port=0, log_config=None, access_log=False))
+    started = threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def run() -> None:
+        loops.append(asyncio.get_running_loop())
+        watcher = asyncio.create_task(server.serve())
+        while not server.started and not watcher.done():
+            await asyncio.sleep(0.01)
+        started.set()
+        await watcher
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    assert started.wait(120)
+    assert server.started, "the node did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    running = Serving(node, made or keys or {}, f"http://127.0.0.1:{port}")
+    running.loop = loops[0]
+    try:
+        yield running
+    finally:
+        running.http.close()
+        server.should_exit = True
+        thread.join(60)
+
+
+def some_settings(folder: Path, database: str = "", **more: Any) -> NodeSettings:
+    return NodeSettings(data=folder, database=database, improve_every_s=0, requests_per_minute=1_000_000, **more)
+
+
+def pretty(answer: httpx.Response) -> str:
+    return json.dumps(answer.json(), ensure_ascii=False, indent=1)
