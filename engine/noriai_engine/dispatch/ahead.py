@@ -166,6 +166,7 @@ class Ahead:
             for k, vehicle in enumerate(vehicles):
                 fits = (int(store.fleet.can[vehicle]) & wish.needs) == wish.needs
                 may[task, k] = fits and wish.operator in (-1, int(store.fleet.operator[vehicle]))
+        self._keep_pinned(vehicles, rides, may)
         for index, (k, _) in enumerate(pauses):
             may[r + index, k] = True
         travel = travel_between(d.travel_times, spots)
@@ -196,6 +197,17 @@ class Ahead:
                          for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
             link=link, unit="ms",
         )  # fmt: skip
+
+    def _keep_pinned(self, vehicles: Sequence[int], rides: _Rides, may: Array) -> None:
+        """Pinned bookings may have no vehicle but their own; one that takes no new riders keeps those it has."""
+        book = self._d.bookings
+        for task, row in enumerate(rides.rows):
+            if rides.accepted[task]:
+                name = book.requests[row].id
+                own = vehicles.index(self._d.index_of(book.booked[name].vehicle_id))
+                if name in book.pinned:
+                    may[task] = False
+                may[task, own] = True
 
     def _nodes(self, vehicle: int, k: int, rides: _Rides, problem: Problem) -> list[int]:
         """The vehicle's plan as it stands, as nodes of the problem."""

@@ -35,6 +35,17 @@ class Bookings:
     booked: dict[str, Booking] = field(default_factory=dict)
     shunned_by: dict[str, list[RequestId]] = field(default_factory=dict)
 
+    pinned: set[str] = field(default_factory=set)
+    """Requests whose booking changes vehicle only if that one fails: an operator has said so."""
+
+    def copy(self) -> "Bookings":
+        """The same values, in containers of its own."""
+        return Bookings(
+            list(self.requests), list(self.ends), dict(self.row_of), dict(self.states), dict(self.open),
+            list(self.waiting), dict(self.promised), dict(self.booked),
+            {name: list(others) for name, others in self.shunned_by.items()}, set(self.pinned),
+        )  # fmt: skip
+
     def add(self, request: Request) -> int:
         """A new request's row. Raises ValueError for one that was asked before."""
         if request.id in self.row_of:

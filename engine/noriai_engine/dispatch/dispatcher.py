@@ -15,6 +15,7 @@ from noriai_engine.dispatch.bookings import Bookings, OpenQuote
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.improving import Improving
 from noriai_engine.dispatch.incidents import Incidents
+from noriai_engine.dispatch.overrides import Overrides
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
@@ -73,6 +74,7 @@ class Dispatcher:
         self.incidents = Incidents(self)
         self.ahead = Ahead(self)
         self.improving = Improving(self)
+        self.overrides = Overrides(self)
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class Dispatcher:
         try:
             return self.commit(offer)
         except StaleOfferError:
-            return self.commit(self._renewed(offer))
+            return self.commit(self.renewed(offer))
 
     def lapse(self, request_id: RequestId) -> None:
         """Nobody took the offers of a quote: they hold no longer. Raises InputError where none are open."""
@@ -255,8 +257,8 @@ class Dispatcher:
             int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),
         )  # fmt: skip
 
-    def _renewed(self, offer: Offer) -> Offer:
-        """An offer's promise as the plans are now."""
+    def renewed(self, offer: Offer) -> Offer:
+        """An offer whose promise is the same, as the plans are now. Raises StaleOfferError where none can keep it."""
         opened, now = self.bookings.open.get(offer.request_id), self._clock.now()
         operator = self._store.operator_row(offer.operator_id)
         to_day = self.day.to_day_ms

@@ -125,7 +125,9 @@ class Improving:
             if row.kind == ActivityKind.BREAK:
                 tasks.append(_Task(-1, row, None, number, number))
             elif row.kind == ActivityKind.DROPOFF and request in pickups:
-                tasks.append(_Task(request, pickups[request], row, number, -1, int(row.latest)))
+                name = self._d.bookings.requests[request].id
+                fixed = number if name in self._d.bookings.pinned else -1
+                tasks.append(_Task(request, pickups[request], row, number, fixed, int(row.latest)))
             elif row.kind == ActivityKind.DROPOFF:
                 latest = int(row.latest)
                 if request in announced:
@@ -166,6 +168,7 @@ class Improving:
             needs, mine = d.bookings.promised[task.request].needs, parts[task.part].vehicle
             for other, part in enumerate(parts):
                 able = (int(fleet.can[part.vehicle]) & needs) == needs
+                able = able or part.vehicle == mine  # one that takes no new riders keeps those it has
                 may[k, other] = able and fleet.operator[part.vehicle] == fleet.operator[mine]
         task_of = {task.request: k for k, task in enumerate(tasks) if task.request >= 0}
         apart = {

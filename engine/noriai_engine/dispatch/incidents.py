@@ -40,7 +40,8 @@ class Incidents:
     def _repairs(self) -> Repairs:
         """Over the fleet and the bookings as they are: vehicles join, snapshots come back."""
         d = self._d
-        return Repairs(self._store, d.finder, d.travel_times, d.vehicles, self._wish_of)
+        fixed = {d.bookings.row_of[name] for name in d.bookings.pinned}
+        return Repairs(self._store, d.finder, d.travel_times, d.vehicles, self.wish_of, fixed)
 
     # --- riders ---------------------------------------------------------------------------------------------
 
@@ -51,7 +52,7 @@ class Incidents:
         self._d._settle(vehicle)
         self._repairs.take_out(vehicle, row, self._now)
         self._d._say("booking_cancelled", vehicle=vehicle, request_id=request_id, details={"by": by})
-        return self._mend([vehicle], "cancelled")
+        return self.mend([vehicle], "cancelled")
 
     def no_show(self, request_id: str) -> list[int]:
         """Boarding has begun and nobody is there: the vehicle is free at once. Raises InputError where it has not."""
@@ -61,7 +62,7 @@ class Incidents:
         position.begin = position.done = min(int(position.begin), self._now)
         self._repairs.take_out(vehicle, row, self._now)
         self._d._say("no_show", vehicle=vehicle, request_id=request_id)
-        return self._mend([vehicle], "no_show")
+        return self.mend([vehicle], "no_show")
 
     # --- vehicles -------------------------------------------------------------------------------------------
 
@@ -76,7 +77,7 @@ class Incidents:
             store.paths.driving[vehicle] = 0
         position.begin = position.done = max(int(position.begin), free)
         self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
-        return self._mend([vehicle], cause)
+        return self.mend([vehicle], cause)
 
     def begin_now(self, vehicle: int) -> list[int]:
         """The vehicle stands at its next stop and begins there now, sooner or later than planned. Raises InputError
@@ -93,7 +94,7 @@ class Incidents:
         coming.locked = 1  # whoever is being boarded moves to no other vehicle
         if early:
             coming.earliest = coming.latest = self._now
-        return self._mend([vehicle], "early" if early else "late")
+        return self.mend([vehicle], "early" if early else "late")
 
     def break_down(self, vehicle: int, cause: str = "breakdown") -> list[int]:
         """A vehicle or its driver is out of service from now on; all its riders need another one. Raises InputError
@@ -128,7 +129,7 @@ class Incidents:
         last.locked = 0
         self._store.fleet.shift_end[vehicle] = ends
         self._d._say("shift_changed", vehicle=vehicle, details={"end": end, "cause": cause})
-        return self._mend([vehicle], cause)
+        return self.mend([vehicle], cause)
 
     def join(self, vehicle: Vehicle) -> int:
         """A vehicle joins the fleet; returns its row. Raises InputError where its id is known already."""
@@ -175,7 +176,7 @@ class Incidents:
             for vehicle in range(len(d.vehicles)):
                 measure(roads, store.plans, vehicle)
                 store.paths.count[vehicle] = 0
-        return self._mend(range(len(d.vehicles)), cause)
+        return self.mend(range(len(d.vehicles)), cause)
 
     # --- what all of them do --------------------------------------------------------------------------------
 
@@ -195,7 +196,27 @@ class Incidents:
         base = int(self._store.plans.first[vehicle])
         return self._store.plans.rows[base : base + int(self._store.plans.count[vehicle])]
 
-    def _wish_of(self, row: int) -> Wish:
+    def take_out(self, vehicle: int, row: int) -> None:
+        """Remove a request from a plan; nothing is logged."""
+        self._repairs.take_out(vehicle, row, self._now)
+
+    def measure(self, vehicle: int) -> None:
+        """Work out a plan's drives anew."""
+        with self._d.travel_times.reading():
+            measure(self._store.roads(self._now), self._store.plans, vehicle)
+
+    def log_move(self, row: int, source: int, target: int, late_ms: int, cause: str) -> None:
+        """A booking has another vehicle now, its promise widened by `late_ms`."""
+        if late_ms:
+            self._d._say(
+                "promise_broken", vehicle=target, request_id=self._id(row),
+                details={"cause": cause, "wider_ms": late_ms},
+            )  # fmt: skip
+        self._log_move(Move(row, source, target, late_ms), cause)
+        self._d._say_plan(target)
+
+    def wish_of(self, row: int) -> Wish:
+        """Limits promised to a request by its row."""
         request = self._bookings.requests[row]
         apart = np.array(self._bookings.kept_apart(request), np.int32)
         return self._bookings.promised[row]._replace(apart=apart)
@@ -206,7 +227,7 @@ class Incidents:
     def _vehicle_of(self, row: int) -> int:
         return self._d.index_of(self._bookings.booked[self._id(row)].vehicle_id)
 
-    def _mend(self, vehicles: Iterable[int], cause: str) -> list[int]:
+    def mend(self, vehicles: Iterable[int], cause: str) -> list[int]:
         """Repair plans one after another, log what it took, and return all vehicles whose plans changed."""
         changed = set()
         for vehicle in vehicles:
@@ -225,7 +246,7 @@ class Incidents:
 
     def _place(self, row: int, source: int, cause: str) -> set[int]:
         """A rider without a vehicle gets another one, or is told that there is none."""
-        wish = self._wish_of(row)
+        wish = self.wish_of(row)
         found = self._repairs.place(row, wish, self._d._clock.now(), self._d.vehicles[source].operator_id)
         if found is None:
             details = {"cause": cause, "from": self._d.vehicles[source].id}
@@ -234,16 +255,11 @@ class Incidents:
         target, late_ms = found
         if late_ms:
             kept = self._bookings.promised[row]
-            self._d._say(
-                "promise_broken", vehicle=target, request_id=self._id(row),
-                details={"cause": cause, "wider_ms": late_ms},
-            )  # fmt: skip
             self._bookings.promised[row] = kept._replace(
                 pickup_latest=kept.pickup_latest + late_ms, dropoff_latest=kept.dropoff_latest + late_ms,
                 max_ride=kept.max_ride + late_ms,
             )  # fmt: skip
-        self._log_move(Move(row, source, target, late_ms), cause)
-        self._d._say_plan(target)
+        self.log_move(row, source, target, late_ms, cause)
         return {target}
 
     def _log_move(self, move: Move, cause: str) -> None:

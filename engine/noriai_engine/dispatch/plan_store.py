@@ -18,7 +18,11 @@ from noriai_engine.roads.kernels.climbing import Climbs
 
 _FIRST_ROOM = 12
 _FIRST_PATH = 256
-_MOST_SKILLS = 62
+_MOST_SKILLS = 61
+IN_SERVICE = 1 << 62
+"""Every wish needs it: a vehicle without this bit takes no new riders."""
+CHOSEN = 1 << 61
+"""A wish for one vehicle only needs it, and only that vehicle has it for as long as is searched."""
 
 
 class PlanStore:
@@ -84,9 +88,10 @@ class PlanStore:
         index = len(self._vehicles)
         self._vehicles.append(vehicle)
         self.operators, self._skill_bit = _operators_of(self._vehicles), _bits_of(self._vehicles)
-        shift_end = np.append(self.fleet.shift_end, np.int32(0))
+        before = self.fleet
         self.fleet = fleet_arrays(self._vehicles, self.operators, self._skill_bit, self._day)
-        self.fleet.shift_end[:index] = shift_end[:index]
+        self.fleet.shift_end[:index] = before.shift_end
+        self.fleet.can[:index] &= ~IN_SERVICE | (before.can & IN_SERVICE)
         self.depot.append(self._times.stop_at(vehicle.depot)[0])
         plans, one = self.plans, empty_plans(1, _FIRST_ROOM)
         self.plans = PlanArrays(
@@ -115,7 +120,7 @@ class PlanStore:
         """Bits of skills; None where no vehicle here has one of them."""
         if any(skill not in self._skill_bit for skill in skills):
             return None
-        return sum({self._skill_bit[skill] for skill in skills})
+        return IN_SERVICE | sum({self._skill_bit[skill] for skill in skills})
 
     def roads(self, now: int, *spots: Spot) -> RoadView:
         """Times and ways between everything planned and some spots."""
@@ -140,6 +145,13 @@ class PlanStore:
             self.memo = memo_for(len(self.version), 2 * len(self.plans.rows))
         if rows + 2 > len(self.scratch.rows):
             self.scratch = scratch_for(2 * rows)
+
+    def set_in_service(self, vehicle: int, in_service: bool) -> None:
+        """Whether the vehicle takes new riders."""
+        if in_service:
+            self.fleet.can[vehicle] |= IN_SERVICE
+        else:
+            self.fleet.can[vehicle] &= ~IN_SERVICE
 
     # --- changes --------------------------------------------------------------------------------------------
 
@@ -229,7 +241,7 @@ def fleet_arrays(
 ) -> FleetArrays:
     return FleetArrays(
         np.array([operators.index(v.operator_id) for v in vehicles], np.int32),
-        np.array([sum(skill_bit[s] for s in set(v.skills)) for v in vehicles], np.int64),
+        np.array([IN_SERVICE | sum(skill_bit[s] for s in set(v.skills)) for v in vehicles], np.int64),
         np.array([day.to_day_ms(v.shift.end) for v in vehicles], np.int32),
         np.cumsum([0, *(len(v.layouts) for v in vehicles)]).astype(np.int32),
         np.array([lay.as_tuple() for v in vehicles for lay in v.layouts], np.int16).reshape(-1, len(RESOURCE_NAMES)),

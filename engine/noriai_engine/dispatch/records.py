@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from noriai_engine.dispatch.bookings import OpenQuote
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.plan_arrays import ROW
+from noriai_engine.dispatch.plan_store import IN_SERVICE
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
@@ -54,6 +55,7 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
         "rows": rows,
         "load": plans.aboard[vehicle].tolist(),
         "shift_end": int(store.fleet.shift_end[vehicle]),
+        "in_service": bool(store.fleet.can[vehicle] & IN_SERVICE),
         "depot": list(store.depot[vehicle]),
         "path": [int(store.paths.located[vehicle]), int(store.paths.at[vehicle])] if driving else None,
     }
@@ -76,6 +78,7 @@ def put_vehicle(
     store.plans.aboard[vehicle] = record["load"]
     store.version[vehicle] = record["version"]
     store.fleet.shift_end[vehicle] = record["shift_end"]
+    store.set_in_service(vehicle, record["in_service"])
     store.depot[vehicle] = Spot(*record["depot"])
     store.paths.driving[vehicle] = 0
     if order is not None and record["path"] is not None:
@@ -102,6 +105,7 @@ def request_record(dispatcher: "Dispatcher", request_id: str) -> dict[str, Any]:
         "wish": None if wish is None else [np.asarray(x).tolist() for x in wish],
         "booking": None if booking is None else _BOOKING.dump_python(booking, mode="json"),
         "waiting": request_id in book.waiting,
+        "pinned": request_id in book.pinned,
     }
 
 
@@ -123,6 +127,7 @@ def put_request(dispatcher: "Dispatcher", record: dict[str, Any]) -> None:
         book.waiting.remove(request.id)
     if record["waiting"]:
         book.waiting.append(request.id)
+    (book.pinned.add if record["pinned"] else book.pinned.discard)(request.id)
     wish = None
     if record["wish"] is not None:
         values = list(record["wish"])

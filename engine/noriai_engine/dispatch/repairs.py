@@ -4,7 +4,7 @@ Order of the design notes (dispatch, section 2): the plan is timed anew; a rider
 first; what still cannot be kept is kept as nearly as can be, and told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -50,10 +50,11 @@ class Repairs:
 
     def __init__(
         self, store: PlanStore, finder: Finder, times: TravelTimes, vehicles: tuple[Vehicle, ...],
-        wish_for: Callable[[int], Wish],
+        wish_for: Callable[[int], Wish], fixed: Set[int] = frozenset(),
     ) -> None:  # fmt: skip
+        """`fixed`: requests that stay with their vehicle."""
         self._store, self._finder, self._times, self._vehicles = store, finder, times, vehicles
-        self._wish_for = wish_for
+        self._wish_for, self._fixed = wish_for, fixed
 
     def take_out(self, vehicle: int, request: int, now: int) -> None:
         """Remove a request from a plan and time the rest anew; a shorter way cannot break a promise."""
@@ -101,7 +102,7 @@ class Repairs:
         """Requests of a plan whose riders are not picked up and whose pickup is not announced yet."""
         rows = self._rows(vehicle)
         waiting = (rows.kind == ActivityKind.PICKUP) & (rows.locked == 0)
-        return [int(r) for r in rows.request[waiting]]
+        return [int(r) for r in rows.request[waiting] if int(r) not in self._fixed]
 
     def _rows(self, vehicle: int) -> RecordArray:
         base = int(self._store.plans.first[vehicle])

@@ -9,6 +9,8 @@ from noriai_engine.model.errors import InputError
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
 
+_KEPT = ("bookings", "events")
+"""Parts that know how to copy themselves: their values never change, only which there are."""
 _STORE = ("plans", "version", "operators", "fleet", "depot", "paths", "_vehicles", "_skill_bit")
 _DISPATCHER = ("vehicles", "_index_of", "bookings", "events")
 
@@ -27,7 +29,7 @@ def take(dispatcher: "Dispatcher") -> Snapshot:
     store = dispatcher._store
     state = {name: getattr(store, name) for name in _STORE} | {name: getattr(dispatcher, name) for name in _DISPATCHER}
     state["ids"] = dispatcher._ids.state
-    return Snapshot(dispatcher.travel_times.metric.version, deepcopy(state))
+    return Snapshot(dispatcher.travel_times.metric.version, _copied(state))
 
 
 def put_back(dispatcher: "Dispatcher", snapshot: Snapshot) -> None:
@@ -38,10 +40,14 @@ def put_back(dispatcher: "Dispatcher", snapshot: Snapshot) -> None:
             f"was taken with travel times of version {snapshot.metric_version}, now {version}", where="snapshot",
             remedy="put the same traffic in force on fresh travel times first",
         )  # fmt: skip
-    state = deepcopy(snapshot.state)
+    state = _copied(snapshot.state)
     for name in _STORE:
         setattr(dispatcher._store, name, state[name])
     for name in _DISPATCHER:
         setattr(dispatcher, name, state[name])
     dispatcher._ids.state = state["ids"]
     dispatcher._rewire()
+
+
+def _copied(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.copy() if name in _KEPT else deepcopy(value) for name, value in state.items()}

@@ -31,11 +31,14 @@ EVENT_KINDS: dict[str, str] = {
     "booking_cancelled": "the rider or the desk gave the booking up before boarding",
     "no_show": "the vehicle was there, the rider was not",
     "booking_moved": "another vehicle, or other places in the same plan: from whom, why",
+    "booking_pinned": "an operator wants the booking to stay with its vehicle, or no longer",
     "promise_broken": "the world made a promise impossible: the old and the new time, the cause",
     "booking_dropped": "no vehicle could take over: the rider must be told by a person",
     "ride_interrupted": "the vehicle failed with the rider aboard",
     "vehicle_delayed": "the vehicle is free later than planned",
     "vehicle_failed": "the vehicle or its driver is out of service",
+    "vehicle_blocked": "the vehicle takes no new riders, or takes them again",
+    "vehicle_resumed": "a vehicle that failed runs again",
     "vehicle_joined": "a vehicle joins the fleet",
     "shift_changed": "the shift ends at another time",
     "traffic_changed": "other travel times are in force",
@@ -67,6 +70,12 @@ class EventLog:
         """`first` and `last_time`: number of the next event and instant of the last one, of a log kept elsewhere."""
         self._events: list[Event] = []
         self._first, self._last_time = first, last_time
+
+    def copy(self) -> "EventLog":
+        """A log that goes on by itself from here."""
+        twin = EventLog(self._first, self._last_time)
+        twin._events = list(self._events)
+        return twin
 
     def take(self) -> list[Event]:
         """Events since the last call, which the log forgets: somebody else keeps them."""
