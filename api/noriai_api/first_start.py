@@ -58,7 +58,8 @@ def prepare(settings: NodeSettings) -> Prepared:
         write_region(rural_region(settings.seed), folder)
     region = open_region(folder)
     rng = np.random.default_rng([settings.seed, 1])
-    return Prepared(region, _service(settings, region), True, DEMO_OPERATORS, _demo_fleet(region, settings.fleet, rng))
+    fleet = _demo_fleet(region, settings.fleet, rng)
+    return Prepared(region, _service(settings, region), settings.moves_itself, DEMO_OPERATORS, fleet)
 
 
 def write_first(
@@ -129,7 +130,8 @@ def _demo_fleet(region: Region, count: int, rng: np.random.Generator) -> list[tu
         if k % 3 == 0:
             layouts.append({"seats": 2, "wheelchairs": 1, "luggage": 2})
         body = {
-            "kind": kind, "layouts": layouts, "depot": [round(float(lon[k]), 6), round(float(lat[k]), 6)],
+            "region": region.name, "operator": operator, "kind": kind, "layouts": layouts,
+            "depot": [round(float(lon[k]), 6), round(float(lat[k]), 6), ""],
             "shifts": _ALWAYS, "breaks": [], "skills": [],
         }  # fmt: skip
         fleet.append((f"{operator}-{k + 1}", operator, body))

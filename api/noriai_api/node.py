@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,14 +17,18 @@ from sqlalchemy import Connection, select
 from noriai_api import first_start
 from noriai_api.access import clients
 from noriai_api.access.clients import Client
+from noriai_api.access.decision import Grant
 from noriai_api.parties.fleet import fleet_on
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
 from noriai_api.runtime.region import RegionRules, RegionRuntime
 from noriai_api.settings import NodeSettings
-from noriai_api.store import Database, Writer, open_database
+from noriai_api.store import Database, StoreError, Writer, open_database
 from noriai_api.store.migrate import migrate
 from noriai_api.store.tables import regions
+from noriai_api.vehicles.positions import Positions
+from noriai_api.vehicles.positions import write as write_positions
+from noriai_api.vehicles.repository import row_of
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
 from noriai_engine.regions import Region, open_region
@@ -54,6 +59,8 @@ class Node:
         self.writer = Writer(self.database, threaded=outside.threaded)
         self.actors: dict[tuple[str, str], RegionActor] = {}
         self.in_flight: set[tuple[str, str, str]] = set()
+        self.positions = Positions()
+        self._vehicles: set[tuple[str, str, str]] = set()
         self.is_ready = False
         self.is_draining = False
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="noriai reader") if outside.threaded else None
@@ -76,6 +83,7 @@ class Node:
         )
         for row in rows:
             self._open(row.tenant, open_region(Path(row.folder)), json.loads(row.body))
+        self.database.read(self.positions.load)
         return keys
 
     async def start(self) -> None:
@@ -83,6 +91,7 @@ class Node:
         for actor in self.actors.values():
             await actor.ask(_tick, "tick")
             self._tasks.append(asyncio.create_task(self._look_after(actor)))
+        self._tasks.append(asyncio.create_task(self._keep_positions()))
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -121,6 +130,17 @@ class Node:
             with contextlib.suppress(Exception):  # the store is down or a call failed: the next look tries again
                 await actor.ask(_tick, "tick")
 
+    async def _keep_positions(self) -> None:
+        """Positions go to the store in batches; those that could not be written go with the next."""
+        while True:
+            await asyncio.sleep(self.settings.tick_ms / 1000)
+            rows = self.positions.waiting_rows()
+            if rows:
+                try:
+                    await self.write(partial(write_positions, rows=rows, is_sqlite=self.database.is_sqlite))
+                except StoreError:
+                    self.positions.put_back(rows)
+
     # --- for routes -----------------------------------------------------------------------------------------
 
     def actor(self, tenant: str, region: str) -> RegionActor:
@@ -156,6 +176,13 @@ class Node:
             if len(self._clients) > KNOWN_CLIENTS:
                 self._clients.popitem(last=False)
         return known if known.is_valid(self.clock.now()) else None
+
+    async def known_vehicle(self, grant: Grant, vehicle: str) -> None:
+        """Raises Problem (not_found) for a vehicle that is not there or out of reach; asks the store once for each."""
+        key = (grant.tenant, str(sorted(grant.only.items())), vehicle)
+        if key not in self._vehicles:
+            await self.read(lambda connection: row_of(connection, grant, vehicle))
+            self._vehicles.add(key)
 
     def forget_clients(self) -> None:
         """Clients have changed: look them up anew."""

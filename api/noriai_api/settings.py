@@ -27,9 +27,8 @@ class NodeSettings(BaseSettings):
     tenant_name: str = Field("Demo town", description="its name")
     region: Path | None = Field(None, description="region bundle to serve at first start; none: a made-up town")
     service: Path | None = Field(None, description="service.toml of that region; none: the default limits")
-    fleet: Annotated[int, Field(ge=0, le=5000)] = Field(
-        8, description="vehicles given to a made-up town; they move by themselves"
-    )
+    fleet: Annotated[int, Field(ge=0, le=5000)] = Field(8, description="vehicles given to a made-up town")
+    moves_itself: bool = Field(True, description="vehicles of a made-up town are simulated; false: reports are awaited")
     seed: int = Field(7, description="seed of the made-up town and its fleet")
     quote_lifetime_s: Annotated[int, Field(ge=10, le=3600)] = Field(300, description="how long offers hold")
     improve_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(

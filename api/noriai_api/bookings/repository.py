@@ -3,20 +3,13 @@
 import json
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, insert, select
+from sqlalchemy import Connection, insert, select
 
 from noriai_api.access.decision import Grant
 from noriai_api.store.tables import bookings, plans, quotes
+from noriai_api.tenancy import narrowed
 
 PAGE = 200
-
-
-def narrowed(query: Select[Any], table: Table, grant: Grant) -> Select[Any]:
-    """Only rows of the grant's tenant, and of whom it is narrowed to. Raises KeyError where the table cannot tell."""
-    query = query.where(table.c.tenant == grant.tenant)
-    for column, value in grant.only.items():
-        query = query.where(table.c[column] == value)
-    return query
 
 
 def add_quote(connection: Connection, grant: Grant, row: dict[str, Any]) -> None:

@@ -253,9 +253,9 @@ def _offer_out(run: DayRun, request: Request, number: int, offer: Offer, names: 
     ends, times, day = run.dispatcher.ends_of(request.id), run.dispatcher.travel_times, run.day
 
     def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
-        place = _place_out(times.place_of(spot), asked, walk_ms)
+        place, earliest = _place_out(times.place_of(spot), asked, walk_ms), max(window.earliest, offer.pickup.earliest)
         return EndOut(
-            place=place, earliest=in_zone(max(window.earliest, offer.pickup.earliest), day), latest=in_zone(window.latest, day),
+            place=place, earliest=in_zone(earliest, day), latest=in_zone(window.latest, day),
             planned=in_zone(planned, day), walk_s=walk_ms // 1000,
         )  # fmt: skip
 

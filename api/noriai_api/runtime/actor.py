@@ -5,6 +5,7 @@ cannot be written, or a call fails halfway, the region is built anew from the lo
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -72,6 +73,27 @@ class InlineWorker:
         pass
 
 
+class Bell:
+    """Rings for all who wait for it at that moment."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def ring(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+        self._waiting.clear()
+
+    async def heard(self, within_s: float) -> None:
+        """Wait for the bell, or until so much time is over."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(future, within_s)
+        self._waiting.discard(future)
+
+
 @dataclass(frozen=True, slots=True)
 class _Done:
     value: Any
@@ -94,6 +116,7 @@ class RegionActor:
         self._is_stale = True
         self.waiting = 0
         self.rebuilds = 0
+        self.changed = Bell()
 
     async def ask(self, act: Act[T], cause: str, *, actor: str | None = None, urgency: Urgency = Urgency.CANCEL) -> T:
         """Do something to the region, and wait until it is durable.
@@ -107,6 +130,7 @@ class RegionActor:
             done = await self._worker.run(lambda: self._step(act, cause, actor))
             if done.written is not None:
                 await asyncio.wrap_future(done.written)
+                self.changed.ring()
         finally:
             self.waiting -= 1
         if done.error is not None:

@@ -10,6 +10,7 @@ from noriai_api.runtime.changes import DayChange
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.store import Database
 from noriai_api.store.tables import bookings, outbox, plans
+from noriai_engine.dispatch.bookings import Bookings
 from noriai_engine.model.units import VehicleId
 
 TOLD = frozenset({
@@ -82,7 +83,8 @@ def plan_of(runtime: RegionRuntime, day: str, vehicle: str) -> dict[str, Any]:
         place = activity.stop.place
         named = None if request is None else (request.origin if activity.kind.name == "PICKUP" else request.destination)
         activities.append({
-            "kind": activity.kind.name.lower(), "quote": activity.request_id, "lon": round(place.lon, 6),
+            "kind": activity.kind.name.lower(), "quote": activity.request_id,
+            "booking": None if request is None else str(book.booked[request.id].id), "lon": round(place.lon, 6),
             "lat": round(place.lat, 6), "name": named.name if named is not None else "", "begin": activity.begin,
             "earliest": activity.earliest, "latest": activity.latest, "service_ms": activity.service_ms,
             "drive_ms": activity.drive_ms, "announced": activity.locked,
@@ -91,7 +93,7 @@ def plan_of(runtime: RegionRuntime, day: str, vehicle: str) -> dict[str, Any]:
     body = {
         "activities": activities, "aboard": plan.aboard.as_tuple(), "started": run.motion.has_started(index),
         "driving": run.motion.under_way(index) is not None,
-        "doing": None if doing is None else [doing[0].name.lower(), doing[1], doing[2]],
+        "doing": None if doing is None else [doing[0].name.lower(), doing[1], doing[2], _booking(book, doing[1])],
     }  # fmt: skip
     operator = str(run.dispatcher.vehicles[index].operator_id)
     return {"operator": operator, "version": plan.version, "body": _compact(body)}
@@ -109,6 +111,10 @@ def write_projected(database: Database, connection: Connection, tenant: str, reg
         connection.execute(database.upsert(plans, projected.plans))
     if projected.messages:
         connection.execute(insert(outbox), projected.messages)
+
+
+def _booking(book: Bookings, request: str | None) -> str | None:
+    return str(book.booked[request].id) if request is not None else None
 
 
 def _compact(value: Any) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -101,6 +102,13 @@ log = _table(
 )  # fmt: skip
 """What happened, in order: events with the records they left. State is the fold of it; each hash covers the one
 before."""
+
+telemetry = _table(
+    "telemetry", _id("vehicle"), Column("at", BigInteger, primary_key=True),
+    Column("lon", Float, nullable=False), Column("lat", Float, nullable=False), Column("speed_mps", Float),
+    Column("heading", Float),
+)  # fmt: skip
+"""Where vehicles were: a position counts by the instant it was taken at, in whichever order they come."""
 
 idempotency = _table(
     "idempotency", _id("client"), Column("key", String(255), primary_key=True),

@@ -96,6 +96,15 @@ class Incidents:
             coming.earliest = coming.latest = self._now
         return self.mend([vehicle], "early" if early else "late")
 
+    def free_now(self, vehicle: int) -> list[int]:
+        """A stop took less time than planned: the vehicle may leave now. Raises InputError off duty."""
+        self._on_duty(vehicle)
+        position = self._rows(vehicle)[0]
+        if self._store.paths.driving[vehicle] or position.begin <= self._now:
+            return []
+        position.begin = position.done = self._now
+        return self.mend([vehicle], "early")
+
     def break_down(self, vehicle: int, cause: str = "breakdown") -> list[int]:
         """A vehicle or its driver is out of service from now on; all its riders need another one. Raises InputError
         where it is off duty anyway."""

@@ -1,0 +1,1 @@
+"""Vehicles: their plans, what their drivers report, where they are."""
