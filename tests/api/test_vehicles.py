@@ -153,7 +153,9 @@ def test_positions_over_http(driven: Serving) -> None:
     seen = driven.ask("dispatcher-taxi", "GET", f"/v1/regions/{driven.region}/positions").json()["positions"]
     assert [p["vehicle"] for p in seen] == [vehicle]
     assert (seen[0]["lon"], seen[0]["stale"]) == (137.6, False)
-    assert driven.ask("dispatcher-neighbours", "GET", f"/v1/regions/{driven.region}/positions").json()["positions"] == []
+    assert (
+        driven.ask("dispatcher-neighbours", "GET", f"/v1/regions/{driven.region}/positions").json()["positions"] == []
+    )
     other = next(name for name in driven.keys if name.startswith("neighbours-"))
     assert driven.ask(other, "POST", path, json={"positions": [at(0)]}).status_code == 404
     assert driven.ask("partner", "POST", path, json={"positions": [at(0)]}).status_code == 403

@@ -72,6 +72,37 @@ async def cancel_booking(booking: Id, caller: Annotated[Caller, allow("booking.c
     return await service.cancel(caller, booking)
 
 
+@router.post(
+    "/bookings/{booking}/quotes", status_code=201, response_model=QuoteOut,
+    responses=described("not_found", "conflict", "key_in_flight", "key_reused", "store_down"),
+)  # fmt: skip
+async def ask_for_change(
+    booking: Id, wish: QuoteIn, response: Response, caller: Annotated[Caller, allow("booking.change")],
+    key: KeyHeader = None,
+) -> Any:  # fmt: skip
+    """Offers that would replace a booking, whose place counts as free. Nothing changes until one is taken."""
+    request = ["change quote", booking, wish.model_dump(mode="json")]
+    answer = await once(
+        caller, key, request, lambda keep: service.quote_change(caller, booking, wish, keep), required=False
+    )
+    return _answered(answer, response)
+
+
+@router.post(
+    "/bookings/{booking}/change", status_code=201, response_model=BookingOut,
+    responses=described("not_found", "conflict", "offer_gone", "key_in_flight", "key_missing", "key_reused",
+                        "store_down"),
+)  # fmt: skip
+async def change_booking(
+    booking: Id, taking: BookingIn, response: Response, caller: Annotated[Caller, allow("booking.change")],
+    key: KeyHeader = None,
+) -> Any:  # fmt: skip
+    """Take an offer instead of the booking: the old one is given up and the new one made, or neither."""
+    request = ["change", booking, taking.model_dump()]
+    answer = await once(caller, key, request, lambda keep: service.change(caller, booking, taking, keep))
+    return _answered(answer, response)
+
+
 def _answered(answer: Answer, response: Response) -> Any:
     response.status_code = answer.status
     if answer.replayed:

@@ -29,7 +29,7 @@ from noriai_api.runtime.records import OFFER, REQUEST
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
 from noriai_api.store.tables import riders
-from noriai_engine.model import Booking, Offer, Quote, Request, Resources, RiderNeeds, ServiceDay, UtcMs
+from noriai_engine.model import Booking, BookingState, Offer, Quote, Request, Resources, RiderNeeds, ServiceDay, UtcMs
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.places import Place
 from noriai_engine.model.units import OperatorId, RequestId
@@ -61,16 +61,11 @@ async def quoted(caller: Caller, name: str) -> QuoteOut:
 async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
     """Turn an offer into a booking, or into a fresh quote where it can be kept no longer. Raises Problem."""
     node = caller.node
-    row = await node.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
-    if row is None:
-        raise Problem("not_found", f"no quote {taking.quote}")
-    offers = row["body"]["offers"]
-    if taking.offer >= len(offers):
-        raise Problem("invalid", f"quote {taking.quote} has {len(offers)} offers", errors=[
-            {"where": "body.offer", "what": f"{taking.offer} is none of them", "do": "count offers from 0"}
-        ])  # fmt: skip
+    row, offer = await _offer_taken(caller, taking)
+    if row["body"]["replaces"] is not None:
+        raise Problem("conflict", f"quote {taking.quote} is for changing booking {row['body']['replaces']}")
     names = await node.read(lambda connection: operators_of(connection, caller.grant))
-    offer, fresh_id = OFFER.validate_python(offers[taking.offer]), RequestId(node.ids.new_id())
+    fresh_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[BookingOut | QuoteOut, Writes]:
         try:
@@ -93,12 +88,83 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
     return Answer(201, said.model_dump(mode="json"))
 
 
-async def booked(caller: Caller, name: str) -> BookingOut:
-    """A booking as it stands. Raises Problem (not_found)."""
+async def quote_change(caller: Caller, name: str, wish: QuoteIn, keep: Keep) -> Answer:
+    """Offers that would replace a booking. Raises Problem (not_found, conflict)."""
+    node = caller.node
+    old = await _booking_row(caller, name)
+    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    request_id = RequestId(node.ids.new_id())
+
+    def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
+        request = _request(wish, request_id, runtime.now)
+        return _ask(runtime, caller, request, old["rider"], names, wish, keep, old)
+
+    try:
+        said = await node.actor(caller.tenant, old["region"]).ask(
+            act, "quote change", actor=caller.subject.client, urgency=Urgency.BOOKING
+        )
+    except InputError as error:
+        raise Problem("conflict", error.what) from error
+    return Answer(201, said.model_dump(mode="json"))
+
+
+async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> Answer:
+    """Take an offer instead of a booking. Raises Problem (not_found, conflict, offer_gone)."""
+    node = caller.node
+    old = await _booking_row(caller, name)
+    row, offer = await _offer_taken(caller, taking)
+    if row["body"]["replaces"] != name:
+        raise Problem("conflict", f"quote {taking.quote} is not for changing booking {name}")
+
+    def act(runtime: RegionRuntime) -> tuple[BookingOut, Writes]:
+        if row["expires"] <= runtime.now:
+            raise StaleOfferError(f"the offers of {taking.quote} have expired")
+        before, run = runtime.open_day(old["day"]), runtime.open_day(row["day"])
+        if before is run:
+            booking, changed = run.dispatcher.overrides.change(old["quote"], offer)
+        else:
+            run.dispatcher.bookings.row_in(offer.request_id, BookingState.WAITING_FOR_ANSWER)
+            before.dispatcher.bookings.row_in(old["quote"], BookingState.ACCEPTED)
+            booking = run.dispatcher.accept(offer)
+            changed = [run.dispatcher.index_of(booking.vehicle_id)]
+            before.look_again(before.dispatcher.incidents.cancel(old["quote"], "change"))
+        run.look_again(changed)
+        said, writes = _booked(runtime, run, caller, row, offer, booking, keep)
+        audited = _audited(caller, runtime.now, "booking.change", name, {"by": booking.id})
+        return said, lambda connection: (writes(connection), audited(connection))[0]
+
+    try:
+        said = await node.actor(caller.tenant, old["region"]).ask(
+            act, "change", actor=caller.subject.client, urgency=Urgency.BOOKING
+        )
+    except InputError as error:
+        raise Problem("conflict", error.what) from error
+    return Answer(201, said.model_dump(mode="json"))
+
+
+async def _booking_row(caller: Caller, name: str) -> dict[str, Any]:
     row = await caller.node.read(lambda connection: repository.booking(connection, caller.grant, name))
     if row is None:
         raise Problem("not_found", f"no booking {name}")
-    return _out(caller, row)
+    return row
+
+
+async def _offer_taken(caller: Caller, taking: BookingIn) -> tuple[dict[str, Any], Offer]:
+    """The quote's row and the offer of it. Raises Problem (not_found, invalid)."""
+    row = await caller.node.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
+    if row is None:
+        raise Problem("not_found", f"no quote {taking.quote}")
+    offers = row["body"]["offers"]
+    if taking.offer >= len(offers):
+        raise Problem("invalid", f"quote {taking.quote} has {len(offers)} offers", errors=[
+            {"where": "body.offer", "what": f"{taking.offer} is none of them", "do": "count offers from 0"}
+        ])  # fmt: skip
+    return row, OFFER.validate_python(offers[taking.offer])
+
+
+async def booked(caller: Caller, name: str) -> BookingOut:
+    """A booking as it stands. Raises Problem (not_found)."""
+    return _out(caller, await _booking_row(caller, name))
 
 
 async def listed(
@@ -115,10 +181,7 @@ async def listed(
 
 async def cancel(caller: Caller, name: str) -> BookingOut:
     """Give a booking up; one that is cancelled already stays so. Raises Problem (not_found, conflict)."""
-    node = caller.node
-    row = await node.read(lambda connection: repository.booking(connection, caller.grant, name))
-    if row is None:
-        raise Problem("not_found", f"no booking {name}")
+    node, row = caller.node, await _booking_row(caller, name)
     by = "rider" if caller.subject.role in ("resident", "proxy") else caller.subject.role
 
     def act(runtime: RegionRuntime) -> tuple[None, Writes]:
@@ -140,10 +203,14 @@ async def cancel(caller: Caller, name: str) -> BookingOut:
 def _ask(
     runtime: RegionRuntime, caller: Caller, request: Request, rider: str | None, names: dict[str, Any],
     wish: QuoteIn | None, keep: Keep | None,
+    instead_of: dict[str, Any] | None = None,
 ) -> tuple[QuoteOut, Writes]:  # fmt: skip
     day = runtime.service_day(request.wished)
     run = runtime.on(day)
-    answer = run.dispatcher.quote(request)
+    if instead_of is not None and instead_of["day"] == run.name:
+        answer = run.dispatcher.overrides.quote_instead(request, instead_of["quote"])
+    else:
+        answer = run.dispatcher.quote(request)
     expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
     said = _quote_out(run, runtime.rules.region, request, answer, expires, names)
     row = {
@@ -153,6 +220,7 @@ def _ask(
             "said": said.model_dump(mode="json"), "offers": [OFFER.dump_python(o, mode="json") for o in answer.offers],
             "request": REQUEST.dump_python(request, mode="json"),
             "on_behalf_of": None if wish is None else wish.on_behalf_of,
+                "replaces": None if instead_of is None else instead_of["booking"],
         }),
     }  # fmt: skip
 

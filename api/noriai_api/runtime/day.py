@@ -1,6 +1,7 @@
 """One service day of a region: its Dispatcher, what its vehicles are doing, and what of it is not in the log yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,25 @@ class DayRun:
     def look_again(self, vehicles: Sequence[int]) -> None:
         """Plans changed: whoever drives them learns of it."""
         self.alarms.look_again(vehicles)
+
+    def shift_end(self, vehicle: int) -> UtcMs:
+        """When a vehicle's shift ends as things stand."""
+        end: int = vehicle_record(self.dispatcher, vehicle)["shift_end"]
+        return self.day.to_utc(end)
+
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """Whatever is done within is not done: the day is as it was afterwards."""
+        motion, legs = [self.motion.record(k) for k in range(len(self.dispatcher.vehicles))], list(self.motion.legs)
+        before = self.dispatcher.snapshot()
+        try:
+            yield
+        finally:
+            self.dispatcher.restore(before)
+            self.motion.legs[:] = legs
+            for index, record in enumerate(motion):
+                self.motion.put(index, record)
+                self.alarms.set(index)
 
     def lapse(self, placed_before: UtcMs) -> list[str]:
         """Offers of quotes placed before hold no longer."""

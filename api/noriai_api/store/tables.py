@@ -94,6 +94,13 @@ plans = _table(
     Column("body", Text, nullable=False),
 )  # fmt: skip
 
+overrides = _table(
+    "overrides", _id("override"), Column("region", String(64), nullable=False),
+    Column("day", String(10), nullable=False), Column("time", BigInteger, nullable=False),
+    Column("operator", String(64)), Column("body", Text, nullable=False), Column("undone", BigInteger),
+)  # fmt: skip
+"""What operators decided over the dispatcher's head, with what it takes to undo it."""
+
 log = _table(
     "log", _id("region"), Column("sequence", BigInteger, primary_key=True), Column("day", String(10), nullable=False),
     Column("time", BigInteger, nullable=False), Column("cause", String(64), nullable=False),

@@ -116,6 +116,18 @@ def upgrade() -> None:
     )
     op.create_index("outbox_open", "outbox", ["done", "number"], unique=False)
     op.create_table(
+        "overrides",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("override", sa.String(length=64), nullable=False),
+        sa.Column("region", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("operator", sa.String(length=64), nullable=True),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("undone", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "override"),
+    )
+    op.create_table(
         "plans",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("region", sa.String(length=64), nullable=False),

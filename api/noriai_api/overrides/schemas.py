@@ -1,0 +1,83 @@
+"""Documents of overrides and alerts."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from noriai_api.schemas import Id, Instant, Said, Strict, Words
+
+Action = Literal[
+    "assign", "swap", "pin", "unpin", "block", "unblock", "break_down", "resume", "delay", "end_shift"
+]  # fmt: skip
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "assign": ("booking", "vehicle"), "swap": ("booking", "other"), "pin": ("booking",), "unpin": ("booking",),
+    "block": ("vehicle",), "unblock": ("vehicle",), "break_down": ("vehicle",), "resume": ("vehicle",),
+    "delay": ("vehicle", "until"), "end_shift": ("vehicle", "until"),
+}  # fmt: skip
+
+
+class OverrideIn(Strict):
+    """What to do. Without `commit` it is only tried: the answer says whom it touches, and nothing changes."""
+
+    action: Action
+    vehicle: Id | None = None
+    booking: Id | None = None
+    other: Id | None = Field(None, description="the other booking of a swap")
+    until: Instant | None = Field(None, description="delay: free no earlier; end_shift: the shift's new end")
+    may_be_late: bool = Field(False, description="assign: widen the promise to this rider if it must be")
+    commit: bool = False
+    expect: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="digest of the trial: where the outcome is another by now, nothing is done"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in NEEDS[self.action]:
+            if getattr(self, name) is None:
+                raise ValueError(f"{self.action} needs {name}")
+        return self
+
+
+class EffectOut(Said):
+    """What it means for a booking: its vehicle and planned times before and after."""
+
+    booking: str
+    vehicle: tuple[str, str | None]
+    pickup: tuple[str | None, str | None]
+    dropoff: tuple[str | None, str | None]
+    promise_kept: bool
+    state: str
+
+
+class OverrideOut(Said):
+    """An override, tried or done. `override` is its id once done, for undoing it."""
+
+    override: str | None
+    action: Action
+    committed: bool
+    digest: str
+    effects: list[EffectOut]
+
+
+class UndoneOut(Said):
+    """What could be put back, and what could not."""
+
+    override: str
+    restored: list[str]
+    not_restored: list[str]
+
+
+class AlertOut(Said):
+    """Something a person should look at. `suggested` names an override that may help."""
+
+    kind: Literal["late", "stale_position", "not_reported", "dropped", "no_show"]
+    vehicle: str | None
+    booking: str | None
+    text: Words
+    minutes: int | None
+    suggested: str | None
+
+
+class AlertsOut(Said):
+    alerts: list[AlertOut]
