@@ -54,6 +54,11 @@ class Serving:
         lon, lat = region.snapper.on_street(region.population.lon[k : k + 1], region.population.lat[k : k + 1])
         return {"lon": round(float(lon[0]), 6), "lat": round(float(lat[0]), 6)}
 
+    def somewhere_now(self) -> dict[str, Any]:
+        """A vehicle's position, taken now."""
+        now = datetime.fromtimestamp(self.node.clock.now() / 1000, UTC)
+        return {"at": now.isoformat(), **self.somewhere(np.random.default_rng(0))}
+
     def quote(self, number: int = 0, role: str = "partner", **more: Any) -> dict[str, Any]:
         answer = self.ask(role, "POST", f"/v1/regions/{self.region}/quotes", json=self.wish(number, **more))
         assert answer.status_code == 201, answer.text

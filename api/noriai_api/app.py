@@ -68,6 +68,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operations in made["paths"].values():
             for operation in operations.values():
                 said = operation["responses"]
+                for parameter in operation.get("parameters", ()):
+                    if parameter["name"] == "Idempotency-Key" and "428" in said:
+                        parameter["required"] = True
                 if "application/json" in said.get("422", {}).get("content", {}):
                     said["422"]["content"].pop("application/json")
         app.openapi_schema = made

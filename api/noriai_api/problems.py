@@ -117,10 +117,24 @@ def add_problems(app: FastAPI) -> None:
     """Let every error leave the app as a problem document."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
-        return respond(as_problem(error), request)
+        problem = as_problem(error)
+        if problem.code == "method_not_allowed":
+            problem.headers["Allow"] = ", ".join(_methods_at(app, request.url.path))
+        return respond(problem, request)
 
     for kind in (NoriaiError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, handle)
+
+
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """Methods of all routes that answer at a path."""
+    found = (operations for template, operations in app.openapi()["paths"].items() if _fits(template, path))
+    return sorted({method.upper() for operations in found for method in operations})
+
+
+def _fits(template: str, path: str) -> bool:
+    parts, given = template.split("/"), path.split("/")
+    return len(parts) == len(given) and all(p.startswith("{") or p == g for p, g in zip(parts, given, strict=True))
 
 
 def described(*codes: str) -> dict[int | str, dict[str, Any]]:

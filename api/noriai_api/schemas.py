@@ -39,7 +39,12 @@ Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_written),
     AfterValidator(_in_our_time),
-    Field(strict=False, description="RFC 3339 with offset", examples=["2026-11-24T08:30:00+09:00"]),
+    Field(
+        strict=False,
+        description="RFC 3339 with offset",
+        examples=["2026-11-24T08:30:00+09:00"],
+        json_schema_extra={"pattern": "^20[0-9]{2}-"},
+    ),
 ]
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]*$")]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]

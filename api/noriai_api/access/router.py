@@ -64,7 +64,19 @@ async def evaluate(asked: Evaluation, caller: Annotated[Caller, allow("access.ev
 
 
 class ClientIn(Strict):
-    """A caller to be: its role, and whom it acts for."""
+    """A caller to be: its role, and whom it acts for. Vehicles name theirs, residents and proxies their rider."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"role": {"enum": ["partner", "dispatcher", "planner", "administrator", "neighbour"]}}},
+                {"required": ["vehicle"],
+                 "properties": {"role": {"const": "vehicle"}, "vehicle": {"type": "string"}}},
+                {"required": ["rider"],
+                 "properties": {"role": {"enum": ["resident", "proxy"]}, "rider": {"type": "string"}}},
+            ]
+        }
+    )  # fmt: skip
 
     client: Id
     name: Text
@@ -129,10 +141,12 @@ async def list_clients(caller: Annotated[Caller, allow("client.write")]) -> Clie
     return Clients(clients=[ClientOut(**{k: v for k, v in row.items() if k != "tenant"}) for row in rows])
 
 
-@router.delete("/v1/clients/{client}", status_code=204, responses=described("not_found", "store_down"))
+@router.delete("/v1/clients/{client}", status_code=204, responses=described("not_found", "conflict", "store_down"))
 async def revoke_client(client: Id, caller: Annotated[Caller, allow("client.write")]) -> None:
     """Take a client's key away; it is refused from the next request on."""
     node, now = caller.node, caller.node.clock.now()
+    if client == caller.subject.client:
+        raise Problem("conflict", "that is the key of this very request: let another administrator revoke it")
 
     def write(connection: Connection) -> None:
         if not clients.revoke(connection, caller.grant, client, now):

@@ -15,6 +15,8 @@ router = APIRouter(prefix="/v1", tags=["bookings"], responses=COMMON)
 
 Day = Annotated[str, Query(pattern=r"^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", examples=["2026-11-24"])]
 
+Mark = Annotated[str, Query(max_length=80, pattern=r"^[0-9]{1,15}\.[A-Za-z0-9._~-]{1,64}$")]
+
 
 @router.post(
     "/regions/{region}/quotes", status_code=201, response_model=QuoteOut,
@@ -52,7 +54,7 @@ async def take_offer(
 @router.get("/bookings", response_model=BookingsOut)
 async def list_bookings(
     caller: Annotated[Caller, allow("booking.read")], region: Id | None = None, day: Day | None = None,
-    rider: Id | None = None, after: Annotated[str | None, Query(max_length=80)] = None,
+    rider: Id | None = None, after: Mark | None = None,
 ) -> BookingsOut:  # fmt: skip
     """Bookings within reach, by pickup time, 200 a page."""
     return await service.listed(caller, region, day, rider, after)

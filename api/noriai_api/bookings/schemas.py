@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from noriai_api.schemas import Id, Instant, PlaceIn, PlaceOut, Said, Strict, Words
 from noriai_engine.model.lifecycle import BookingState
@@ -12,6 +12,15 @@ Seats = Annotated[int, Field(ge=0, le=60)]
 
 class PartyIn(Strict):
     """Who rides together: people on seats, people in wheelchairs, pieces of luggage."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"seats": {"minimum": 1}}},
+                {"required": ["wheelchairs"], "properties": {"wheelchairs": {"minimum": 1}}},
+            ]
+        }
+    )
 
     seats: Seats = 1
     wheelchairs: Seats = 0
@@ -34,6 +43,18 @@ class NeedsIn(Strict):
 
 class QuoteIn(Strict):
     """A wish to ride. Exactly one of `earliest_pickup` and `latest_arrival` is given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": [one],
+                    "properties": {one: {"type": "string"}, other: {"type": "null"}},
+                }
+                for one, other in (("earliest_pickup", "latest_arrival"), ("latest_arrival", "earliest_pickup"))
+            ]
+        }
+    )
 
     origin: PlaceIn
     destination: PlaceIn

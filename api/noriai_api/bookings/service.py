@@ -206,7 +206,10 @@ def _ask(
     instead_of: dict[str, Any] | None = None,
 ) -> tuple[QuoteOut, Writes]:  # fmt: skip
     day = runtime.service_day(request.wished)
-    run = runtime.on(day)
+    try:
+        run = runtime.on(day)
+    except InputError:  # no such day any more, or not yet
+        return _no_day(runtime, caller, request, day, keep)
     if instead_of is not None and instead_of["day"] == run.name:
         answer = run.dispatcher.overrides.quote_instead(request, instead_of["quote"])
     else:
@@ -222,6 +225,29 @@ def _ask(
             "on_behalf_of": None if wish is None else wish.on_behalf_of,
                 "replaces": None if instead_of is None else instead_of["booking"],
         }),
+    }  # fmt: skip
+
+    def writes(connection: Connection) -> None:
+        repository.add_quote(connection, caller.grant, row)
+        if keep is not None:
+            keep(connection, 201, said.model_dump(mode="json"))
+
+    return said, writes
+
+
+def _no_day(
+    runtime: RegionRuntime, caller: Caller, request: Request, day: ServiceDay, keep: Keep | None
+) -> tuple[QuoteOut, Writes]:
+    """A refusal for a day that is over, or further ahead than bookings are taken."""
+    reason = "time.past" if request.wished < runtime.now else "booking.too_early"
+    said = QuoteOut(
+        quote=request.id, region=runtime.rules.region, day=day.date.isoformat(), expires=in_zone(runtime.now, day),
+        offers=[], refusal=RefusalOut(reason=reason, text=words(reason), nearest=None),
+    )  # fmt: skip
+    row = {
+        "quote": request.id, "region": said.region, "day": said.day, "client": caller.subject.client, "rider": None,
+        "expires": runtime.now, "body": _compact({"said": said.model_dump(mode="json"), "offers": [], "request": None,
+                                                  "on_behalf_of": None, "replaces": None}),
     }  # fmt: skip
 
     def writes(connection: Connection) -> None:
@@ -383,10 +409,6 @@ def _mark(after: str | None) -> tuple[int, str] | None:
     if after is None:
         return None
     instant, _, name = after.partition(".")
-    if not instant.isdigit() or len(instant) > 15 or not name:
-        raise Problem("invalid", "after is no mark of ours", errors=[
-            {"where": "query.after", "what": "is no mark of ours", "do": "give `next` of the page before, as it was"}
-        ])  # fmt: skip
     return int(instant), name
 
 

@@ -1,8 +1,8 @@
 """Documents of overrides and alerts."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from noriai_api.schemas import Id, Instant, Said, Strict, Words
 
@@ -17,8 +17,17 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def _shape(action: str) -> Any:
+    """What an action needs, as JSON Schema has it."""
+    needs = NEEDS[action]
+    fields = {"action": {"const": action}} | {name: {"type": "string"} for name in needs}
+    return {"required": list(needs), "properties": fields}
+
+
 class OverrideIn(Strict):
     """What to do. Without `commit` it is only tried: the answer says whom it touches, and nothing changes."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_shape(action) for action in NEEDS]})
 
     action: Action
     vehicle: Id | None = None

@@ -26,7 +26,11 @@ def _iso_date(value: object) -> object:
     return value
 
 
-ServiceTime = Annotated[str, BeforeValidator(_service_time), Field(examples=["08:30"])]
+ServiceTime = Annotated[
+    str,
+    BeforeValidator(_service_time),
+    Field(examples=["08:30"], pattern=r"^([0-3]?[0-9]|4[0-7]):[0-5][0-9](:[0-5][0-9])?$"),
+]
 Day = Annotated[date, BeforeValidator(_iso_date), Field(strict=False)]
 Hours = Annotated[tuple[ServiceTime, ServiceTime], Field(strict=False)]
 Few = Annotated[int, Field(ge=0, le=200)]

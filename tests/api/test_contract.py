@@ -1,0 +1,58 @@
+"""What the OpenAPI document says and what the service does are one: schemathesis tries everything the document allows,
+and much that it does not, as two kinds of caller."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Serving, serving, some_settings
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(some_settings(tmp_path_factory.mktemp("contract"))) as running:
+        yield running
+
+
+def schemathesis(real: Serving, tmp_path: Path, role: str, *arguments: str) -> int:
+    """Run it; returns how many cases it generated."""
+    names = {"region": real.region, "vehicle": "taxi-1", "operator": "taxi", "rider": "rider-demo"}
+    known = "".join(f'"path.{name}" = "{value}"\n' for name, value in names.items())
+    (tmp_path / "schemathesis.toml").write_text(f"[parameters]\n{known}")
+    command = [Path(sys.executable).parent / "schemathesis", "run", f"{real.address}/openapi.json", "--seed", "1",
+               "--header", f"Authorization: Bearer {real.keys[role]}", "--checks", "all", "--no-color",
+               "--exclude-path-regex", "stream$", *arguments]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-60_000:] + done.stderr[-2_000:]
+    counted = re.search(r"([\d,]+) generated", done.stdout)
+    assert counted, done.stdout
+    return int(counted[1].replace(",", ""))
+
+
+def try_everything(real: Serving, tmp_path: Path, examples: int, *arguments: str) -> int:
+    """All operations as the administrator, and those a partner app uses as a partner.
+
+    Whether what fits the schema is accepted is not asked: no schema says that a rider exists, or that a shift ends
+    after it begins.
+    """
+    much = ("--max-examples", str(examples), "--exclude-checks", "positive_data_acceptance", *arguments)
+    cases = schemathesis(real, tmp_path, "administrator", *much)
+    return cases + schemathesis(real, tmp_path, "partner", *much, "--include-path-regex", "bookings|quotes")
+
+
+@pytest.mark.compiled
+def test_the_document_and_the_service_agree(real: Serving, tmp_path: Path) -> None:
+    assert try_everything(real, tmp_path, 3, "--phases", "examples,fuzzing") > 150
+
+
+@pytest.mark.long
+@pytest.mark.compiled
+def test_ten_thousand_cases(real: Serving, tmp_path: Path) -> None:
+    cases = try_everything(real, tmp_path, 120)
+    sys.stdout.write(f"{cases} cases\n")
+    assert cases >= 10_000
