@@ -20,7 +20,9 @@ from noriai_api.store.tables import operators, regions, riders, tenants, vehicle
 from noriai_engine.model import Service
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Region, open_region, write_region
-from noriai_engine.rules.service_file import ServiceTable, load_service_file, service_of
+from noriai_engine.rules.service_file import service_of
+from noriai_engine.rules.tariff import FareTable, read_zones
+from noriai_engine.rules.town_file import TownFile, load_town_file
 
 SERVICE: TypeAdapter[Service] = TypeAdapter(Service)
 
@@ -28,6 +30,13 @@ DEMO_OPERATORS = {
     "taxi": {"name": "Town Taxi", "name_ja": "まちタクシー", "kind": "taxi"},
     "neighbours": {"name": "Neighbours' cars", "name_ja": "ご近所の車", "kind": "volunteer"},
 }
+DEMO_SERVICE: dict[str, Any] = {
+    "max_wait_min": 20, "detour_factor": 1.6, "detour_extra_min": 8,
+    "fare": {
+        "distance": {"first_m": 2000, "first": 500, "step_m": 500, "step": 50, "most": 1500}, "rounding": 10,
+        "shared_percent": 80, "entitlements": [{"name": "over75", "pays": 300}],
+    },
+}  # fmt: skip
 _ALWAYS = {day: ["00:00", "24:00"] for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")}
 
 
@@ -37,6 +46,8 @@ class Prepared:
 
     region: Region
     service: Service
+    fare: FareTable | None
+    zones: dict[str, Any]
     moves_itself: bool
     operators: dict[str, dict[str, Any]]
     vehicles: list[tuple[str, str, dict[str, Any]]]
@@ -50,7 +61,7 @@ def prepare(settings: NodeSettings) -> Prepared:
     """The region to serve at first start, built if it is to be made up. Raises InputError."""
     if settings.region is not None:
         region = open_region(settings.region.absolute())
-        return Prepared(region, _service(settings, region), False, {}, [])
+        return Prepared(region, *_service(settings, region), False, {}, [])
     folder = (settings.data / "region").absolute()
     if not (folder / "region.toml").is_file():
         from noriai_engine.world.rural import rural_region
@@ -59,7 +70,7 @@ def prepare(settings: NodeSettings) -> Prepared:
     region = open_region(folder)
     rng = np.random.default_rng([settings.seed, 1])
     fleet = _demo_fleet(region, settings.fleet, rng)
-    return Prepared(region, _service(settings, region), settings.moves_itself, DEMO_OPERATORS, fleet)
+    return Prepared(region, *_service(settings, region), settings.moves_itself, DEMO_OPERATORS, fleet)
 
 
 def write_first(
@@ -98,7 +109,8 @@ def add_region(connection: Connection, tenant: str, prepared: Prepared, settings
     """A region with its rules."""
     body = {
         "title": prepared.region.title, "service": SERVICE.dump_python(prepared.service, mode="json"),
-        "moves_itself": prepared.moves_itself,
+        "moves_itself": prepared.moves_itself, "zones": prepared.zones,
+        "fare": None if prepared.fare is None else prepared.fare.model_dump(mode="json"),
     }  # fmt: skip
     connection.execute(
         insert(regions).values(
@@ -108,12 +120,18 @@ def add_region(connection: Connection, tenant: str, prepared: Prepared, settings
     )  # fmt: skip
 
 
-def _service(settings: NodeSettings, region: Region) -> Service:
+def _service(settings: NodeSettings, region: Region) -> tuple[Service, FareTable | None, dict[str, Any]]:
+    """Limits and fares: of the town's file, or those of the made-up town."""
     if settings.service is None:
-        table = ServiceTable(max_wait_min=20, detour_factor=1.6, detour_extra_min=8)
-        return service_of(table, region, Path)
-    base = settings.service.parent
-    return service_of(load_service_file(settings.service), region, lambda reference: base / reference)
+        table, base = TownFile.model_validate(DEMO_SERVICE), Path()
+    else:
+        table, base = load_town_file(settings.service), settings.service.parent
+
+    def locate(reference: str) -> Path:
+        return base / reference
+
+    zones = {} if table.fare is None else read_zones(table.fare, locate)
+    return service_of(table, region, locate), table.fare, zones
 
 
 def _demo_fleet(region: Region, count: int, rng: np.random.Generator) -> list[tuple[str, str, dict[str, Any]]]:

@@ -32,6 +32,7 @@ from noriai_api.vehicles.repository import row_of
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
 from noriai_engine.regions import Region, open_region
+from noriai_engine.rules.tariff import FareTable, Tariff, tariff_of
 
 T = TypeVar("T")
 
@@ -112,7 +113,7 @@ class Node:
         service: Service = first_start.SERVICE.validate_python(body["service"])
         rules = RegionRules(
             tenant, region.name, service, DispatchParams(), settings.quote_lifetime_s * 1000, body["moves_itself"],
-            settings.improve_every_s * 1000,
+            settings.improve_every_s * 1000, tariff=_tariff(body),
         )  # fmt: skip
 
         def fleet(day: ServiceDay) -> list[Vehicle]:
@@ -187,6 +188,10 @@ class Node:
     def forget_clients(self) -> None:
         """Clients have changed: look them up anew."""
         self._clients.clear()
+
+
+def _tariff(body: dict[str, Any]) -> Tariff | None:
+    return None if body["fare"] is None else tariff_of(FareTable.model_validate(body["fare"]), body["zones"])
 
 
 def _tick(runtime: RegionRuntime) -> tuple[None, None]:

@@ -39,6 +39,7 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "dispatch.override": _OFFICE,
     "service.control": {"administrator": "tenant"},
     "kpi.read": {"planner": "tenant", **_OFFICE},
+    "settlement.read": _OFFICE,
     "feed.read": _ALL,
     "client.write": {"administrator": "tenant"},
     "webhook.write": {"partner": "client", "administrator": "tenant"},

@@ -4,8 +4,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from noriai_api.bookings import service
-from noriai_api.bookings.schemas import BookingIn, BookingOut, BookingsOut, QuoteIn, QuoteOut
+from noriai_api.bookings import money, service
+from noriai_api.bookings.schemas import (
+    BookingIn,
+    BookingOut,
+    BookingsOut,
+    QuoteIn,
+    QuoteOut,
+    ReceiptOut,
+    SettlementsOut,
+)
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.idempotency import Answer, KeyHeader, once
 from noriai_api.problems import described
@@ -64,6 +72,18 @@ async def list_bookings(
 async def get_booking(booking: Id, caller: Annotated[Caller, allow("booking.read")]) -> BookingOut:
     """A booking as it stands, with the times planned now."""
     return await service.booked(caller, booking)
+
+
+@router.get("/bookings/{booking}/receipt", response_model=ReceiptOut, responses=described("not_found"))
+async def get_receipt(booking: Id, caller: Annotated[Caller, allow("booking.read")]) -> ReceiptOut:
+    """What the ride cost: final once it is done; before, as things stand."""
+    return await money.receipt(caller, booking)
+
+
+@router.get("/settlements", response_model=SettlementsOut)
+async def get_settlements(caller: Annotated[Caller, allow("settlement.read")], first: Day, last: Day) -> SettlementsOut:
+    """Each operator's finished rides of the days from `first` to `last`: fares, what riders paid, who pays the rest."""
+    return await money.settlements(caller, first, last)
 
 
 @router.post(

@@ -25,9 +25,13 @@ class PartyIn(Strict):
     seats: Seats = 1
     wheelchairs: Seats = 0
     luggage: Seats = 0
+    children: Annotated[Seats, Field(description="of those on seats: primary pupils")] = 0
+    infants: Annotated[Seats, Field(description="of those on seats: infants")] = 0
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
+        if self.children + self.infants > self.seats:
+            raise ValueError("children and infants are more than the seats")
         if self.seats + self.wheelchairs == 0:
             raise ValueError("give at least 1 seat or wheelchair")
         return self
@@ -60,7 +64,7 @@ class QuoteIn(Strict):
     destination: PlaceIn
     earliest_pickup: Instant | None = None
     latest_arrival: Instant | None = None
-    party: PartyIn = PartyIn()
+    party: PartyIn | None = Field(None, description="left out: as the rider's profile says, else one seat")
     needs: NeedsIn = NeedsIn()
     rider: Id | None = Field(None, description="token of the rider; a resident's own is taken where it is left out")
     operator: Id | None = Field(None, description="only this operator may serve the rider")
@@ -71,6 +75,23 @@ class QuoteIn(Strict):
         if (self.earliest_pickup is None) == (self.latest_arrival is None):
             raise ValueError("give either earliest_pickup or latest_arrival")
         return self
+
+
+class FareLine(Said):
+    who: str
+    count: int
+    each: int
+
+
+class FareOut(Said):
+    """What a ride costs, in minor units of `currency` (yen have none): `total` = `rider_pays` + `subsidy`."""
+
+    currency: str
+    total: int
+    rider_pays: int
+    subsidy: int
+    payer: str | None
+    lines: list[FareLine]
 
 
 class EndOut(Said):
@@ -95,6 +116,8 @@ class OfferOut(Said):
     max_ride_s: int
     direct_s: int
     transfers: int
+    fare: FareOut | None
+    fare_if_shared: FareOut | None
 
 
 class RefusalOut(Said):
@@ -137,7 +160,37 @@ class BookingOut(Said):
     pickup: EndOut
     dropoff: EndOut
     party: PartyIn
+    fare: FareOut | None
     version: int
+
+
+class ReceiptOut(Said):
+    """What a ride cost in the end, or would: `final` once it is done or was missed."""
+
+    booking: str
+    state: BookingState
+    final: bool
+    shared: bool
+    fare: FareOut | None
+
+
+class SettlementOut(Said):
+    """An operator's rides of some days: what riders paid, what others pay for them, and who."""
+
+    operator: str
+    rides: int
+    riders: int
+    no_shows: int
+    currency: str
+    total: int
+    rider_pays: int
+    subsidy: dict[str, int]
+
+
+class SettlementsOut(Said):
+    first: str
+    last: str
+    operators: list[SettlementOut]
 
 
 class BookingsOut(Said):

@@ -1,6 +1,7 @@
 """Quotes and bookings in the domain's terms: what a caller's wish becomes in a region, and what is kept of it."""
 
 import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -13,6 +14,8 @@ from noriai_api.bookings.schemas import (
     BookingOut,
     BookingsOut,
     EndOut,
+    FareLine,
+    FareOut,
     OfferOut,
     PartyIn,
     QuoteIn,
@@ -33,18 +36,19 @@ from noriai_engine.model import Booking, BookingState, Offer, Quote, Request, Re
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.places import Place
 from noriai_engine.model.units import OperatorId, RequestId
+from noriai_engine.rules.tariff import Fare, Heads
 
 
 async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answer:
     """Ask the region what it could do. Raises Problem."""
     node, actor = caller.node, caller.node.actor(caller.tenant, region)
-    rider = await _rider(caller, wish.rider)
+    rider, profile = await _rider(caller, wish.rider)
     names = await node.read(lambda connection: operators_of(connection, caller.grant))
     request_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
-        request = _request(wish, request_id, runtime.now)
-        return _ask(runtime, caller, request, rider, names, wish, keep)
+        asked = Asked(_request(wish, profile, request_id, runtime.now), rider, _heads(wish, profile), profile, wish)
+        return _ask(runtime, caller, asked, names, keep)
 
     said = await actor.ask(act, "quote", actor=caller.subject.client, urgency=Urgency.QUOTE)
     return Answer(201, said.model_dump(mode="json"))
@@ -93,11 +97,13 @@ async def quote_change(caller: Caller, name: str, wish: QuoteIn, keep: Keep) -> 
     node = caller.node
     old = await _booking_row(caller, name)
     names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    profile = await _profile(caller, old["rider"])
     request_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
-        request = _request(wish, request_id, runtime.now)
-        return _ask(runtime, caller, request, old["rider"], names, wish, keep, old)
+        request = _request(wish, profile, request_id, runtime.now)
+        asked = Asked(request, old["rider"], _heads(wish, profile), profile, wish)
+        return _ask(runtime, caller, asked, names, keep, old)
 
     try:
         said = await node.actor(caller.tenant, old["region"]).ask(
@@ -200,11 +206,22 @@ async def cancel(caller: Caller, name: str) -> BookingOut:
 # --- in the region's thread ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A wish as the region gets it: the request, whose it is, who rides, what the rider is entitled to."""
+
+    request: Request
+    rider: str | None
+    heads: Heads
+    profile: dict[str, Any]
+    wish: QuoteIn | None
+
+
 def _ask(
-    runtime: RegionRuntime, caller: Caller, request: Request, rider: str | None, names: dict[str, Any],
-    wish: QuoteIn | None, keep: Keep | None,
+    runtime: RegionRuntime, caller: Caller, asked: Asked, names: dict[str, Any], keep: Keep | None,
     instead_of: dict[str, Any] | None = None,
 ) -> tuple[QuoteOut, Writes]:  # fmt: skip
+    request = asked.request
     day = runtime.service_day(request.wished)
     try:
         run = runtime.on(day)
@@ -215,15 +232,18 @@ def _ask(
     else:
         answer = run.dispatcher.quote(request)
     expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
-    said = _quote_out(run, runtime.rules.region, request, answer, expires, names)
+    fares = _fares(runtime, run, asked) if answer.offers else (None, None)
+    said = _quote_out(run, runtime.rules.region, request, answer, expires, names, fares)
     row = {
         "quote": request.id, "region": runtime.rules.region, "day": run.name, "client": caller.subject.client,
-        "rider": rider, "expires": expires,
+        "rider": asked.rider, "expires": expires,
         "body": _compact({
             "said": said.model_dump(mode="json"), "offers": [OFFER.dump_python(o, mode="json") for o in answer.offers],
-            "request": REQUEST.dump_python(request, mode="json"),
-            "on_behalf_of": None if wish is None else wish.on_behalf_of,
-                "replaces": None if instead_of is None else instead_of["booking"],
+            "request": REQUEST.dump_python(request, mode="json"), "heads": asdict(asked.heads),
+            "entitlements": asked.profile.get("entitlements", {}),
+            "fares": [None if fare is None else fare.model_dump() for fare in fares],
+            "on_behalf_of": None if asked.wish is None else asked.wish.on_behalf_of,
+            "replaces": None if instead_of is None else instead_of["booking"],
         }),
     }  # fmt: skip
 
@@ -233,6 +253,30 @@ def _ask(
             keep(connection, 201, said.model_dump(mode="json"))
 
     return said, writes
+
+
+def _fares(runtime: RegionRuntime, run: DayRun, asked: Asked) -> tuple[FareOut | None, FareOut | None]:
+    """What the rider would pay alone, and sharing; none where the service has no fares."""
+    tariff, request = runtime.rules.tariff, asked.request
+    if tariff is None:
+        return None, None
+    ends = run.dispatcher.ends_of(request.id)
+    metres = run.dispatcher.travel_times.drive(ends.origin, ends.destination).mm // 1000
+    today = run.day.date.isoformat()
+    valid = {name: until for name, until in asked.profile.get("entitlements", {}).items() if until >= today}
+    alone, shared = (
+        tariff.fare(asked.heads, request.origin, request.destination, metres, valid, shared=together)
+        for together in (False, True)
+    )
+    return _fare_out(alone), _fare_out(shared)
+
+
+def _fare_out(fare: Fare | None) -> FareOut | None:
+    if fare is None:
+        return None
+    lines = [FareLine(who=who, count=count, each=each) for who, count, each in fare.lines]
+    return FareOut(currency=fare.currency, total=fare.total, rider_pays=fare.rider_pays, subsidy=fare.subsidy,
+                   payer=fare.payer, lines=lines)  # fmt: skip
 
 
 def _no_day(
@@ -264,7 +308,9 @@ def _afresh(
     """The same wish asked again, now."""
     before = row["body"]["request"]
     request = REQUEST.validate_python({**before, "id": fresh_id, "placed_at": runtime.now})
-    return _ask(runtime, caller, request, row["rider"], names, None, None)
+    profile = {"entitlements": row["body"]["entitlements"]}
+    asked = Asked(request, row["rider"], Heads(**row["body"]["heads"]), profile, None)
+    return _ask(runtime, caller, asked, names, None)
 
 
 def _booked(
@@ -283,11 +329,13 @@ def _booked(
     row = {
         "booking": booking.id, "region": runtime.rules.region, "day": run.name, "quote": booking.request_id,
         "client": quote_row["client"], "rider": quote_row["rider"], "operator": str(booking.operator_id),
-        "vehicle": str(booking.vehicle_id), "state": "accepted", "version": 1, "pickup": booking.pickup.earliest,
+        "vehicle": str(booking.vehicle_id), "state": "accepted", "version": 1, "shared": False,
+        "pickup": booking.pickup.earliest,
         "promise": _compact(promise),
         "body": _compact({
             "party": list(request.party.as_tuple()), "places": [p.model_dump() for p in stops], "walks_s": walks,
             "timezone": run.day.timezone, "made": runtime.now, "on_behalf_of": quote_row["body"]["on_behalf_of"],
+            "heads": quote_row["body"]["heads"], "fares": quote_row["body"]["fares"],
         }),
     }  # fmt: skip
     planned = {"pickup": offer.planned_pickup, "dropoff": offer.planned_dropoff}
@@ -316,20 +364,40 @@ def _audited(caller: Caller, now: int, action: str, name: str, payload: Any) -> 
 # --- documents ----------------------------------------------------------------------------------------------
 
 
-def _request(wish: QuoteIn, name: RequestId, now: UtcMs) -> Request:
+def _request(wish: QuoteIn, profile: dict[str, Any], name: RequestId, now: UtcMs) -> Request:
+    """The wish with what the rider's profile says of their needs."""
+    party, needs = _party(wish, profile), wish.needs
+    extra = (max(needs.extra_boarding_s, profile.get("extra_boarding_s", 0)),
+             max(needs.extra_alighting_s, profile.get("extra_alighting_s", 0)))  # fmt: skip
+    skills = tuple(dict.fromkeys((*needs.skills, *profile.get("skills", ()))))
     return Request(
         name, now, wish.origin.place(), wish.destination.place(),
         None if wish.earliest_pickup is None else utc_ms(wish.earliest_pickup),
         None if wish.latest_arrival is None else utc_ms(wish.latest_arrival),
-        Resources(wish.party.seats, wish.party.wheelchairs, wish.party.luggage),
-        RiderNeeds(wish.needs.extra_boarding_s * 1000, wish.needs.extra_alighting_s * 1000, tuple(wish.needs.skills)),
+        Resources(party.seats, party.wheelchairs, party.luggage),
+        RiderNeeds(extra[0] * 1000, extra[1] * 1000, skills),
         operator_id=None if wish.operator is None else OperatorId(wish.operator),
     )  # fmt: skip
 
 
+def _party(wish: QuoteIn, profile: dict[str, Any]) -> PartyIn:
+    """Who rides: as said, else the rider as the profile has them, companions and all."""
+    if wish.party is not None:
+        return wish.party
+    chairs = profile.get("wheelchairs", 0)
+    return PartyIn(seats=(0 if chairs else 1) + profile.get("companions", 0), wheelchairs=chairs)
+
+
+def _heads(wish: QuoteIn, profile: dict[str, Any]) -> Heads:
+    party = _party(wish, profile)
+    adults = party.seats - party.children - party.infants
+    return Heads(adults, party.children, party.infants, party.wheelchairs)
+
+
 def _quote_out(
-    run: DayRun, region: str, request: Request, answer: Quote, expires: UtcMs, names: dict[str, Any]
-) -> QuoteOut:
+    run: DayRun, region: str, request: Request, answer: Quote, expires: UtcMs, names: dict[str, Any],
+    fares: tuple[FareOut | None, FareOut | None],
+) -> QuoteOut:  # fmt: skip
     refusal = None
     if answer.refusal is not None:
         nearest = answer.refusal.nearest
@@ -337,13 +405,16 @@ def _quote_out(
         refusal = RefusalOut(
             reason=reason, text=words(reason), nearest=None if nearest is None else in_zone(nearest, run.day)
         )  # fmt: skip
-    offers = [_offer_out(run, request, number, offer, names) for number, offer in enumerate(answer.offers)]
+    offers = [_offer_out(run, request, number, offer, names, fares) for number, offer in enumerate(answer.offers)]
     return QuoteOut(
         quote=request.id, region=region, day=run.name, expires=in_zone(expires, run.day), offers=offers, refusal=refusal
     )  # fmt: skip
 
 
-def _offer_out(run: DayRun, request: Request, number: int, offer: Offer, names: dict[str, Any]) -> OfferOut:
+def _offer_out(
+    run: DayRun, request: Request, number: int, offer: Offer, names: dict[str, Any],
+    fares: tuple[FareOut | None, FareOut | None],
+) -> OfferOut:  # fmt: skip
     ends, times, day = run.dispatcher.ends_of(request.id), run.dispatcher.travel_times, run.day
 
     def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
@@ -359,6 +430,7 @@ def _offer_out(run: DayRun, request: Request, number: int, offer: Offer, names: 
         pickup=end(ends.origin, request.origin, offer.pickup, offer.planned_pickup, ends.walk_to_ms),
         dropoff=end(ends.destination, request.destination, offer.dropoff, offer.planned_dropoff, ends.walk_from_ms),
         max_ride_s=offer.max_ride_ms // 1000, direct_s=offer.direct_ms // 1000, transfers=0,
+        fare=fares[0], fare_if_shared=fares[1],
     )  # fmt: skip
 
 
@@ -378,9 +450,18 @@ def _out(caller: Caller, row: dict[str, Any]) -> BookingOut:
     return BookingOut(
         booking=row["booking"], quote=row["quote"], region=row["region"], day=row["day"], state=row["state"],
         rider=row["rider"], operator=row["operator"], vehicle=row["vehicle"], pickup=end(0, "pickup"),
-        dropoff=end(1, "dropoff"), party=PartyIn(seats=seats, wheelchairs=wheelchairs, luggage=luggage),
+        dropoff=end(1, "dropoff"), fare=_fare_of(row),
+        party=PartyIn(seats=seats, wheelchairs=wheelchairs, luggage=luggage, children=body["heads"]["children"],
+                      infants=body["heads"]["infants"]),
         version=row["version"],
     )  # fmt: skip
+
+
+def _fare_of(row: dict[str, Any]) -> FareOut | None:
+    """What a booking costs as things stand: less once somebody has shared the ride."""
+    alone, shared = row["body"]["fares"]
+    fare = shared if row["shared"] else alone
+    return None if fare is None else FareOut.model_validate(fare)
 
 
 def _place_out(stop: Place, asked: Place, walk: int) -> PlaceOut:
@@ -389,20 +470,29 @@ def _place_out(stop: Place, asked: Place, walk: int) -> PlaceOut:
     return PlaceOut(lon=round(place.lon, 6), lat=round(place.lat, 6), name=place.name)
 
 
-async def _rider(caller: Caller, named: str | None) -> str | None:
-    """The rider of a request: one the caller may book for. Raises Problem (not_found)."""
+async def _rider(caller: Caller, named: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The rider of a request, one the caller may book for, with their profile. Raises Problem (not_found)."""
     own = caller.grant.narrows("rider")
     if named is None or named == own:
-        return own
+        return own, await _profile(caller, own)
     if own is not None:
         raise Problem("not_found", f"no rider {named}")
-    query = select(riders.c.client).where(riders.c.tenant == caller.tenant, riders.c.rider == named)
+    query = select(riders.c.client, riders.c.body).where(riders.c.tenant == caller.tenant, riders.c.rider == named)
     row = await caller.node.read(lambda connection: connection.execute(query).first())
     if row is None:
         raise Problem("not_found", f"no rider {named}")
     if caller.grant.narrows("client") is not None:
         caller.may(Resource("rider", named, caller.tenant, client=row.client or ""))
-    return named
+    return named, json.loads(row.body)
+
+
+async def _profile(caller: Caller, rider: str | None) -> dict[str, Any]:
+    """What a rider's rides need; nothing of one who is forgotten."""
+    if rider is None:
+        return {}
+    query = select(riders.c.body).where(riders.c.tenant == caller.tenant, riders.c.rider == rider)
+    found = await caller.node.read(lambda connection: connection.execute(query).scalar())
+    return {} if found is None else dict(json.loads(found))
 
 
 def _mark(after: str | None) -> tuple[int, str] | None:

@@ -25,6 +25,8 @@ class Projected:
     """Rows that follow from one change."""
 
     bookings: list[dict[str, Any]]
+    shared: list[str]
+    """Requests that rode a leg together with another."""
     plans: list[dict[str, Any]]
     messages: list[dict[str, Any]]
 
@@ -32,7 +34,7 @@ class Projected:
 def project(runtime: RegionRuntime, change: DayChange) -> Projected:
     """What a change is in the tables, read off the region just after it."""
     tenant, region = runtime.rules.tenant, runtime.rules.region
-    found = Projected([], [], [])
+    found = Projected([], shared_in(change), [], [])
     for name, record in change.requests.items():
         booking = record["booking"]
         if booking is not None:
@@ -61,6 +63,11 @@ def project(runtime: RegionRuntime, change: DayChange) -> Projected:
                 "subject": event.request_id, "created": event.time, "body": _compact(body), "done": False,
             })  # fmt: skip
     return found
+
+
+def shared_in(change: DayChange) -> list[str]:
+    """Requests that rode a leg of this change together with another."""
+    return sorted({rider for leg in change.legs if len(leg.request_ids) > 1 for rider in leg.request_ids})
 
 
 def promise_of(runtime: RegionRuntime, day: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +114,9 @@ def write_projected(database: Database, connection: Connection, tenant: str, reg
             .where(bookings.c.tenant == tenant, bookings.c.quote == row["quote"])
             .values(version=bookings.c.version + 1, **{k: v for k, v in row.items() if k != "quote"})
         )
+    if projected.shared:
+        where = (bookings.c.tenant == tenant, bookings.c.quote.in_(projected.shared))
+        connection.execute(update(bookings).where(*where).values(shared=True))
     if projected.plans:
         connection.execute(database.upsert(plans, projected.plans))
     if projected.messages:

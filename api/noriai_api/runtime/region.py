@@ -19,6 +19,7 @@ from noriai_engine.model.units import DAY_MS, MINUTE_MS
 from noriai_engine.plans import annealing
 from noriai_engine.regions import Region
 from noriai_engine.roads import TravelTimes
+from noriai_engine.rules.tariff import Tariff
 
 LINGERS_MS = 6 * 3_600_000
 """A service day stays open this long after its last shift has ended."""
@@ -36,6 +37,7 @@ class RegionRules:
     moves_itself: bool = False
     improve_every_ms: int = 0
     improve_iterations: int = 2_000
+    tariff: Tariff | None = None
 
 
 class RegionRuntime:

@@ -80,6 +80,7 @@ bookings = _table(
     Column("rider", String(64)), Column("operator", String(64), nullable=False),
     Column("vehicle", String(64), nullable=False), Column("state", String(32), nullable=False),
     Column("version", Integer, nullable=False), Column("pickup", BigInteger, nullable=False),
+    Column("shared", Boolean, nullable=False),
     Column("promise", Text, nullable=False), Column("body", Text, nullable=False),
     UniqueConstraint("tenant", "quote", name="bookings_one_per_quote"),
     Index("bookings_by_day", "tenant", "region", "day", "pickup"),

@@ -1,12 +1,11 @@
 """service.toml, a town's own rules as a typed model: every field checked, every error with its place. Minutes and clock
 times here, milliseconds in the engine."""
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
@@ -66,20 +65,6 @@ class ServiceTable(FileTable):
         if (self.mode == "stops") != (self.stops is not None):
             raise ValueError('mode = "stops" and a stops file belong together; stops = "gtfs" takes the feeds\' stops')
         return self
-
-
-def load_service_file(path: Path) -> ServiceTable:
-    """A town's service.toml. Raises InputError naming the field, what is wrong with it and what to do."""
-    try:
-        return ServiceTable.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise MissingDataError(f"cannot be read: {error.strerror}", where=path, remedy="name a service.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, remedy="correct the line it names") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise InputError(f"{field}: {first['msg']}", where=path, remedy="docs/scenario.md lists the fields") from error
 
 
 def service_of(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -> Service:
