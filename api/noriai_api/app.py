@@ -17,12 +17,14 @@ from noriai_api.node import Node
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
+from noriai_api.standards.router import feeds
+from noriai_api.standards.router import router as standards
 from noriai_api.vehicles.router import router as vehicles
 from noriai_api.watch import Watch
 from noriai_api.watch.router import router as watch
 from noriai_engine import __version__
 
-ROUTERS = (bookings, vehicles, overrides, parties, access, watch)
+ROUTERS = (bookings, vehicles, overrides, parties, standards, feeds, access, watch)
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.

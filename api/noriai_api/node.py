@@ -161,6 +161,12 @@ class Node:
         result: T = await asyncio.wrap_future(self.writer.put(change))
         return result
 
+    async def compute(self, work: Callable[[], T]) -> T:
+        """Do some work off the event loop."""
+        if self._readers is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+
     def new_secret(self) -> str:
         """256 random bits in hexadecimal."""
         return bytes(self._secrets.integers(0, 256, 32, dtype=np.uint8)).hex()

@@ -25,6 +25,7 @@ class NodeSettings(BaseSettings):
     database: str = Field("", description="postgresql:// URL; empty: SQLite in the data folder")
     tenant: str = Field("home", pattern=r"^[a-z0-9-]{1,64}$", description="id of the home tenant made at first start")
     tenant_name: str = Field("Demo town", description="its name")
+    desk_phone: str = Field("", description="telephone of the desk, shown to riders")
     region: Path | None = Field(None, description="region bundle to serve at first start; none: a made-up town")
     service: Path | None = Field(None, description="service.toml of that region; none: the default limits")
     fleet: Annotated[int, Field(ge=0, le=5000)] = Field(8, description="vehicles given to a made-up town")

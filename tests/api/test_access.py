@@ -20,7 +20,17 @@ from noriai_api.app import ROUTERS
 from noriai_api.guard import action_of
 from noriai_api.store.tables import metadata
 
-PUBLIC = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics")}
+FEEDS = "/feeds/{tenant}/{region}"
+PUBLIC = {
+    ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics"), ("GET", f"{FEEDS}/gtfs-flex.zip"),
+    ("GET", f"{FEEDS}/vehicle_positions.pb"), ("GET", f"{FEEDS}/gofs/{{name}}"),
+}  # fmt: skip
+QUERIES = {
+    "/v1/riders": "?phone=0901234", "/v1/settlements": "?first=2026-01-01&last=2099-12-31",
+    "/mds/events/historical": "?event_time=2026-11-24T08", "/mds/trips": "?end_time=2026-11-24T08",
+    "/mds/events/recent": "?start_time=1790000000000&end_time=1790000001000",
+    "/v1/regions/{region}/kpis": "?day=2026-11-24",
+}  # fmt: skip
 TENANTS = ("home", "away")
 
 
@@ -122,7 +132,7 @@ def test_the_matrix(two: Serving) -> None:
     for (method, path), action in sorted(operations().items()):
         if (method, path) in skipped:
             continue
-        where = path.format(**names) + ("?phone=0901234" if path == "/v1/riders" else "")
+        where = path.format(**names) + QUERIES.get(path, "")
         more = body_of(two, method, path)
         assert two.ask(None, method, where, **more).status_code == 401, (method, path)
         for role in ROLES:

@@ -40,7 +40,7 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "service.control": {"administrator": "tenant"},
     "kpi.read": {"planner": "tenant", **_OFFICE},
     "settlement.read": _OFFICE,
-    "feed.read": _ALL,
+    "mds.read": {"planner": "tenant", "administrator": "tenant"},
     "client.write": {"administrator": "tenant"},
     "webhook.write": {"partner": "client", "administrator": "tenant"},
     "audit.read": {"administrator": "tenant"},

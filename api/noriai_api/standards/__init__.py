@@ -1,0 +1,1 @@
+"""The service in other people's formats: GTFS-Flex, GTFS Realtime, GOFS, MDS; and its KPIs."""

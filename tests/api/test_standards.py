@@ -1,0 +1,141 @@
+"""A day of the service in other people's formats, each read or judged by something that is not ours; and its KPIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from gtfs.test_publish import mds_validator
+from serving import Serving, serving, some_settings
+from sqlalchemy import select
+
+from noriai_api.store.tables import bookings
+from noriai_engine.model import UtcMs
+from noriai_gtfs.validation import validate
+
+HOUR = 3_600_000
+
+
+class SetClock:
+    """Stands where the test sets it."""
+
+    def __init__(self, start: str) -> None:
+        self.ms = UtcMs(int(datetime.fromisoformat(start).timestamp() * 1000))
+
+    def now(self) -> UtcMs:
+        return self.ms
+
+
+@pytest.fixture(scope="module")
+def a_day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """Bookings through a morning, while the vehicles move by themselves; it is afternoon when the tests look."""
+    clock = SetClock("2026-11-24T08:00:00+09:00")
+    with serving(some_settings(tmp_path_factory.mktemp("day"), desk_phone="0765-00-0000"), clock) as running:
+        made = 0
+        for number in range(60):
+            quote = running.quote(number, minutes=10 + number % 50)
+            if quote["offers"]:
+                running.ask("partner", "POST", "/v1/bookings", key=quote["quote"], json={"quote": quote["quote"]})
+                made += 1
+            clock.ms = UtcMs(clock.ms + 4 * 60_000)
+        running.ask("partner", "POST", "/v1/bookings/none/cancel")
+        booking = running.booked(900, minutes=90)["booking"]
+        running.ask("partner", "POST", f"/v1/bookings/{booking}/cancel")
+        clock.ms = UtcMs(clock.ms + 3 * HOUR)
+        running.on_loop(next(iter(running.node.actors.values())).ask(lambda r: (r.tick(), None), "tick"))
+        assert made > 30
+        yield running
+
+
+def states(a_day: Serving) -> list[str]:
+    return list(a_day.node.database.read(lambda c: c.execute(select(bookings.c.state)).scalars().all()))
+
+
+def test_everybody_was_driven_and_the_kpis_say_so(a_day: Serving) -> None:
+    """Figures recounted from the bookings table alone."""
+    found = states(a_day)
+    assert set(found) == {"done", "cancelled"}
+    said = a_day.ask("planner", "GET", f"/v1/regions/{a_day.region}/kpis?day=2026-11-24").json()
+    kpis = said["kpis"]
+    assert kpis["served"]["value"] == found.count("done")
+    assert kpis["cancelled"]["value"] == found.count("cancelled")
+    assert kpis["requests"]["value"] == kpis["served"]["denominator"]["value"] == 60 + 1 + said_again(a_day)
+    assert kpis["vehicle_km"]["value"] > 50
+    assert sum(said["refusals"].values()) <= 60
+    assert all(set(kpi["definition"]) == {"en", "ja"} for kpi in kpis.values())
+
+
+def said_again(a_day: Serving) -> int:
+    """Quotes that `booked` asked for before one had offers."""
+    from noriai_api.store.tables import quotes
+
+    return len(a_day.node.database.read(lambda c: c.execute(select(quotes.c.quote)).all())) - 61
+
+
+def test_flex_is_valid_and_names_the_desk(a_day: Serving, tmp_path: Path) -> None:
+    """The canonical validator's rules: no error and no warning."""
+    answer = a_day.http.get(f"/feeds/home/{a_day.region}/gtfs-flex.zip")
+    (tmp_path / "flex.zip").write_bytes(answer.content)
+    report = validate(tmp_path / "flex.zip", date(2026, 11, 24), "JP")
+    assert {code for severity, code, _ in report.codes() if severity != "INFO" and code in report.totals} == set()
+    assert b"0765-00-0000" in b"".join(p.encode() for p in texts_of(tmp_path / "flex.zip"))
+    assert a_day.http.get("/feeds/home/nowhere/gtfs-flex.zip").status_code == 404
+
+
+def texts_of(path: Path) -> list[str]:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        return [archive.read(name).decode() for name in archive.namelist()]
+
+
+def test_vehicles_are_in_the_realtime_feed(a_day: Serving) -> None:
+    from google.transit.gtfs_realtime_pb2 import FeedMessage
+
+    message = FeedMessage()
+    message.ParseFromString(a_day.http.get(f"/feeds/home/{a_day.region}/vehicle_positions.pb").content)
+    fleet = {v["vehicle"] for v in a_day.ask("desk", "GET", "/v1/vehicles").json()["vehicles"]}
+    assert {e.vehicle.vehicle.id for e in message.entity} == fleet
+    assert message.header.timestamp == a_day.node.clock.now() // 1000
+    assert all(137 < e.vehicle.position.longitude < 138 for e in message.entity)
+
+
+def test_gofs_names_files_that_are_there(a_day: Serving) -> None:
+    base = f"/feeds/home/{a_day.region}/gofs"
+    feeds = a_day.http.get(f"{base}/gofs.json").json()["data"]["ja"]["feeds"]
+    assert len(feeds) == 7
+    for feed in feeds:
+        assert a_day.http.get(feed["url"]).json()["version"] == "1.0"
+    assert a_day.http.get(f"{base}/nothing.json").status_code == 404
+
+
+def test_mds_documents_are_valid_and_complete(a_day: Serving, shared: Path) -> None:
+    """Every document by the published schema; every ride a trip; hour by hour the same as in one piece."""
+    vehicles = a_day.ask("planner", "GET", "/mds/vehicles").json()["vehicles"]
+    for vehicle in vehicles:
+        mds_validator(shared, "vehicle").validate(vehicle)
+    judge, trips, events = mds_validator(shared, "trip"), [], []
+    for hour in range(14):
+        moment = datetime(2026, 11, 23, 22, tzinfo=UTC) + timedelta(hours=hour)
+        stamp = moment.strftime("%Y-%m-%dT%H")
+        trips += a_day.ask("planner", "GET", f"/mds/trips?end_time={stamp}").json()["trips"]
+        events += a_day.ask("planner", "GET", f"/mds/events/historical?event_time={stamp}").json()["events"]
+    for trip in trips:
+        judge.validate(trip)
+    assert len(trips) == states(a_day).count("done")
+    assert all(trip["distance"] > 0 for trip in trips)
+    judge = mds_validator(shared, "event")
+    for event in events[::5]:
+        judge.validate(event)
+    assert len({e["event_id"] for e in events}) == len(events) > 100
+    now = a_day.node.clock.now()
+    recent = a_day.ask("planner", "GET", f"/mds/events/recent?start_time={now - 10 * HOUR}&end_time={now}").json()
+    assert {e["event_id"] for e in recent["events"]} >= {
+        e["event_id"] for e in events if e["timestamp"] > now - 10 * HOUR
+    }
+    status = a_day.ask("planner", "GET", "/mds/vehicles/status").json()["vehicles_status"]
+    assert len(status) == len(vehicles)
+    wrong = a_day.ask("planner", "GET", "/mds/trips?end_time=2026-02-30T08")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid")
