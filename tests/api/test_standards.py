@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from noriai_api.store.tables import bookings
 from noriai_engine.model import UtcMs
+from noriai_engine.roads import haversine_m
 from noriai_gtfs.validation import validate
 
 HOUR = 3_600_000
@@ -125,7 +126,10 @@ def test_mds_documents_are_valid_and_complete(a_day: Serving, shared: Path) -> N
     for trip in trips:
         judge.validate(trip)
     assert len(trips) == states(a_day).count("done")
-    assert all(trip["distance"] > 0 for trip in trips)
+    for trip in trips:  # nobody was driven a shorter way than the crow flies
+        a, b = trip["start_location"], trip["end_location"]
+        assert trip["distance"] >= 0.99 * float(haversine_m(a["lng"], a["lat"], b["lng"], b["lat"])) - 10
+    assert sum(trip["distance"] > 500 for trip in trips) > len(trips) // 2
     judge = mds_validator(shared, "event")
     for event in events[::5]:
         judge.validate(event)
