@@ -22,9 +22,10 @@ from noriai_api.standards.router import router as standards
 from noriai_api.vehicles.router import router as vehicles
 from noriai_api.watch import Watch
 from noriai_api.watch.router import router as watch
+from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
-ROUTERS = (bookings, vehicles, overrides, parties, standards, feeds, access, watch)
+ROUTERS = (bookings, vehicles, overrides, parties, standards, feeds, webhooks, access, watch)
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from noriai_api.access.audit import digest_of
 from noriai_api.guard import Caller
@@ -80,8 +80,3 @@ def _kept(connection: Connection, whole: tuple[str, str, str]) -> Any:
     tenant, client, key = whole
     where = (idempotency.c.tenant == tenant, idempotency.c.client == client, idempotency.c.key == key)
     return connection.execute(select(idempotency).where(*where)).first()
-
-
-def forget_before(connection: Connection, instant: int) -> int:
-    """Drop answers kept since before an instant; returns how many."""
-    return connection.execute(delete(idempotency).where(idempotency.c.created < instant)).rowcount

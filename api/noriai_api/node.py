@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +17,16 @@ from noriai_api import first_start
 from noriai_api.access import clients
 from noriai_api.access.clients import Client
 from noriai_api.access.decision import Grant
+from noriai_api.housekeeping import look_after
 from noriai_api.parties.fleet import fleet_on
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
 from noriai_api.runtime.region import RegionRules, RegionRuntime
 from noriai_api.settings import NodeSettings
-from noriai_api.store import Database, StoreError, Writer, open_database
+from noriai_api.store import Database, Writer, open_database
 from noriai_api.store.migrate import migrate
 from noriai_api.store.tables import regions
 from noriai_api.vehicles.positions import Positions
-from noriai_api.vehicles.positions import write as write_positions
 from noriai_api.vehicles.repository import row_of
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
@@ -92,7 +91,7 @@ class Node:
         for actor in self.actors.values():
             await actor.ask(_tick, "tick")
             self._tasks.append(asyncio.create_task(self._look_after(actor)))
-        self._tasks.append(asyncio.create_task(self._keep_positions()))
+        self._tasks.append(asyncio.create_task(look_after(self)))
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -130,17 +129,6 @@ class Node:
             await asyncio.sleep(self.settings.tick_ms / 1000)
             with contextlib.suppress(Exception):  # the store is down or a call failed: the next look tries again
                 await actor.ask(_tick, "tick")
-
-    async def _keep_positions(self) -> None:
-        """Positions go to the store in batches; those that could not be written go with the next."""
-        while True:
-            await asyncio.sleep(self.settings.tick_ms / 1000)
-            rows = self.positions.waiting_rows()
-            if rows:
-                try:
-                    await self.write(partial(write_positions, rows=rows, is_sqlite=self.database.is_sqlite))
-                except StoreError:
-                    self.positions.put_back(rows)
 
     # --- for routes -----------------------------------------------------------------------------------------
 

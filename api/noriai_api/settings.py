@@ -44,6 +44,8 @@ class NodeSettings(BaseSettings):
     idempotency_hours: Annotated[int, Field(ge=24, le=24 * 31)] = Field(
         24, description="how long the answer to an idempotency key is kept"
     )
+    telemetry_days: Annotated[int, Field(ge=1, le=3650)] = Field(90, description="days that positions are kept")
+    webhooks_inside: bool = Field(False, description="webhooks may call plain http and private networks")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
     log_format: Literal["text", "json"] = Field("text", description="for people, or one JSON object a line")
 

@@ -54,7 +54,7 @@ def operations() -> dict[tuple[str, str], str]:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """One node, two tenants, a client in every role of each."""
-    with serving(some_settings(tmp_path_factory.mktemp("two"), moves_itself=False)) as running:
+    with serving(some_settings(tmp_path_factory.mktemp("two"), moves_itself=False, webhooks_inside=True)) as running:
         now = running.node.clock.now()
 
         def add(connection: Any) -> dict[str, str]:
@@ -79,9 +79,10 @@ def names_of(two: Serving) -> dict[str, str]:
     booking = two.booked(50, role="home:partner")["booking"]
     done = two.ask("home:administrator", "POST", f"/v1/regions/{two.region}/overrides",
                    json={"action": "pin", "booking": booking, "commit": True}).json()  # fmt: skip
+    hook = two.ask("home:partner", "POST", "/v1/webhooks", json={"url": "http://127.0.0.1:1/"}).json()["webhook"]
     return {"region": two.region, "quote": quote["quote"], "booking": booking, "vehicle": "taxi-1", "operator": "taxi",
             "rider": "rider-demo", "driver": "d1", "client": "home-planner", "override": done["override"],
-            "what": "operators"}  # fmt: skip
+            "what": "operators", "webhook": hook}  # fmt: skip
 
 
 def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/v1/drivers/{driver}": {"operator": "taxi"}, "/v1/riders/{rider}": {},
         "/v1/riders/{rider}/personal": {"name": "A", "purpose": "notices"},
         "/access/v1/evaluation": {"action": {"name": "booking.read"}},
+        "/v1/webhooks": {"url": "http://127.0.0.1:1/hook"},
         "/v1/clients": {"client": "new", "name": "n", "role": "planner"},
     }  # fmt: skip
     if path == "/v1/imports/{what}":
@@ -109,7 +111,15 @@ def tables_of(two: Serving, tenant: str) -> dict[str, list[Any]]:
     """Everything a tenant has in the store, but who asked when."""
     found = {}
     for table in metadata.tables.values():
-        if "tenant" in table.c and table.name not in ("log", "plans", "audit", "idempotency", "outbox", "telemetry"):
+        if "tenant" in table.c and table.name not in (
+            "log",
+            "plans",
+            "audit",
+            "idempotency",
+            "outbox",
+            "telemetry",
+            "deliveries",
+        ):
             rows = two.node.database.read(lambda c, t=table: c.execute(select(t).where(t.c.tenant == tenant)).all())
             found[table.name] = sorted(map(str, rows))
     return found

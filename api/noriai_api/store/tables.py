@@ -136,6 +136,20 @@ outbox = _table(
 )  # fmt: skip
 """Messages to the world, written with the change they tell of; workers deliver them at least once, in order."""
 
+webhooks = _table(
+    "webhooks", _id("webhook"), Column("client", String(64)), Column("url", Text, nullable=False),
+    Column("secret", String(64), nullable=False), Column("topics", Text, nullable=False),
+    Column("paused", Boolean, nullable=False), Column("created", BigInteger, nullable=False),
+)  # fmt: skip
+
+deliveries = _table(
+    "deliveries", _id("webhook"), Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("subject", String(64), nullable=False), Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False), Column("next_try", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False), Index("deliveries_open", "state", "number"),
+)  # fmt: skip
+"""Messages on their way to webhooks; each waits for those before it of the same booking."""
+
 audit = _table(
     "audit", Column("sequence", BigInteger, primary_key=True), Column("time", BigInteger, nullable=False),
     Column("tenant", String(64), nullable=False), Column("actor", String(64), nullable=False),

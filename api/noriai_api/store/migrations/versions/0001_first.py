@@ -62,6 +62,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("secret_hash"),
     )
     op.create_table(
+        "deliveries",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("webhook", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_try", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "webhook", "number"),
+    )
+    op.create_index("deliveries_open", "deliveries", ["state", "number"], unique=False)
+    op.create_table(
         "drivers",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("driver", sa.String(length=64), nullable=False),
@@ -207,4 +220,16 @@ def upgrade() -> None:
         sa.Column("operator", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "vehicle"),
+    )
+    op.create_table(
+        "webhooks",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("webhook", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=True),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("secret", sa.String(length=64), nullable=False),
+        sa.Column("topics", sa.Text(), nullable=False),
+        sa.Column("paused", sa.Boolean(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "webhook"),
     )

@@ -1,0 +1,94 @@
+"""What a node does by itself beside its regions: deliver messages, keep positions, forget what is due."""
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import httpx
+from sqlalchemy import Connection, delete
+
+from noriai_api.parties.repository import erase_due
+from noriai_api.store import StoreError
+from noriai_api.store.tables import deliveries, idempotency, outbox, quotes, telemetry
+from noriai_api.vehicles.positions import write as write_positions
+from noriai_api.webhooks import worker
+from noriai_engine.model.units import DAY_MS, HOUR_MS
+
+if TYPE_CHECKING:
+    from noriai_api.node import Node
+
+
+async def keep_positions(node: "Node") -> None:
+    """Positions go to the store in batches; those that could not be written go with the next."""
+    rows = node.positions.waiting_rows()
+    if not rows:
+        return
+    try:
+        await node.write(partial(write_positions, rows=rows, is_sqlite=node.database.is_sqlite))
+    except StoreError:
+        node.positions.put_back(rows)
+
+
+async def deliver_messages(node: "Node", http: httpx.AsyncClient) -> int:
+    """Hand new messages out and try those that are due; how many were tried."""
+
+    async def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        try:
+            return (await http.post(url, content=body, headers=headers)).status_code
+        except httpx.HTTPError as error:
+            raise OSError(str(error)) from error
+
+    while await node.read(worker.has_new):
+        await node.write(worker.hand_out)
+    rows = await node.read(lambda connection: worker.due(connection, node.clock.now()))
+    if not rows:
+        return 0
+    allowed = partial(worker.may_be_called, private=node.settings.webhooks_inside)
+    tried = await worker.deliver(rows, post, node.clock.now, allowed)
+    now = node.clock.now()
+
+    def write(connection: Connection) -> None:
+        for row, taken in tried:
+            worker.note(connection, row, now, taken=taken)
+
+    await node.write(write)
+    return len(tried)
+
+
+def forget(connection: Connection, now: int, idempotency_hours: int, telemetry_days: int) -> dict[str, int]:
+    """Erase what was kept for a time that is over; how many rows of what."""
+    month_ago = now - 30 * DAY_MS
+    return {
+        "personal": erase_due(connection, now),
+        "idempotency": connection.execute(
+            delete(idempotency).where(idempotency.c.created < now - idempotency_hours * HOUR_MS)
+        ).rowcount,
+        "telemetry": connection.execute(
+            delete(telemetry).where(telemetry.c.at < now - telemetry_days * DAY_MS)
+        ).rowcount,
+        "quotes": connection.execute(delete(quotes).where(quotes.c.expires < month_ago)).rowcount,
+        "messages": connection.execute(
+            delete(outbox).where(outbox.c.done.is_(True), outbox.c.created < month_ago)
+        ).rowcount,
+        "deliveries": connection.execute(
+            delete(deliveries).where(deliveries.c.state != "waiting", deliveries.c.next_try < month_ago)
+        ).rowcount,
+    }  # fmt: skip
+
+
+async def look_after(node: "Node") -> None:
+    """All of it, for as long as the node runs."""
+    next_forgetting = 0
+    async with httpx.AsyncClient(timeout=10, follow_redirects=False) as http:
+        while True:
+            await asyncio.sleep(node.settings.tick_ms / 1000)
+            try:
+                await keep_positions(node)
+                await deliver_messages(node, http)
+                if node.clock.now() >= next_forgetting:
+                    next_forgetting = node.clock.now() + HOUR_MS
+                    hours, days = node.settings.idempotency_hours, node.settings.telemetry_days
+                    await node.write(partial(forget, now=node.clock.now(), idempotency_hours=hours,
+                                             telemetry_days=days))  # fmt: skip
+            except StoreError:
+                continue  # the store is down: the next look tries again
