@@ -84,7 +84,7 @@ async def list_webhooks(caller: Annotated[Caller, allow("webhook.write")]) -> We
         for row in rows:
             mine = (deliveries.c.tenant == caller.tenant, deliveries.c.webhook == row["webhook"])
             query = select(deliveries.c.state, func.count()).where(*mine).group_by(deliveries.c.state)
-            count: dict[str, int] = dict(connection.execute(query).tuples().all())
+            count = {str(row.state): int(row[1]) for row in connection.execute(query)}
             found.append(WebhookOut(webhook=row["webhook"], url=row["url"], topics=json.loads(row["topics"]),
                                     waiting=count.get("waiting", 0), given_up=count.get("given_up", 0)))  # fmt: skip
         return Webhooks(webhooks=found)
