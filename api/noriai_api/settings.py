@@ -21,7 +21,7 @@ class NodeSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8600, description="port to listen on; 0 for any free one")
-    data: Path = Field(Path("noriai-data"), description="folder of the store, the demo region and backups")
+    data: Path = Field(Path("noriai-data"), description="folder of the store and of a made-up town")
     database: str = Field("", description="postgresql:// URL; empty: SQLite in the data folder")
     tenant: str = Field("home", pattern=r"^[a-z0-9-]{1,64}$", description="id of the home tenant made at first start")
     tenant_name: str = Field("Demo town", description="its name")

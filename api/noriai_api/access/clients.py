@@ -54,6 +54,10 @@ def add_client(connection: Connection, subject: Subject, name: str, secret: str,
     return key
 
 
+def all_tenants(connection: Connection) -> list[str]:
+    return list(connection.execute(select(tenants.c.tenant).order_by(tenants.c.tenant)).scalars())
+
+
 def by_key(connection: Connection, key: str) -> Client | None:
     """The client whose key this is, valid or not."""
     row = connection.execute(select(clients).where(clients.c.secret_hash == hash_of(key))).mappings().first()

@@ -24,7 +24,7 @@ def backup(file: Path, *, data: Data = None, database: Url = None) -> int:
     from noriai_api.store.backup import write_backup
     from noriai_engine.terminal import out, progress
 
-    store = _open(data, database)
+    store = _open_used(data, database)
     with progress("tables written") as bar:
         counts = write_backup(store, file, SystemClock().now(), bar)
     out(f"{file}: {sum(counts.values()):,} rows of {len(counts)} tables")
@@ -53,7 +53,7 @@ def verify(*, data: Data = None, database: Url = None) -> int:
 
     Example: noriai node verify --data my-node
     """
-    return _verify(_open(data, database))
+    return _verify(_open_used(data, database))
 
 
 @app.command
@@ -91,17 +91,20 @@ def key(
     """
     import secrets
 
-    from noriai_api.access.clients import add_client, all_of
+    from noriai_api.access.clients import add_client, all_of, all_tenants
     from noriai_api.access.decision import Grant, Subject
     from noriai_api.clocks import SystemClock
     from noriai_engine.model.errors import InputError
     from noriai_engine.terminal import out
 
-    store, now = _open(data, database), SystemClock().now()
+    store, now = _open_used(data, database), SystemClock().now()
     subject = Subject(tenant, client, role, operator, vehicle, rider)
     grant = Grant(tenant, "client.write", "console")
     secret = secrets.token_hex(32)
     with store.writing.begin() as connection:
+        if tenant not in all_tenants(connection):
+            known = ", ".join(all_tenants(connection))
+            raise InputError(f"no tenant {tenant}", where="--tenant", remedy=f"name one of: {known}")
         if client in [row["client"] for row in all_of(connection, grant)]:
             raise InputError("exists already", where=f"client {client}", remedy="name another")
         made = add_client(connection, subject, client, secret, now)
@@ -110,11 +113,30 @@ def key(
 
 
 def _open(data: Path | None, database: str | None) -> "Database":
+    """A store, in whatever state."""
     from noriai_api.settings import load_settings
     from noriai_api.store import open_database
 
     settings, _ = load_settings({"data": data, "database": database})
     return open_database(settings.database, settings.data)
+
+
+def _open_used(data: Path | None, database: str | None) -> "Database":
+    """A store with a node's data in it. Raises InputError for one that is not there, empty, or of another schema."""
+    from noriai_api.settings import load_settings
+    from noriai_api.store.migrate import head, version
+    from noriai_engine.model.errors import MissingDataError
+
+    settings, _ = load_settings({"data": data, "database": database})
+    where = settings.database or settings.data
+    if not settings.database and not (settings.data / "noriai.sqlite3").is_file():
+        raise MissingDataError("holds no store", where=where, remedy="name the node's folder with --data")
+    store = _open(data, database)
+    found = version(store)
+    if found != head():
+        remedy = "start noriai serve once" if found is None else "run noriai node migrate"
+        raise MissingDataError(f"has schema {found or 'none'}, wanted {head()}", where=where, remedy=remedy)
+    return store
 
 
 def _verify(store: "Database") -> int:

@@ -32,6 +32,13 @@ def version(database: Database) -> str | None:
     return None if found is None else str(found)
 
 
+def head() -> str:
+    """The newest migration."""
+    from alembic.script import ScriptDirectory
+
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
 def _config() -> Any:
     from alembic.config import Config
 
