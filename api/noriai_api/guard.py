@@ -51,7 +51,8 @@ class Rates:
         return self._limiter.hit(item, subject.tenant, subject.client)
 
 
-def node_of(request: Request) -> Node:
+async def node_of(request: Request) -> Node:
+    """async, since FastAPI would run it in a thread otherwise."""
     return cast(Node, request.app.state.node)
 
 

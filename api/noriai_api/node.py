@@ -18,7 +18,7 @@ from noriai_api.access import clients
 from noriai_api.access.clients import Client
 from noriai_api.access.decision import Grant
 from noriai_api.housekeeping import look_after
-from noriai_api.parties.fleet import fleet_on
+from noriai_api.parties.fleet import fleet_on, operators_of
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
 from noriai_api.runtime.region import RegionRules, RegionRuntime
@@ -60,6 +60,7 @@ class Node:
         self.actors: dict[tuple[str, str], RegionActor] = {}
         self.in_flight: set[tuple[str, str, str]] = set()
         self.positions = Positions()
+        self._operators: dict[str, dict[str, dict[str, Any]]] = {}
         self._vehicles: set[tuple[str, str, str]] = set()
         self.is_ready = False
         self.is_draining = False
@@ -171,6 +172,16 @@ class Node:
             if len(self._clients) > KNOWN_CLIENTS:
                 self._clients.popitem(last=False)
         return known if known.is_valid(self.clock.now()) else None
+
+    async def operators(self, grant: Grant) -> dict[str, dict[str, Any]]:
+        """A tenant's operators by id; the store is asked again once one has changed."""
+        if grant.tenant not in self._operators:
+            self._operators[grant.tenant] = await self.read(lambda connection: operators_of(connection, grant))
+        return self._operators[grant.tenant]
+
+    def forget_operators(self, tenant: str) -> None:
+        """Operators have changed: look them up anew."""
+        self._operators.pop(tenant, None)
 
     async def known_vehicle(self, grant: Grant, vehicle: str) -> None:
         """Raises Problem (not_found) for a vehicle that is not there or out of reach; asks the store once for each."""

@@ -68,9 +68,12 @@ def test_changes_that_wait_share_a_commit_and_one_that_fails_fails_alone(databas
         doomed[2].result()
     lane.broken = False
     assert writer.put(add("b2"), lane).result() == 1
+    gone = writer.put(add("d1"), other)
+    assert not gone.cancel()  # a client that hangs up stops nothing
+    assert gone.result() == 1
     writer.close()
     there = store.read(lambda c: set(c.execute(select(tenants.c.tenant)).scalars()))
-    assert there == {f"a{k}" for k in range(50)} | {"b1", "b2", "c1"}
+    assert there == {f"a{k}" for k in range(50)} | {"b1", "b2", "c1", "d1"}
     store.close()
 
 

@@ -24,7 +24,6 @@ from noriai_api.bookings.schemas import (
 )
 from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, Keep
-from noriai_api.parties.fleet import operators_of
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import Urgency, Writes
 from noriai_api.runtime.day import DayRun
@@ -43,7 +42,7 @@ async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answe
     """Ask the region what it could do. Raises Problem."""
     node, actor = caller.node, caller.node.actor(caller.tenant, region)
     rider, profile = await _rider(caller, wish.rider)
-    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    names = await node.operators(caller.grant)
     request_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
@@ -68,7 +67,7 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
     row, offer = await _offer_taken(caller, taking)
     if row["body"]["replaces"] is not None:
         raise Problem("conflict", f"quote {taking.quote} is for changing booking {row['body']['replaces']}")
-    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    names = await node.operators(caller.grant)
     fresh_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[BookingOut | QuoteOut, Writes]:
@@ -96,7 +95,7 @@ async def quote_change(caller: Caller, name: str, wish: QuoteIn, keep: Keep) -> 
     """Offers that would replace a booking. Raises Problem (not_found, conflict)."""
     node = caller.node
     old = await _booking_row(caller, name)
-    names = await node.read(lambda connection: operators_of(connection, caller.grant))
+    names = await node.operators(caller.grant)
     profile = await _profile(caller, old["rider"])
     request_id = RequestId(node.ids.new_id())
 

@@ -198,6 +198,8 @@ async def import_rows(
         for _, body in good:
             caller.node.actor(caller.tenant, body.region)
     await caller.node.write(write)
+    if what == "operators":
+        caller.node.forget_operators(caller.tenant)
     if what == "vehicles":
         for name, body in good:
             await _join(caller, name, body)
@@ -225,6 +227,8 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
 
     if await caller.node.write(write):
         response.status_code = 201
+    if what == "operators":
+        caller.node.forget_operators(caller.tenant)
 
 
 def _riders_of_all(caller: Caller) -> Any:

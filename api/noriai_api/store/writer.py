@@ -61,6 +61,7 @@ class Writer:
     def put(self, change: Change, lane: Lane | None = None) -> "Future[Any]":
         """Queue a change; the future has its result once it is durable, or StoreError."""
         job = _Job(change, lane)
+        job.done.set_running_or_notify_cancel()  # whoever waits may go away; the change is written all the same
         if self._thread is None:
             self._write([job])
         else:

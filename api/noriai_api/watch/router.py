@@ -18,7 +18,7 @@ class Health(Said):
     status: str
 
 
-def watch_of(request: Request) -> Watch:
+async def watch_of(request: Request) -> Watch:
     return cast(Watch, request.app.state.watch)
 
 

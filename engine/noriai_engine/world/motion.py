@@ -221,12 +221,12 @@ class Alarms:
         """True while anything is to come."""
         return bool(self._wakes)
 
-    def set(self, vehicle: int) -> None:
+    def set(self, vehicle: int, not_before: int = 0) -> None:
         """Set the vehicle's alarm anew, by what it does next."""
         ticket = self._ticket[vehicle] = self._ticket.get(vehicle, 0) + 1
         step = self.motion.next_step(vehicle)
         if step is not None:
-            heappush(self._wakes, (UtcMs(max(step[0], self._clock.now())), vehicle, ticket, step[1]))
+            heappush(self._wakes, (UtcMs(max(step[0], self._clock.now(), not_before)), vehicle, ticket, step[1]))
 
     def look_again(self, vehicles: Iterable[int]) -> None:
         """Plans have changed: turn vehicles under way, set alarms."""
@@ -241,8 +241,17 @@ class Alarms:
             if ticket != self._ticket[vehicle]:
                 continue
             self._clock.advance_to(max(instant, self._clock.now()))
+            if self._waits_idle(vehicle, step):
+                self.set(vehicle, instant + 5 * self._patience_ms)
+                continue
             self.look_again(self._due(vehicle, step))
             self.set(vehicle)
+
+    def _waits_idle(self, vehicle: int, step: Step) -> bool:
+        """A driver who has not come yet and has nobody to fetch: nothing is late."""
+        if self._patience_ms == 0 or step != Step.START_SHIFT:
+            return False
+        return all(activity.request_id is None for activity in self.motion.dispatcher.plan(vehicle).activities)
 
     def _due(self, vehicle: int, step: Step) -> list[int]:
         if self._patience_ms == 0 or (step == Step.DEPART and not self._stands_at_next_stop(vehicle)):
