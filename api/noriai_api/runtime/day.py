@@ -17,13 +17,14 @@ from noriai_engine.dispatch.records import (
     vehicle_from_json,
     vehicle_record,
 )
-from noriai_engine.model import IdSource, Request, Service, ServiceDay, UtcMs, Vehicle, VirtualClock
+from noriai_engine.model import IdSource, Request, Service, ServiceDay, Spot, UtcMs, Vehicle, VirtualClock
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.units import MINUTE_MS, RequestId
 from noriai_engine.roads import TravelTimes
 from noriai_engine.world.motion import Alarms, Motion
 
+MOST_PLACES = 50_000
 PATIENCE_MS = MINUTE_MS
 """A driver who has not reported a step when it was due is expected to do so this much later."""
 
@@ -52,6 +53,7 @@ class DayRun:
         self.alarms = Alarms(self.motion, self.clock, 0 if moves_itself else PATIENCE_MS)
         self._opened: dict[str, Any] | None = {"network": network, "vehicles": [vehicle_as_json(v) for v in vehicles]}
         self._known = len(vehicles)
+        self._degrees: dict[Spot, tuple[float, float]] = {}
         self.alarms.look_again(range(len(vehicles)))
 
     @property
@@ -68,6 +70,15 @@ class DayRun:
     def look_again(self, vehicles: Sequence[int]) -> None:
         """Plans changed: whoever drives them learns of it."""
         self.alarms.look_again(vehicles)
+
+    def degrees(self, spot: Spot) -> tuple[float, float]:
+        """(lon, lat) of a spot, looked up once: plans name the same stops again and again."""
+        if spot not in self._degrees:
+            if len(self._degrees) > MOST_PLACES:
+                self._degrees.clear()
+            place = self.dispatcher.travel_times.place_of(spot)
+            self._degrees[spot] = round(place.lon, 6), round(place.lat, 6)
+        return self._degrees[spot]
 
     def shift_end(self, vehicle: int) -> UtcMs:
         """When a vehicle's shift ends as things stand."""

@@ -21,6 +21,7 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self._upserts: dict[str, Any] = {}
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.writing, self.reading = _engine(url, 1, "BEGIN IMMEDIATE"), _engine(url, READERS, "BEGIN")
 
@@ -29,13 +30,14 @@ class Database:
         with self.reading.begin() as connection:
             return query(connection)
 
-    def upsert(self, table: Table, rows: list[dict[str, Any]]) -> Any:
-        """A statement that inserts rows, or overwrites those with the same primary key."""
-        make = sqlite.insert if self.is_sqlite else postgresql.insert
-        statement = make(table).values(rows)
-        keys = [column.name for column in table.primary_key]
-        rest = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+    def upsert(self, table: Table) -> Any:
+        """A statement that inserts the rows it is executed with, or overwrites those with the same primary key."""
+        if table.name not in self._upserts:
+            statement = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+            keys = [column.name for column in table.primary_key]
+            rest = {column.name: statement.excluded[column.name] for column in table.c if column.name not in keys}
+            self._upserts[table.name] = statement.on_conflict_do_update(index_elements=keys, set_=rest)
+        return self._upserts[table.name]
 
     def close(self) -> None:
         self.writing.dispose()

@@ -27,13 +27,15 @@ from noriai_engine.model.events import EventLog
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.ids import IdSource
 from noriai_engine.model.lifecycle import BookingState
-from noriai_engine.model.places import Spot
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
 from noriai_engine.model.units import BookingId, RequestId, UtcMs, VehicleId
 from noriai_engine.roads import Drive, TravelTimes
+
+NOWHERE = Place(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +216,11 @@ class Dispatcher:
 
     # --- views ----------------------------------------------------------------------------------------------
 
-    def plan(self, vehicle: int) -> Plan:
-        """The vehicle's plan as a value, as it stands now."""
+    def plan(self, vehicle: int, *, with_places: bool = True) -> Plan:
+        """The vehicle's plan as a value, as it stands now; coordinates of stops only `with_places`, else (0, 0)."""
         self._settle(vehicle)
         plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        activities = tuple(self._activity(base + k) for k in range(int(plans.count[vehicle])))
+        activities = tuple(self._activity(base + k, with_places) for k in range(int(plans.count[vehicle])))
         aboard = Resources(*(int(x) for x in plans.aboard[vehicle]))
         return Plan(self.vehicles[vehicle].id, int(self._store.version[vehicle]), activities, aboard)
 
@@ -246,12 +248,13 @@ class Dispatcher:
     def ends_of(self, request_id: str) -> Ends:
         return self.bookings.ends[self.bookings.row_of[request_id]]
 
-    def _activity(self, row: int) -> Activity:
+    def _activity(self, row: int, with_place: bool) -> Activity:
         plans, request = self._store.plans, int(self._store.plans.rows[row].request)
         spot = self._store.spot(row)
         utc = self.day.to_utc
         return Activity(
-            ActivityKind(int(plans.rows[row].kind)), Stop(spot, self.travel_times.place_of(spot)),
+            ActivityKind(int(plans.rows[row].kind)),
+            Stop(spot, self.travel_times.place_of(spot) if with_place else NOWHERE),
             self.bookings.requests[request].id if request >= 0 else None,
             utc(int(plans.rows[row].earliest)), utc(int(plans.rows[row].latest)), utc(int(plans.rows[row].begin)),
             int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),

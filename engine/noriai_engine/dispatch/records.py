@@ -42,13 +42,10 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
     """Plan, position, load and shift end of a vehicle. Instants are day ms, as in the plan arrays."""
     store, book = dispatcher._store, dispatcher.bookings
     plans, base = store.plans, int(store.plans.first[vehicle])
-    rows = []
-    for k in range(base, base + int(plans.count[vehicle])):
-        row = plans.rows[k]
-        request = int(row.request)
-        rows.append(
-            [book.requests[request].id if request >= 0 else None, row.load.tolist()] + [int(row[n]) for n in _FIELDS]
-        )
+    block = plans.rows[base : base + int(plans.count[vehicle])].view(np.ndarray)
+    columns = [block[name].tolist() for name in _FIELDS]
+    riders = [book.requests[request].id if request >= 0 else None for request in block["request"].tolist()]
+    rows = [list(row) for row in zip(riders, block["load"].tolist(), *columns, strict=True)]
     driving = bool(store.paths.driving[vehicle])
     return {
         "version": int(store.version[vehicle]),
