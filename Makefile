@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads bench-service lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -60,6 +60,9 @@ bench-journeys:  ## journeys by line beside nigiri and cafein, in an environment
 	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --require-hashes -r requirements/base.lock -r requirements/peers.lock
 	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --no-build-isolation --no-deps -e .
 	.venv-peers/bin/python benchmarks/suites/journeys.py
+
+bench-service: $(VENV)/.dev  ## the service under load: bookings a second beside an empty FastAPI POST
+	$(BIN)/python benchmarks/suites/service.py --vehicles 1000
 
 bench-roads:  ## the travel-time oracle beside OSRM and RoutingKit, in an environment of its own (Python 3.12 or 3.13)
 	$(PEERS_PYTHON) -m venv .venv-peers

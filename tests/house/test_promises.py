@@ -126,3 +126,26 @@ def test_version_is_one() -> None:
     import noriai_engine
 
     assert f'version = "{noriai_engine.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_every_problem_of_the_service_has_its_texts() -> None:
+    from noriai_api.problems import PROBLEMS
+
+    for code in PROBLEMS:
+        for language in LANGUAGES:
+            assert text(f"problem.{code}", language)
+            assert text(f"problem.{code}_next", language)
+
+
+def test_every_setting_is_explained_and_every_fare_field_documented() -> None:
+    from noriai_api.settings import NodeSettings
+    from noriai_engine.rules.tariff import FareTable
+
+    assert all(field.description for field in NodeSettings.model_fields.values())
+    documented = (ROOT / "docs/service.md").read_text()
+    assert all(re.search(rf"\b{name}\b", documented) for name in FareTable.model_fields)
+
+
+def test_the_service_loads_no_planner_library() -> None:
+    heavy = {"geopandas", "pandas", "osmnx", "networkx", "ortools"}
+    assert not modules_after("import noriai_api.app, noriai_api.serving, noriai_api.node") & heavy
