@@ -20,6 +20,7 @@ from noriai_api.store.tables import operators, regions, riders, tenants, vehicle
 from noriai_engine.model import Service
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Region, open_region, write_region
+from noriai_engine.rules.pack_file import load_pack
 from noriai_engine.rules.service_file import service_of
 from noriai_engine.rules.tariff import FareTable, read_zones
 from noriai_engine.rules.town_file import TownFile, load_town_file
@@ -46,8 +47,10 @@ class Prepared:
 
     region: Region
     service: Service
-    fare: FareTable | None
+    town: TownFile
     zones: dict[str, Any]
+    packs: dict[str, list[dict[str, Any]]]
+    """Licence class -> its packs, as they are to be kept: a changed file does not change a running town."""
     moves_itself: bool
     operators: dict[str, dict[str, Any]]
     vehicles: list[tuple[str, str, dict[str, Any]]]
@@ -110,7 +113,12 @@ def add_region(connection: Connection, tenant: str, prepared: Prepared, settings
     body = {
         "title": prepared.region.title, "service": SERVICE.dump_python(prepared.service, mode="json"),
         "moves_itself": prepared.moves_itself, "zones": prepared.zones,
-        "fare": None if prepared.fare is None else prepared.fare.model_dump(mode="json"),
+        "fare": _dumped(prepared.town.fare), "taxi_fare": _dumped(prepared.town.taxi_fare),
+        "law": {
+            "licences": prepared.packs, "holidays": [day.isoformat() for day in prepared.town.holidays],
+            "cash": prepared.town.cash, "fares_posted": prepared.town.fares_posted,
+            "taxis_of_area": prepared.town.taxis_of_area, "declared_number": prepared.town.declared_number,
+        },
     }  # fmt: skip
     connection.execute(
         insert(regions).values(
@@ -120,18 +128,30 @@ def add_region(connection: Connection, tenant: str, prepared: Prepared, settings
     )  # fmt: skip
 
 
-def _service(settings: NodeSettings, region: Region) -> tuple[Service, FareTable | None, dict[str, Any]]:
-    """Limits and fares: of the town's file, or those of the made-up town."""
+def _dumped(fare: FareTable | None) -> dict[str, Any] | None:
+    return None if fare is None else fare.model_dump(mode="json")
+
+
+def _service(
+    settings: NodeSettings, region: Region
+) -> tuple[Service, TownFile, dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Limits, fares and rules: of the town's file, or those of the made-up town."""
     if settings.service is None:
-        table, base = TownFile.model_validate(DEMO_SERVICE), Path()
+        town, base = TownFile.model_validate(DEMO_SERVICE), Path()
     else:
-        table, base = load_town_file(settings.service), settings.service.parent
+        town, base = load_town_file(settings.service), settings.service.parent
 
     def locate(reference: str) -> Path:
         return base / reference
 
-    zones = {} if table.fare is None else read_zones(table.fare, locate)
-    return service_of(table, region, locate), table.fare, zones
+    zones: dict[str, Any] = {}
+    for fare in (town.fare, town.taxi_fare):
+        zones |= {} if fare is None else read_zones(fare, locate)
+    packs = {
+        licence.id: [load_pack(name, base).model_dump(mode="json") for name in licence.packs]
+        for licence in town.licences
+    }
+    return service_of(town, region, locate), town, zones, packs
 
 
 def _demo_fleet(region: Region, count: int, rng: np.random.Generator) -> list[tuple[str, str, dict[str, Any]]]:

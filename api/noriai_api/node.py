@@ -7,10 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import structlog
 from sqlalchemy import Connection, select
 
 from noriai_api import first_start
@@ -21,6 +23,7 @@ from noriai_api.housekeeping import look_after
 from noriai_api.parties.fleet import fleet_on, operators_of
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
+from noriai_api.runtime.legality import Legality
 from noriai_api.runtime.region import RegionRules, RegionRuntime
 from noriai_api.settings import NodeSettings
 from noriai_api.store import Database, Writer, open_database
@@ -31,11 +34,15 @@ from noriai_api.vehicles.repository import row_of
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
 from noriai_engine.regions import Region, open_region
+from noriai_engine.rules.pack_file import PackFile
 from noriai_engine.rules.tariff import FareTable, Tariff, tariff_of
 
 T = TypeVar("T")
 
 KNOWN_CLIENTS = 4096
+WARN_DAYS = 30
+
+log = structlog.get_logger("noriai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +120,26 @@ class Node:
         service: Service = first_start.SERVICE.validate_python(body["service"])
         rules = RegionRules(
             tenant, region.name, service, DispatchParams(), settings.quote_lifetime_s * 1000, body["moves_itself"],
-            settings.improve_every_s * 1000, tariff=_tariff(body),
+            settings.improve_every_s * 1000, tariff=_tariff(body, "fare"), legality=_legality(body, region),
         )  # fmt: skip
 
         def fleet(day: ServiceDay) -> list[Vehicle]:
-            return self.database.read(lambda connection: fleet_on(connection, tenant, region.name, day))
+            return self.database.read(lambda connection: fleet_on(connection, tenant, region.name, day, rules.legality))
 
         runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
         worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
+        self._warn_of_packs(rules)
         self.actors[tenant, region.name] = RegionActor(
             runtime, self.database, self.writer, self.clock, worker, settings.inbox
         )  # fmt: skip
+
+    def _warn_of_packs(self, rules: RegionRules) -> None:
+        """Rules that end soon are said at the start, a month ahead."""
+        today = datetime.fromtimestamp(self.clock.now() / 1000, UTC).date()
+        for licence, packs in (rules.legality.licences if rules.legality is not None else {}).items():
+            for pack in packs:
+                if (pack.pack.valid_to - today).days < WARN_DAYS:
+                    log.warning("rule pack ends", pack=pack.pack.id, licence=licence, valid_to=str(pack.pack.valid_to))
 
     async def _look_after(self, actor: RegionActor) -> None:
         while True:
@@ -195,8 +211,20 @@ class Node:
         self._clients.clear()
 
 
-def _tariff(body: dict[str, Any]) -> Tariff | None:
-    return None if body["fare"] is None else tariff_of(FareTable.model_validate(body["fare"]), body["zones"])
+def _tariff(body: dict[str, Any], name: str) -> Tariff | None:
+    return None if body[name] is None else tariff_of(FareTable.model_validate(body[name]), body["zones"])
+
+
+def _legality(body: dict[str, Any], region: Region) -> Legality | None:
+    law = body["law"]
+    if not law["licences"]:
+        return None
+    licences = {name: tuple(PackFile.model_validate(pack) for pack in packs) for name, packs in law["licences"].items()}
+    service: Service = first_start.SERVICE.validate_python(body["service"])
+    holidays = frozenset(date.fromisoformat(day) for day in law["holidays"])
+    area, taxi = service.area or region.boundary, _tariff(body, "taxi_fare")
+    return Legality(licences, area, holidays, law["cash"], law["fares_posted"], taxi,
+                    law["taxis_of_area"], law["declared_number"])  # fmt: skip
 
 
 def _tick(runtime: RegionRuntime) -> tuple[None, None]:

@@ -149,3 +149,18 @@ def test_every_setting_is_explained_and_every_fare_field_documented() -> None:
 def test_the_service_loads_no_planner_library() -> None:
     heavy = {"geopandas", "pandas", "osmnx", "networkx", "ortools"}
     assert not modules_after("import noriai_api.app, noriai_api.serving, noriai_api.node") & heavy
+
+
+def test_every_field_of_a_rule_pack_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from noriai_engine.rules import pack_file
+    from noriai_engine.rules.town_file import TownFile
+
+    documented = (ROOT / "docs/rules.md").read_text()
+    tables = [t for t in vars(pack_file).values() if isinstance(t, type) and issubclass(t, BaseModel)]
+    for name in {field for table in tables for field in table.model_fields}:
+        assert f"`{name}`" in documented or f"[{name}]" in documented or f"({name}" in documented or name in documented
+    town = (ROOT / "docs/service.md").read_text()
+    own = set(TownFile.model_fields) - set(TownFile.__mro__[1].model_fields)  # type: ignore[attr-defined]
+    assert all(name in town for name in own)

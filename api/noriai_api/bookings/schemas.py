@@ -120,12 +120,26 @@ class OfferOut(Said):
     fare_if_shared: FareOut | None
 
 
+class RuleOut(Said):
+    """A rule that stands in the way: its pack, and the article it comes from."""
+
+    licence: str
+    pack: str
+    version: int
+    article: str
+    verdict: Literal["refuse", "needs_confirmation"]
+    text: Words
+
+
 class RefusalOut(Said):
-    """Why nobody can, and the nearest time at which somebody could."""
+    """Why nobody can, and the nearest time at which somebody could. `rules`: what bars each class of licence;
+    `permitted_from`: the next time at which the rules alone would let somebody."""
 
     reason: str
     text: Words
     nearest: str | None
+    rules: tuple[RuleOut, ...] = ()
+    permitted_from: str | None = None
 
 
 class QuoteOut(Said):

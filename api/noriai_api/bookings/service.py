@@ -1,7 +1,7 @@
 """Quotes and bookings in the domain's terms: what a caller's wish becomes in a region, and what is kept of it."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -21,12 +21,14 @@ from noriai_api.bookings.schemas import (
     QuoteIn,
     QuoteOut,
     RefusalOut,
+    RuleOut,
 )
 from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, Keep
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import Urgency, Writes
 from noriai_api.runtime.day import DayRun
+from noriai_api.runtime.legality import RULE, Legality
 from noriai_api.runtime.records import OFFER, REQUEST
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
@@ -35,7 +37,9 @@ from noriai_engine.model import Booking, BookingState, Offer, Quote, Request, Re
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.places import Place
 from noriai_engine.model.units import OperatorId, RequestId
-from noriai_engine.rules.tariff import Fare, Heads
+from noriai_engine.rules.judge import Decision as RuleDecision
+from noriai_engine.rules.judge import Facts, Verdict
+from noriai_engine.rules.tariff import Fare, Heads, Tariff
 
 
 async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answer:
@@ -226,13 +230,24 @@ def _ask(
         run = runtime.on(day)
     except InputError:  # no such day any more, or not yet
         return _no_day(runtime, caller, request, day, keep)
+    law, barred, facts = runtime.rules.legality, {}, None
+    if law is not None:
+        facts = _facts(runtime, run, asked, law)
+        barred = law.barred(facts)
+        own = tuple(skill for skill in request.needs.skills if not skill.startswith(RULE))
+        request = replace(request, needs=replace(request.needs, skills=(*own, *law.needs(barred))))
+        asked = replace(asked, request=request)
     if instead_of is not None and instead_of["day"] == run.name:
         answer = run.dispatcher.overrides.quote_instead(request, instead_of["quote"])
+    elif law is not None and len(barred) == len(law.licences):
+        answer = run.dispatcher.turn_away(request, next(iter(barred.values())).key)
     else:
         answer = run.dispatcher.quote(request)
     expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
     fares = _fares(runtime, run, asked) if answer.offers else (None, None)
     said = _quote_out(run, runtime.rules.region, request, answer, expires, names, fares)
+    if said.refusal is not None and law is not None and facts is not None and barred:
+        said = said.model_copy(update={"refusal": _by_rule(said.refusal, run, law, facts, barred)})
     row = {
         "quote": request.id, "region": runtime.rules.region, "day": run.name, "client": caller.subject.client,
         "rider": asked.rider, "expires": expires,
@@ -252,6 +267,43 @@ def _ask(
             keep(connection, 201, said.model_dump(mode="json"))
 
     return said, writes
+
+
+def _facts(runtime: RegionRuntime, run: DayRun, asked: Asked, law: Legality) -> Facts:
+    """What the rules are judged by."""
+    request = asked.request
+    ends = run.dispatcher.finder.area.ends_of(request)
+    fare = taxi = None
+    if not isinstance(ends, str):
+        metres = run.dispatcher.travel_times.drive(ends.origin, ends.destination).mm // 1000
+        fare = _total(runtime.rules.tariff, asked, metres)
+        taxi = _total(law.taxi_fare, asked, metres)
+    return law.facts(request, run.day, asked.rider, asked.profile, fare, taxi)
+
+
+def _total(tariff: Tariff | None, asked: Asked, metres: int) -> int | None:
+    """What a ride costs by a tariff, None where it has no fare for it."""
+    if tariff is None:
+        return None
+    fare = tariff.fare(asked.heads, asked.request.origin, asked.request.destination, metres)
+    return None if fare is None else fare.total
+
+
+def _by_rule(
+    refusal: RefusalOut, run: DayRun, law: Legality, facts: Facts, barred: dict[str, RuleDecision]
+) -> RefusalOut:
+    """A refusal with the rules that had their part in it."""
+    silent = {name for name, d in barred.items() if d.verdict == Verdict.NEEDS_CONFIRMATION}
+    rules = [
+        RuleOut(licence=name, pack=d.pack, version=d.version, article=d.article,
+                verdict="needs_confirmation" if name in silent else "refuse",
+                text=words(d.key, **{"n": 0, "what": "", "value": 0, "limit": 0, **d.facts}))
+        for name, d in barred.items()
+    ]  # fmt: skip
+    moment = law.permitted_from(facts, barred)
+    return refusal.model_copy(update={
+        "rules": tuple(rules), "permitted_from": None if moment is None else moment.replace(tzinfo=run.day.zone).isoformat(),
+    })  # fmt: skip
 
 
 def _fares(runtime: RegionRuntime, run: DayRun, asked: Asked) -> tuple[FareOut | None, FareOut | None]:

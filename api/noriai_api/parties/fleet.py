@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from noriai_api.access.decision import Grant
+from noriai_api.runtime.legality import Legality
 from noriai_api.store.tables import operators, vehicles
 from noriai_engine.model import Break, Place, Resources, ServiceDay, Shift, Vehicle
 from noriai_engine.model.units import OperatorId, VehicleId
@@ -16,8 +17,11 @@ from noriai_engine.model.units import OperatorId, VehicleId
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-def vehicle_on(name: str, operator: str, body: dict[str, Any], day: ServiceDay) -> Vehicle | None:
-    """The vehicle as it serves on a day; None where it has no shift then, or is blocked."""
+def vehicle_on(
+    name: str, operator: str, body: dict[str, Any], day: ServiceDay, legality: Legality | None = None
+) -> Vehicle | None:
+    """The vehicle as it serves on a day, marked by what its licence lets it do; None where it has no shift then, or is
+    blocked."""
     hours = body["shifts"].get(WEEKDAYS[day.date.weekday()])
     if hours is None or body.get("blocked"):
         return None
@@ -28,17 +32,19 @@ def vehicle_on(name: str, operator: str, body: dict[str, Any], day: ServiceDay) 
     return Vehicle(
         VehicleId(name), OperatorId(operator), body["kind"], tuple(Resources(**x) for x in body["layouts"]),
         Shift(day.at(hours[0]), day.at(hours[1])), Place(*body["depot"]), pauses, body.get("autonomous", False),
-        tuple(body.get("skills", ())),
+        (*body.get("skills", ()), *(legality.skills_of(body.get("licence")) if legality is not None else ())),
     )  # fmt: skip
 
 
-def fleet_on(connection: Connection, tenant: str, region: str, day: ServiceDay) -> list[Vehicle]:
+def fleet_on(
+    connection: Connection, tenant: str, region: str, day: ServiceDay, legality: Legality | None = None
+) -> list[Vehicle]:
     """All vehicles that serve a region on a day, by id."""
     query = (
         select(vehicles).where(vehicles.c.tenant == tenant, vehicles.c.region == region).order_by(vehicles.c.vehicle)
     )
     rows = connection.execute(query).mappings()
-    made = (vehicle_on(row["vehicle"], row["operator"], json.loads(row["body"]), day) for row in rows)
+    made = (vehicle_on(row["vehicle"], row["operator"], json.loads(row["body"]), day, legality) for row in rows)
     return [vehicle for vehicle in made if vehicle is not None]
 
 

@@ -258,7 +258,7 @@ async def _join(caller: Caller, vehicle: str, body: VehicleIn) -> None:
 
     def act(runtime: RegionRuntime) -> tuple[None, None]:
         for run in runtime.days.values():
-            made = vehicle_on(vehicle, body.operator, _stored("vehicles", body), run.day)
+            made = vehicle_on(vehicle, body.operator, _stored("vehicles", body), run.day, runtime.rules.legality)
             known = {str(v.id) for v in run.dispatcher.vehicles}
             if made is not None and vehicle not in known and made.shift.end > runtime.now:
                 run.look_again([run.dispatcher.incidents.join(made)])

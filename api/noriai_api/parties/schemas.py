@@ -91,6 +91,7 @@ class VehicleIn(Strict):
     skills: Annotated[tuple[Id, ...], Field(max_length=20, strict=False)] = ()
     autonomous: bool = False
     licence: Id | None = Field(None, description="the licence class it serves under")
+    inspected: Day | None = Field(None, description="last inspection, where a rule asks for it")
     blocked: bool = False
 
     @model_validator(mode="after")
@@ -104,10 +105,12 @@ class VehicleIn(Strict):
 
 
 class DriverIn(Strict):
-    """A driver, by an opaque id and what they may do. Who they are is the operator's own affair."""
+    """A driver, by an opaque id and what they may do: `driving` is the ordinary licence, `course` the approved course.
+    Who they are is the operator's own affair."""
 
     operator: Id
     born: Day | None = None
+    applied: Day | None = Field(None, description="when the driver applied: ages are counted then")
     licences: Annotated[tuple[LicenceIn, ...], Field(max_length=50, strict=False)] = ()
     vehicles: Annotated[tuple[Id, ...], Field(max_length=50, strict=False)] = ()
 

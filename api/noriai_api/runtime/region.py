@@ -12,6 +12,7 @@ import numpy as np
 
 from noriai_api.runtime.changes import DayChange, DayState, state_hash
 from noriai_api.runtime.day import DayRun, fleet_of
+from noriai_api.runtime.legality import Legality
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Service, ServiceDay, UtcMs, Vehicle
 from noriai_engine.model.errors import InputError, MissingDataError
@@ -38,6 +39,7 @@ class RegionRules:
     improve_every_ms: int = 0
     improve_iterations: int = 2_000
     tariff: Tariff | None = None
+    legality: Legality | None = None
 
 
 class RegionRuntime:

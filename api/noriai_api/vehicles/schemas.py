@@ -49,6 +49,8 @@ class StepIn(Strict):
 
     step: Literal["start_shift", "arrive", "begin", "end", "no_show"]
     booking: Id | None = Field(None, description="the rider it is about: pickup or dropoff of this booking")
+    driver: Id | None = Field(None, description="start_shift: who drives")
+    rollcall: bool | None = Field(None, description="start_shift: health and alcohol were checked, and all is well")
 
 
 class PositionIn(Strict):

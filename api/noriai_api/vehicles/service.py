@@ -10,10 +10,11 @@ from noriai_api.access.decision import Resource
 from noriai_api.guard import Caller
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import Urgency
+from noriai_api.runtime.day import DayRun
 from noriai_api.runtime.driving import report
 from noriai_api.runtime.region import RegionRuntime
-from noriai_api.schemas import PlaceOut, in_zone, utc_ms
-from noriai_api.store.tables import bookings, plans, vehicles
+from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
+from noriai_api.store.tables import bookings, drivers, plans, vehicles
 from noriai_api.tenancy import narrowed
 from noriai_api.vehicles.positions import STALE_MS, Position
 from noriai_api.vehicles.repository import row_of
@@ -76,11 +77,14 @@ async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
     node = caller.node
     row = await node.read(lambda connection: row_of(connection, caller.grant, vehicle))
     rider = None if said.booking is None else await _rider_of(caller, said.booking, vehicle)
+    driver = None if said.driver is None else await _driver_of(caller, said.driver, row["operator"])
 
     def act(runtime: RegionRuntime) -> tuple[str, None]:
         if runtime.rules.moves_itself:
             raise InputError("moves by itself", where=f"vehicle {vehicle}", remedy="it is simulated; nothing to report")
         run = runtime.today()
+        if not run.motion.has_started(run.dispatcher.index_of(VehicleId(vehicle))):
+            _may_go_on_duty(runtime, run, vehicle, row["body"], driver, said.rollcall)
         report(run, run.dispatcher.index_of(VehicleId(vehicle)), said.step, rider)
         return run.name, None
 
@@ -90,6 +94,35 @@ async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
     except InputError as error:
         raise Problem("conflict", str(error).replace("\n", ";")) from error
     return await plan(caller, vehicle, day)
+
+
+def _may_go_on_duty(
+    runtime: RegionRuntime, run: DayRun, vehicle: str, body: dict[str, Any], driver: dict[str, Any] | None,
+    rollcall: bool | None,
+) -> None:  # fmt: skip
+    """Raises Problem (conflict) where a rule stands against this driver, this vehicle, or one more of its kind."""
+    law, licence = runtime.rules.legality, body.get("licence")
+    if law is None or licence is None or licence not in law.licences:
+        return
+    mark = set(law.skills_of(licence))
+    running = sum(
+        run.motion.has_started(k) and run.dispatcher.is_on_duty(k) and mark <= set(other.skills)
+        for k, other in enumerate(run.dispatcher.vehicles)
+    )
+    fell = law.on_duty(licence, runtime.now, run.day, driver, body, rollcall, running)
+    if fell is not None:
+        said = words(fell.key, **{"n": 0, **fell.facts})
+        raise Problem("conflict", said["en"], rule={"licence": licence, "pack": fell.pack, "version": fell.version,
+                                                    "article": fell.article, "text": said})  # fmt: skip
+
+
+async def _driver_of(caller: Caller, driver: str, operator: str) -> dict[str, Any]:
+    """A driver of the vehicle's operator. Raises Problem (not_found)."""
+    where = (drivers.c.tenant == caller.tenant, drivers.c.driver == driver, drivers.c.operator == operator)
+    found = await caller.node.read(lambda c: c.execute(select(drivers.c.body).where(*where)).scalar())
+    if found is None:
+        raise Problem("not_found", f"no driver {driver} of {operator}")
+    return dict(json.loads(found))
 
 
 async def take_positions(caller: Caller, vehicle: str, batch: PositionsIn) -> PositionsTaken:

@@ -94,6 +94,14 @@ class Dispatcher:
         self.bookings.ends.append(ends)
         return self._answer(request)
 
+    def turn_away(self, request: Request, reason: str) -> Quote:
+        """A refusal without a search: a rule forbids the ride. Raises ValueError where the same id is asked twice."""
+        self.bookings.add(request)
+        self._say("request_received", request_id=request.id)
+        ends = self.finder.area.ends_of(request)
+        self.bookings.ends.append(Ends(Spot(-1), Spot(-1)) if isinstance(ends, str) else ends)
+        return self._refuse(request, reason)
+
     def commit(self, offer: Offer) -> Booking:
         """Turn an offer into a promise.
 

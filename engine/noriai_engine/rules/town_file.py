@@ -1,19 +1,40 @@
 """service.toml: what a town says about its service, limits and fares."""
 
 import tomllib
+from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from noriai_engine.model.errors import InputError, MissingDataError
-from noriai_engine.rules.service_file import ServiceTable
+from noriai_engine.rules.service_file import FileTable, ServiceTable
 from noriai_engine.rules.tariff import FareTable
 
 
+class LicenceTable(FileTable):
+    """A class of licence that vehicles of this town serve under, and the packs that bind it."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    packs: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class TownFile(ServiceTable):
-    """The service's limits, and [fare] where riders pay."""
+    """The service's limits, [fare] where riders pay, and [[licences]] where law binds who carries whom."""
 
     fare: FareTable | None = None
+    taxi_fare: FareTable | None = None
+    """What a taxi would cost: for packs that cap a fare by it."""
+    licences: tuple[LicenceTable, ...] = ()
+    holidays: tuple[date, ...] = ()
+    cash: bool = False
+    """Riders pay in cash."""
+    taxis_of_area: Annotated[int | None, Field(ge=0)] = None
+    """Taxis of the operating area: for quotas that are a share of them."""
+    declared_number: Annotated[int | None, Field(ge=0)] = None
+    """Vehicles the municipality has declared, which outranks such a share."""
+    fares_posted: bool = False
+    """Fares are posted on the web."""
 
 
 def load_town_file(path: Path) -> TownFile:
