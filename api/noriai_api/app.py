@@ -14,6 +14,8 @@ from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
 from noriai_api.guard import Rates
 from noriai_api.node import Node
+from noriai_api.orders.router import router as orders
+from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
@@ -25,7 +27,7 @@ from noriai_api.watch.router import router as watch
 from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
-ROUTERS = (bookings, vehicles, overrides, parties, standards, feeds, webhooks, access, watch)
+ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, watch)
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.
@@ -40,7 +42,7 @@ def create_app(node: Node) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await node.start()
+        await node.start(look_after_wishes)
         yield
         await node.stop()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -94,12 +94,13 @@ class Node:
         self.database.read(self.positions.load)
         return keys
 
-    async def start(self) -> None:
-        """Let every region be what its log says, then look after it."""
+    async def start(self, *every_minute: Callable[["Node"], Awaitable[None]]) -> None:
+        """Let every region be what its log says, then look after it. `every_minute`: what else is due now and then."""
         for actor in self.actors.values():
             await actor.ask(_tick, "tick")
             self._tasks.append(asyncio.create_task(self._look_after(actor)))
         self._tasks.append(asyncio.create_task(look_after(self)))
+        self._tasks += [asyncio.create_task(self._now_and_then(work)) for work in every_minute]
         self.is_ready = True
 
     async def stop(self) -> None:
@@ -132,6 +133,15 @@ class Node:
         self.actors[tenant, region.name] = RegionActor(
             runtime, self.database, self.writer, self.clock, worker, settings.inbox
         )  # fmt: skip
+
+    async def _now_and_then(self, work: Callable[["Node"], Awaitable[None]]) -> None:
+        """Do something every so many ticks; what fails is tried again the next time."""
+        while True:
+            await asyncio.sleep(60 * self.settings.tick_ms / 1000)
+            try:
+                await work(self)
+            except Exception as error:
+                log.warning("not done, to be tried again", work=work.__name__, error=type(error).__name__)
 
     def _warn_of_packs(self, rules: RegionRules) -> None:
         """Rules that end soon are said at the start, a month ahead."""

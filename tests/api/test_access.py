@@ -80,15 +80,20 @@ def names_of(two: Serving) -> dict[str, str]:
     done = two.ask("home:administrator", "POST", f"/v1/regions/{two.region}/overrides",
                    json={"action": "pin", "booking": booking, "commit": True}).json()  # fmt: skip
     hook = two.ask("home:partner", "POST", "/v1/webhooks", json={"url": "http://127.0.0.1:1/"}).json()["webhook"]
+    order = two.ask("home:administrator", "POST", "/v1/standing-orders",
+                    **body_of(two, "POST", "/v1/standing-orders")).json()["order"]  # fmt: skip
     return {"region": two.region, "quote": quote["quote"], "booking": booking, "vehicle": "taxi-1", "operator": "taxi",
             "rider": "rider-demo", "driver": "d1", "client": "home-planner", "override": done["override"],
-            "what": "operators", "webhook": hook}  # fmt: skip
+            "what": "operators", "webhook": hook, "order": order}  # fmt: skip
 
 
 def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
     """A right body for an operation, where it takes one."""
     vehicle = {"region": two.region, "operator": "taxi", "layouts": [{"seats": 4}], "depot": {"lon": 137.6, "lat": 36.9},
                "shifts": {}}  # fmt: skip
+    standing = {**two.wish(), "region": two.region, "rider": "rider-demo", "weekdays": ["mon"], "depart": "09:00",
+                "valid_from": "2026-01-01", "valid_to": "2026-01-31"}  # fmt: skip
+    del standing["earliest_pickup"]
     bodies: dict[str, Any] = {
         "/v1/regions/{region}/quotes": two.wish(), "/v1/bookings/{booking}/quotes": two.wish(),
         "/v1/bookings": {"quote": "none"}, "/v1/bookings/{booking}/change": {"quote": "none"},
@@ -99,6 +104,7 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/v1/drivers/{driver}": {"operator": "taxi"}, "/v1/riders/{rider}": {},
         "/v1/riders/{rider}/personal": {"name": "A", "purpose": "notices"},
         "/access/v1/evaluation": {"action": {"name": "booking.read"}},
+        "/v1/standing-orders": standing,
         "/v1/webhooks": {"url": "http://127.0.0.1:1/hook"},
         "/v1/clients": {"client": "new", "name": "n", "role": "planner"},
     }  # fmt: skip

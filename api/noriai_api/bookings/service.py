@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from noriai_api.access import audit
-from noriai_api.access.decision import Resource
+from noriai_api.access.decision import Grant, Resource
 from noriai_api.bookings import repository
 from noriai_api.bookings.schemas import (
     BookingIn,
@@ -206,6 +206,23 @@ async def cancel(caller: Caller, name: str) -> BookingOut:
     return await booked(caller, name)
 
 
+def riders_grant(grant: Grant) -> Grant:
+    """Riders belong to no operator: whoever works for one reaches the tenant's."""
+    return replace(grant, only={column: value for column, value in grant.only.items() if column != "operator"})
+
+
+def is_served(runtime: RegionRuntime, wish: QuoteIn) -> bool:
+    """Could anybody serve this wish now? It leaves no trace; what the rider's profile adds is asked with the quote."""
+    request = _request(wish, {}, RequestId("trial"), runtime.now)
+    day = runtime.service_day(request.wished)
+    if day.date.isoformat() not in runtime.days:
+        return True
+    law = runtime.rules.legality
+    if law is not None:
+        request = replace(request, needs=replace(request.needs, skills=(*request.needs.skills, *law.needs({}))))
+    return not isinstance(runtime.open_day(day.date.isoformat()).dispatcher.trial().offers(request), str)
+
+
 # --- in the region's thread ---------------------------------------------------------------------------------
 
 
@@ -257,6 +274,7 @@ def _ask(
             "entitlements": asked.profile.get("entitlements", {}),
             "fares": [None if fare is None else fare.model_dump() for fare in fares],
             "on_behalf_of": None if asked.wish is None else asked.wish.on_behalf_of,
+            "wish": None if asked.wish is None else asked.wish.model_dump(mode="json"),
             "replaces": None if instead_of is None else instead_of["booking"],
         }),
     }  # fmt: skip
@@ -302,7 +320,8 @@ def _by_rule(
     ]  # fmt: skip
     moment = law.permitted_from(facts, barred)
     return refusal.model_copy(update={
-        "rules": tuple(rules), "permitted_from": None if moment is None else moment.replace(tzinfo=run.day.zone).isoformat(),
+        "rules": tuple(rules),
+        "permitted_from": None if moment is None else moment.replace(tzinfo=run.day.zone).isoformat(),
     })  # fmt: skip
 
 
@@ -342,7 +361,7 @@ def _no_day(
     row = {
         "quote": request.id, "region": said.region, "day": said.day, "client": caller.subject.client, "rider": None,
         "expires": runtime.now, "body": _compact({"said": said.model_dump(mode="json"), "offers": [], "request": None,
-                                                  "on_behalf_of": None, "replaces": None}),
+                                                  "on_behalf_of": None, "replaces": None, "wish": None}),
     }  # fmt: skip
 
     def writes(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, Table
 
 from noriai_api.access import audit
+from noriai_api.bookings.service import riders_grant
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.parties import repository
 from noriai_api.parties.fleet import vehicle_on
@@ -112,7 +113,7 @@ async def find_riders(
 @router.get("/riders/{rider}", response_model=RiderOut, responses=described("not_found"))
 async def get_rider(rider: Id, caller: Annotated[Caller, allow("rider.read")]) -> RiderOut:
     """What a rider's rides need."""
-    grant = _riders_of_all(caller)
+    grant = riders_grant(caller.grant)
     return RiderOut(**await caller.node.read(lambda c: repository.one(c, tables.riders, grant, rider)))
 
 
@@ -130,7 +131,7 @@ async def put_rider(
 @router.delete("/riders/{rider}", status_code=204, responses=described("not_found", "store_down"))
 async def erase_rider(rider: Id, caller: Annotated[Caller, allow("rider.write")]) -> None:
     """Forget who a rider is and what they need. Past rides stay, by a token that means nothing any more."""
-    grant, now = _riders_of_all(caller), caller.node.clock.now()
+    grant, now = riders_grant(caller.grant), caller.node.clock.now()
 
     def write(connection: Connection) -> None:
         repository.erase(connection, grant, rider)
@@ -220,7 +221,7 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
 
     def write(connection: Connection) -> bool:
         extra = {"client": caller.subject.client} if what == "riders" and "client" in caller.grant.only else {}
-        grant = _riders_of_all(caller) if what == "riders" else caller.grant
+        grant = riders_grant(caller.grant) if what == "riders" else caller.grant
         is_new = repository.put(connection, table, grant, key, _stored(what, body), **columns, **extra)
         _audited(connection, caller, now, f"{what}/{key}", body.model_dump(mode="json"))
         return is_new
@@ -229,14 +230,6 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
         response.status_code = 201
     if what == "operators":
         caller.node.forget_operators(caller.tenant)
-
-
-def _riders_of_all(caller: Caller) -> Any:
-    """Riders belong to no operator: whoever works for one reaches the tenant's."""
-    from dataclasses import replace
-
-    grant = caller.grant
-    return replace(grant, only={k: v for k, v in grant.only.items() if k != "operator"})
 
 
 def _stored(what: str, body: BaseModel) -> dict[str, Any]:

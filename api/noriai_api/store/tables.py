@@ -95,6 +95,23 @@ plans = _table(
     Column("body", Text, nullable=False),
 )  # fmt: skip
 
+standing = _table(
+    "standing", _id("order"), Column("client", String(64), nullable=False), Column("rider", String(64), nullable=False),
+    Column("body", Text, nullable=False), Column("ended", BigInteger),
+)  # fmt: skip
+standing_runs = _table(
+    "standing_runs", _id("order"), Column("day", String(10), primary_key=True),
+    Column("state", String(16), nullable=False), Column("booking", String(64)), Column("reason", String(64)),
+)  # fmt: skip
+"""What came of a standing order on a day: once for each, however often it is tried."""
+
+waiting = _table(
+    "waiting", _id("quote"), Column("client", String(64), nullable=False), Column("rider", String(64)),
+    Column("region", String(64), nullable=False), Column("wish", Text, nullable=False),
+    Column("state", String(16), nullable=False), Column("fresh_quote", String(64)),
+    Index("waiting_state", "state"),
+)  # fmt: skip
+
 overrides = _table(
     "overrides", _id("override"), Column("region", String(64), nullable=False),
     Column("day", String(10), nullable=False), Column("time", BigInteger, nullable=False),

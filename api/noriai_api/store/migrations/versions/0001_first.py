@@ -195,6 +195,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "rider"),
     )
     op.create_table(
+        "standing",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("order", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("rider", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("ended", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "order"),
+    )
+    op.create_table(
+        "standing_runs",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("order", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("booking", sa.String(length=64), nullable=True),
+        sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "order", "day"),
+    )
+    op.create_table(
         "telemetry",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("vehicle", sa.String(length=64), nullable=False),
@@ -221,6 +241,19 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "vehicle"),
     )
+    op.create_table(
+        "waiting",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("quote", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("rider", sa.String(length=64), nullable=True),
+        sa.Column("region", sa.String(length=64), nullable=False),
+        sa.Column("wish", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("fresh_quote", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "quote"),
+    )
+    op.create_index("waiting_state", "waiting", ["state"], unique=False)
     op.create_table(
         "webhooks",
         sa.Column("tenant", sa.String(length=64), nullable=False),

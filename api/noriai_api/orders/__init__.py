@@ -1,0 +1,1 @@
+"""Wishes that come again or wait: standing orders, and the waiting list of those who were refused."""

@@ -1,0 +1,45 @@
+"""HTTP of standing orders and the waiting list."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+
+from noriai_api.guard import COMMON, Caller, allow
+from noriai_api.orders import service
+from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitingList, WaitOut
+from noriai_api.problems import described
+from noriai_api.schemas import Id
+
+router = APIRouter(prefix="/v1", tags=["orders"], responses=COMMON)
+
+
+@router.post("/standing-orders", status_code=201, response_model=StandingOut,
+             responses=described("not_found", "store_down"))  # fmt: skip
+async def add_order(order: StandingIn, caller: Annotated[Caller, allow("booking.create")]) -> StandingOut:
+    """A ride that comes again: each day is booked by itself as soon as it can be."""
+    return await service.add(caller, order)
+
+
+@router.get("/standing-orders", response_model=StandingOrders)
+async def list_orders(caller: Annotated[Caller, allow("booking.create")]) -> StandingOrders:
+    """Standing orders within reach, and what came of each day."""
+    return await service.listed(caller)
+
+
+@router.delete("/standing-orders/{order}", status_code=204, responses=described("not_found", "store_down"))
+async def end_order(order: Id, caller: Annotated[Caller, allow("booking.create")]) -> None:
+    """No further rides; those booked stay."""
+    await service.end(caller, order)
+
+
+@router.post("/quotes/{quote}/wait", status_code=201, response_model=WaitOut,
+             responses=described("not_found", "conflict", "store_down"))  # fmt: skip
+async def wait_for_offers(quote: Id, caller: Annotated[Caller, allow("booking.quote")]) -> WaitOut:
+    """Put a refused wish on the waiting list: it is asked again every minute until somebody can serve it."""
+    return await service.wait(caller, quote)
+
+
+@router.get("/waiting", response_model=WaitingList)
+async def list_waiting(caller: Annotated[Caller, allow("booking.quote")]) -> WaitingList:
+    """The caller's wishes on the waiting list; those `offered` have a fresh quote."""
+    return await service.waiters(caller)

@@ -1,0 +1,66 @@
+"""Documents of standing orders and the waiting list."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from noriai_api.bookings.schemas import NeedsIn, PartyIn
+from noriai_api.parties.schemas import Day, ServiceTime, Weekday
+from noriai_api.schemas import Id, PlaceIn, Said, Strict
+
+
+class StandingIn(Strict):
+    """A ride that comes again on some weekdays: dialysis, school, work. Each day is booked as soon as it can be, at most
+    `ahead_days` before."""
+
+    region: Id
+    rider: Id
+    origin: PlaceIn
+    destination: PlaceIn
+    weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7, strict=False)]
+    depart: ServiceTime | None = None
+    arrive: ServiceTime | None = None
+    valid_from: Day
+    valid_to: Day
+    except_dates: Annotated[tuple[Day, ...], Field(max_length=366, strict=False)] = ()
+    ahead_days: Annotated[int, Field(ge=0, le=14)] = 7
+    party: PartyIn | None = None
+    needs: NeedsIn = NeedsIn()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.depart is None) == (self.arrive is None):
+            raise ValueError("give either depart or arrive")
+        if self.valid_to < self.valid_from:
+            raise ValueError("valid_to is before valid_from")
+        return self
+
+
+class RunOut(Said):
+    """What came of an order on a day: a booking, or the reason why there is none."""
+
+    day: str
+    state: Literal["booked", "refused"]
+    booking: str | None
+    reason: str | None
+
+
+class StandingOut(StandingIn):
+    order: str
+    runs: list[RunOut]
+
+
+class StandingOrders(Said):
+    orders: list[StandingOut]
+
+
+class WaitOut(Said):
+    """A wish on the waiting list: asked again every minute until somebody can serve it, or its time is over."""
+
+    quote: str
+    state: Literal["waiting", "offered", "over"]
+    fresh_quote: str | None
+
+
+class WaitingList(Said):
+    waiting: list[WaitOut]

@@ -1,0 +1,220 @@
+"""Standing orders and the waiting list in the domain's terms. Each step is done once, however often it is tried."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from noriai_api.access.audit import append
+from noriai_api.access.decision import Subject, granted
+from noriai_api.bookings import service as bookings_service
+from noriai_api.bookings.repository import quote as quote_of
+from noriai_api.bookings.schemas import BookingIn, QuoteIn
+from noriai_api.guard import Caller
+from noriai_api.idempotency import Answer, once
+from noriai_api.node import Node
+from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitingList, WaitOut
+from noriai_api.parties.fleet import WEEKDAYS
+from noriai_api.problems import Problem
+from noriai_api.store.tables import clients, riders, standing, standing_runs, waiting
+from noriai_api.tenancy import narrowed
+from noriai_engine.model import ServiceDay
+
+# --- standing orders ----------------------------------------------------------------------------------------
+
+
+async def add(caller: Caller, order: StandingIn) -> StandingOut:
+    """Write a standing order. Raises Problem (not_found)."""
+    node, now, name = caller.node, caller.node.clock.now(), caller.node.ids.new_id()
+    node.actor(caller.tenant, order.region)
+    known = select(riders.c.rider).where(riders.c.rider == order.rider)
+
+    def write(connection: Connection) -> None:
+        grant = bookings_service.riders_grant(caller.grant)
+        if connection.execute(narrowed(known, riders, grant)).first() is None:
+            raise Problem("not_found", f"no rider {order.rider}")
+        connection.execute(
+            insert(standing).values(
+                tenant=caller.tenant, order=name, client=caller.subject.client, rider=order.rider,
+                body=order.model_dump_json(), ended=None,
+            )
+        )  # fmt: skip
+        _audit(connection, caller, now, f"order/{name}", {"rider": order.rider})
+
+    await node.write(write)
+    return StandingOut(order=name, runs=[], **order.model_dump())
+
+
+async def listed(caller: Caller) -> StandingOrders:
+    """Standing orders within reach, with what came of them."""
+
+    def read(connection: Connection) -> StandingOrders:
+        query = select(standing).where(standing.c.ended.is_(None)).order_by(standing.c.order)
+        found = []
+        for row in connection.execute(
+            narrowed(query, standing, bookings_service.riders_grant(caller.grant))
+        ).mappings():
+            mine = (standing_runs.c.tenant == caller.tenant, standing_runs.c.order == row["order"])
+            runs = connection.execute(select(standing_runs).where(*mine).order_by(standing_runs.c.day)).mappings()
+            shown = [
+                {"day": r["day"], "state": r["state"], "booking": r["booking"], "reason": r["reason"]} for r in runs
+            ]
+            found.append(StandingOut.model_validate({"order": row["order"], "runs": shown, **json.loads(row["body"])}))
+        return StandingOrders(orders=found)
+
+    return await caller.node.read(read)
+
+
+async def end(caller: Caller, name: str) -> None:
+    """No further rides of an order; those booked stay. Raises Problem (not_found)."""
+    now = caller.node.clock.now()
+
+    def write(connection: Connection) -> None:
+        query = select(standing.c.order).where(standing.c.order == name, standing.c.ended.is_(None))
+        if connection.execute(narrowed(query, standing, bookings_service.riders_grant(caller.grant))).first() is None:
+            raise Problem("not_found", f"no order {name}")
+        where = (standing.c.tenant == caller.tenant, standing.c.order == name)
+        connection.execute(update(standing).where(*where).values(ended=now))
+        _audit(connection, caller, now, f"order/{name}", {"ended": True})
+
+    await caller.node.write(write)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    tenant: str
+    order: str
+    client: str
+    day: date
+    body: StandingIn
+
+
+def due(connection: Connection, node: Node) -> list[_Due]:
+    """Days of orders that can be booked now and have not been tried."""
+    done = {(r.tenant, r.order, r.day) for r in connection.execute(select(standing_runs.c.tenant, standing_runs.c.order,
+                                                                          standing_runs.c.day))}  # fmt: skip
+    found = []
+    for row in connection.execute(select(standing).where(standing.c.ended.is_(None))).mappings():
+        body = StandingIn.model_validate(json.loads(row["body"]))
+        actor = node.actors.get((row["tenant"], body.region))
+        if actor is None:
+            continue
+        today = actor.runtime.service_day(node.clock.now()).date
+        for ahead in range(body.ahead_days + 1):
+            day = today + timedelta(days=ahead)
+            runs = body.valid_from <= day <= body.valid_to and day not in body.except_dates
+            if runs and WEEKDAYS[day.weekday()] in body.weekdays and (row["tenant"], row["order"],
+                                                                      day.isoformat()) not in done:  # fmt: skip
+                found.append(_Due(row["tenant"], row["order"], row["client"], day, body))
+    return found
+
+
+async def place(node: Node, one: _Due) -> None:
+    """Book a day of an order, or note why it cannot be."""
+    caller = await _caller(node, one.tenant, one.client)
+    if caller is None:
+        return
+    body, day = one.body, ServiceDay(one.day, node.actor(one.tenant, one.body.region).runtime.region.timezone)
+    when = day.rfc3339(day.at(str(body.depart or body.arrive)))
+    wish = QuoteIn.model_validate({
+        **body.model_dump(include={"origin", "destination", "party", "needs"}), "rider": body.rider,
+        "earliest_pickup" if body.depart else "latest_arrival": when,
+    })  # fmt: skip
+    key = f"standing-{one.order}-{one.day}"
+    quoted = await once(caller, f"{key}-q", wish.model_dump(mode="json"),
+                        lambda keep: bookings_service.quote(caller, body.region, wish, keep))  # fmt: skip
+    booking, reason = None, None
+    if quoted.body["offers"]:
+        taking = BookingIn(quote=quoted.body["quote"])
+        try:
+            answer: Answer = await once(caller, key, taking.model_dump(),
+                                        lambda keep: bookings_service.book(caller, taking, keep))  # fmt: skip
+            booking = answer.body["booking"]
+        except Problem as problem:
+            reason = problem.code
+    else:
+        reason = quoted.body["refusal"]["reason"]
+    row = {"tenant": one.tenant, "order": one.order, "day": one.day.isoformat(), "booking": booking, "reason": reason,
+           "state": "booked" if booking else "refused"}  # fmt: skip
+    await node.write(lambda connection: connection.execute(insert(standing_runs).values(**row)))
+
+
+# --- the waiting list ---------------------------------------------------------------------------------------
+
+
+async def wait(caller: Caller, quote: str) -> WaitOut:
+    """Put a refused wish on the waiting list. Raises Problem (not_found, conflict)."""
+    node = caller.node
+    row = await node.read(lambda connection: quote_of(connection, caller.grant, quote))
+    if row is None:
+        raise Problem("not_found", f"no quote {quote}")
+    if row["body"]["offers"] or row["body"]["wish"] is None:
+        raise Problem(
+            "conflict", "only a wish that was refused for want of a vehicle waits; this one has offers or no day"
+        )
+    values = {"tenant": caller.tenant, "quote": quote, "client": caller.subject.client, "rider": row["rider"],
+              "region": row["region"], "wish": json.dumps(row["body"]["wish"]), "state": "waiting",
+              "fresh_quote": None}  # fmt: skip
+
+    def write(connection: Connection) -> None:
+        mine = (waiting.c.tenant == caller.tenant, waiting.c.quote == quote)
+        if connection.execute(select(waiting.c.quote).where(*mine)).first() is None:
+            connection.execute(insert(waiting).values(**values))
+
+    await node.write(write)
+    return WaitOut(quote=quote, state="waiting", fresh_quote=None)
+
+
+async def waiters(caller: Caller) -> WaitingList:
+    """The caller's wishes on the list."""
+    query = select(waiting).where(waiting.c.tenant == caller.tenant)
+    rider = caller.grant.narrows("rider")
+    query = query.where(waiting.c.rider == rider) if rider else query.where(waiting.c.client == caller.subject.client)
+    rows = await caller.node.read(lambda c: c.execute(query.order_by(waiting.c.quote)).mappings().all())
+    return WaitingList(
+        waiting=[WaitOut(quote=r["quote"], state=r["state"], fresh_quote=r["fresh_quote"]) for r in rows]
+    )
+
+
+async def ask_again(node: Node, row: Any) -> None:
+    """A wish of the list is asked anew: with offers it is told, past its time it is over."""
+    caller = await _caller(node, row["tenant"], row["client"])
+    wish = QuoteIn.model_validate(json.loads(row["wish"]))
+    state, fresh = "waiting", None
+    moment = wish.earliest_pickup or wish.latest_arrival
+    if caller is None or moment is None or moment.timestamp() * 1000 < node.clock.now():
+        state = "over"
+    elif await node.actor(row["tenant"], row["region"]).look(lambda r: bookings_service.is_served(r, wish)):
+        answer = await bookings_service.quote(caller, row["region"], wish, lambda connection, status, body: None)
+        if answer.body["offers"]:
+            state, fresh = "offered", answer.body["quote"]
+    if state != "waiting":
+        where = (waiting.c.tenant == row["tenant"], waiting.c.quote == row["quote"])
+        await node.write(lambda c: c.execute(update(waiting).where(*where).values(state=state, fresh_quote=fresh)))
+
+
+async def look_after_wishes(node: Node) -> None:
+    """What is due of standing orders and the waiting list."""
+    for one in await node.read(lambda connection: due(connection, node)):
+        await place(node, one)
+    query = select(waiting).where(waiting.c.state == "waiting").order_by(waiting.c.quote)
+    for row in await node.read(lambda connection: connection.execute(query).mappings().all()):
+        await ask_again(node, row)
+
+
+async def _caller(node: Node, tenant: str, client: str) -> Caller | None:
+    """Whoever asked, as they would ask now; None for one whose key was revoked."""
+    query = select(clients).where(clients.c.tenant == tenant, clients.c.client == client, clients.c.revoked.is_(None))
+    row = await node.read(lambda connection: connection.execute(query).mappings().first())
+    if row is None:
+        return None
+    subject = Subject(tenant, client, row["role"], row["operator"], row["vehicle"], row["rider"])
+    grant = granted(subject, "booking.create")
+    return None if grant is None else Caller(node, subject, grant)
+
+
+def _audit(connection: Connection, caller: Caller, now: int, resource: str, payload: Any) -> None:
+    append(connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
+           resource=resource, payload=payload)  # fmt: skip
