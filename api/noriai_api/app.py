@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
+from noriai_api.control import router as control
 from noriai_api.guard import Rates
 from noriai_api.node import Node
 from noriai_api.orders.router import router as orders
@@ -27,7 +28,7 @@ from noriai_api.watch.router import router as watch
 from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
-ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, watch)
+ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, control, watch)
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.

@@ -65,6 +65,7 @@ class Node:
         self.database: Database = open_database(settings.database, settings.data)
         self.writer = Writer(self.database, threaded=outside.threaded)
         self.actors: dict[tuple[str, str], RegionActor] = {}
+        self.paused: dict[tuple[str, str], dict[str, str] | None] = {}
         self.in_flight: set[tuple[str, str, str]] = set()
         self.positions = Positions()
         self._operators: dict[str, dict[str, dict[str, Any]]] = {}
@@ -130,6 +131,7 @@ class Node:
         runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
         worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
         self._warn_of_packs(rules)
+        self.paused[tenant, region.name] = body.get("paused")
         self.actors[tenant, region.name] = RegionActor(
             runtime, self.database, self.writer, self.clock, worker, settings.inbox
         )  # fmt: skip
@@ -158,6 +160,12 @@ class Node:
                 await actor.ask(_tick, "tick")
 
     # --- for routes -----------------------------------------------------------------------------------------
+
+    def open_for_rides(self, tenant: str, region: str) -> None:
+        """Raises Problem (paused) where no new rides are taken, with the reason riders are told."""
+        reason = self.paused.get((tenant, region))
+        if reason is not None:
+            raise Problem("paused", headers={"Retry-After": "600"}, reason=reason)
 
     def actor(self, tenant: str, region: str) -> RegionActor:
         """The task of a region. Raises Problem where the tenant has none by that name."""

@@ -84,7 +84,7 @@ def names_of(two: Serving) -> dict[str, str]:
                     **body_of(two, "POST", "/v1/standing-orders")).json()["order"]  # fmt: skip
     return {"region": two.region, "quote": quote["quote"], "booking": booking, "vehicle": "taxi-1", "operator": "taxi",
             "rider": "rider-demo", "driver": "d1", "client": "home-planner", "override": done["override"],
-            "what": "operators", "webhook": hook, "order": order}  # fmt: skip
+            "what": "operators", "month": "2026-11", "webhook": hook, "order": order}  # fmt: skip
 
 
 def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/v1/drivers/{driver}": {"operator": "taxi"}, "/v1/riders/{rider}": {},
         "/v1/riders/{rider}/personal": {"name": "A", "purpose": "notices"},
         "/access/v1/evaluation": {"action": {"name": "booking.read"}},
-        "/v1/standing-orders": standing,
+        "/v1/standing-orders": standing, "/v1/regions/{region}/pause": {},
         "/v1/webhooks": {"url": "http://127.0.0.1:1/hook"},
         "/v1/clients": {"client": "new", "name": "n", "role": "planner"},
     }  # fmt: skip

@@ -109,6 +109,24 @@ def test_a_node_stopped_and_started_is_the_same(database: str, tmp_path: Path) -
         assert hashed != after.state_hash()  # one booking more
 
 
+def test_a_paused_service_takes_no_rides_and_says_why(database: str, tmp_path: Path) -> None:
+    """Bookings stay and can be given up; the pause outlives a restart; without a reason it resumes."""
+    why = {"ja": "大雪のため", "en": "heavy snow"}
+    with serving(some_settings(tmp_path, database)) as before:
+        quote, booking, keys = before.offered(), before.booked(50), before.keys
+        path = f"/v1/regions/{before.region}/pause"
+        assert before.ask("administrator", "PUT", path, json=why).json()["paused"] == why
+    with serving(some_settings(tmp_path, database), before.node.clock, keys) as after:
+        refused = after.ask("partner", "POST", f"/v1/regions/{after.region}/quotes", json=after.wish())
+        assert (refused.status_code, refused.json()["reason"]) == (503, why)
+        late = after.ask("partner", "POST", "/v1/bookings", key="p", json={"quote": quote["quote"]})
+        assert late.json()["code"] == "paused"
+        gone = after.ask("partner", "POST", f"/v1/bookings/{booking['booking']}/cancel")
+        assert gone.json()["state"] == "cancelled"
+        assert after.ask("administrator", "PUT", path, json={}).json()["paused"] is None
+        assert after.booked(90)["state"] == "accepted"
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [

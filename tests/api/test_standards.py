@@ -75,6 +75,19 @@ def said_again(a_day: Serving) -> int:
     return len(a_day.node.database.read(lambda c: c.execute(select(quotes.c.quote)).all())) - 61
 
 
+def test_the_month_is_its_days(a_day: Serving) -> None:
+    """One day has been: the month's figures are that day's, in JSON as in the table."""
+    said = a_day.ask("planner", "GET", f"/v1/regions/{a_day.region}/reports/2026-11").json()
+    (day,) = said["days"]
+    assert said["whole"]["kpis"] == day["kpis"]
+    table = a_day.ask("planner", "GET", f"/v1/regions/{a_day.region}/reports/2026-11?form=csv").text.splitlines()
+    cells = {line.split(",")[0]: line.split(",") for line in table}
+    assert cells["kpi"] == ["kpi", "unit", "month", "2026-11-24"]
+    assert cells["served"][2] == cells["served"][3] == str(day["kpis"]["served"]["value"])
+    empty = a_day.ask("planner", "GET", f"/v1/regions/{a_day.region}/reports/2025-01").json()
+    assert empty["days"] == []
+
+
 def test_flex_is_valid_and_names_the_desk(a_day: Serving, tmp_path: Path) -> None:
     """The canonical validator's rules: no error and no warning."""
     answer = a_day.http.get(f"/feeds/home/{a_day.region}/gtfs-flex.zip")

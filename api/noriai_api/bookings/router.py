@@ -28,7 +28,7 @@ Mark = Annotated[str, Query(max_length=80, pattern=r"^[0-9]{1,15}\.[A-Za-z0-9._~
 
 @router.post(
     "/regions/{region}/quotes", status_code=201, response_model=QuoteOut,
-    responses=described("not_found", "key_in_flight", "key_reused", "store_down"),
+    responses=described("not_found", "key_in_flight", "key_reused", "store_down", "paused"),
 )  # fmt: skip
 async def ask_for_offers(
     region: Id, wish: QuoteIn, response: Response, caller: Annotated[Caller, allow("booking.quote")],
@@ -48,7 +48,8 @@ async def get_quote(quote: Id, caller: Annotated[Caller, allow("booking.quote")]
 
 @router.post(
     "/bookings", status_code=201, response_model=BookingOut,
-    responses=described("not_found", "offer_gone", "key_in_flight", "key_missing", "key_reused", "store_down"),
+    responses=described("not_found", "offer_gone", "key_in_flight", "key_missing", "key_reused", "store_down",
+                        "paused"),
 )  # fmt: skip
 async def take_offer(
     taking: BookingIn, response: Response, caller: Annotated[Caller, allow("booking.create")], key: KeyHeader = None

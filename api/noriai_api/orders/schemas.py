@@ -10,8 +10,8 @@ from noriai_api.schemas import Id, PlaceIn, Said, Strict
 
 
 class StandingIn(Strict):
-    """A ride that comes again on some weekdays: dialysis, school, work. Each day is booked as soon as it can be, at most
-    `ahead_days` before."""
+    """A ride that comes again on some weekdays: dialysis, school, work. Each day is booked as soon as it can be,
+    `ahead_days` before at most."""
 
     region: Id
     rider: Id

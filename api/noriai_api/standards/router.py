@@ -1,17 +1,19 @@
 """HTTP of standards. Feeds about the service are open to all; documents about rides need a key."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from sqlalchemy import Connection, select
 
 from noriai_api.bookings.router import Day
 from noriai_api.guard import COMMON, Caller, TheNode, allow
 from noriai_api.problems import Problem, described
 from noriai_api.schemas import Id
 from noriai_api.standards import service
-from noriai_api.standards.day_log import read_day
-from noriai_api.standards.service import MDS_VERSION, Mds, hour_of, kpi_document, mds_between
+from noriai_api.standards.day_log import DayLog, read_day
+from noriai_api.standards.service import MDS_VERSION, Mds, hour_of, kpi_document, mds_between, month_of
+from noriai_api.store.tables import log
 
 feeds = APIRouter(prefix="/feeds/{tenant}/{region}", tags=["standards"], responses=described("not_found", "invalid"))
 router = APIRouter(tags=["standards"], responses=COMMON)
@@ -119,5 +121,32 @@ async def _events(caller: Caller, begin: int, end: int) -> list[dict[str, Any]]:
 async def get_kpis(region: Id, caller: Annotated[Caller, allow("kpi.read")], day: Day) -> dict[str, Any]:
     """KPIs of a day, by the code that makes the simulator's: each with definition and denominator."""
     caller.node.actor(caller.tenant, region)
-    log = await caller.node.read(lambda connection: read_day(connection, caller.tenant, region, day))
-    return kpi_document(log, region)
+    found = await caller.node.read(lambda connection: read_day(connection, caller.tenant, region, day))
+    return kpi_document(found, region)
+
+
+@router.get("/v1/regions/{region}/reports/{month}", response_model=None, responses={
+    200: {"content": {"application/json": {"schema": {"type": "object"}}, "text/csv": {"schema": {"type": "string"}}}},
+    **described("not_found"),
+})  # fmt: skip
+async def get_report(
+    region: Id, month: Annotated[str, Path(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", examples=["2026-11"])],
+    caller: Annotated[Caller, allow("kpi.read")], form: Literal["json", "csv"] = "json",
+) -> Response:  # fmt: skip
+    """The month for the municipality: each figure over all its days and day by day, as JSON or as a table (CSV)."""
+    caller.node.actor(caller.tenant, region)
+
+    def read(connection: Connection) -> list[DayLog]:
+        mine = (log.c.tenant == caller.tenant, log.c.region == region, log.c.day.startswith(month))
+        days = connection.execute(select(log.c.day).where(*mine).distinct().order_by(log.c.day)).scalars()
+        return [read_day(connection, caller.tenant, region, day) for day in days]
+
+    logs = await caller.node.read(read)
+    whole, daily = kpi_document(month_of(logs), region), [kpi_document(one, region) for one in logs]
+    if form == "json":
+        return JSONResponse({"region": region, "month": month, "whole": whole, "days": daily})
+    lines = [["kpi", "unit", "month", *(one["day"] for one in daily)]]
+    for key, kpi in whole["kpis"].items():
+        values = [kpi["value"], *(one["kpis"][key]["value"] for one in daily)]
+        lines.append([key, kpi["unit"], *("" if value is None else str(value) for value in values)])
+    return Response("".join(",".join(line) + "\r\n" for line in lines), media_type="text/csv")

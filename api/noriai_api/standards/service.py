@@ -159,6 +159,15 @@ def hour_of(value: str) -> tuple[int, int]:
 # --- KPIs ---------------------------------------------------------------------------------------------------
 
 
+def month_of(logs: list[DayLog]) -> DayLog:
+    """The days of a month as one; a vehicle counts once for each day it served."""
+    return DayLog(
+        logs[0].day[:7] if logs else "", tuple(e for log in logs for e in log.events),
+        tuple(v for log in logs for v in log.vehicles), tuple(r for log in logs for r in log.requests),
+        tuple(leg for log in logs for leg in log.legs),
+    )  # fmt: skip
+
+
 def kpi_document(log: DayLog, region: str) -> dict[str, Any]:
     """The simulator's KPIs of a day, each with its definition and denominator."""
     rides = rides_of(log.requests, log.events)
