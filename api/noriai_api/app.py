@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,11 +50,13 @@ def create_app(node: Node) -> FastAPI:
 
     app = FastAPI(
         title="noriai", version=__version__, description=DESCRIPTION.strip(), lifespan=lifespan,
-        separate_input_output_schemas=False, redirect_slashes=False,
+        separate_input_output_schemas=False, redirect_slashes=False, docs_url=None, redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )  # fmt: skip
     app.state.node, app.state.rates, app.state.watch = node, Rates(node.settings.requests_per_minute), Watch(node)
     for router in ROUTERS:
         app.include_router(router)
+    patch_fastapi(app, docs_url="/docs")  # FastAPI's own page loads its scripts from elsewhere
     add_problems(app)
     app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to add to it
