@@ -108,7 +108,8 @@ def test_a_receiver_that_is_gone_is_given_up_in_the_end(told: Serving, monkeypat
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("ftp://example.com/", "is no http address"), ("http://example.com/", "is not https"),
+    [("https://" + 64 * "a" + ".jp/", "has no address"), ("https://a:99999/", "is no http address"),
+     ("https://[::1/", "is no http address"), ("ftp://example.com/", "is no http address"), ("http://example.com/", "is not https"),
      ("https://127.0.0.1/", "is inside a private network"), ("https://[::1]/", "is inside a private network"),
      ("https://169.254.169.254/latest", "is inside a private network"), ("https://10.0.0.1:8443/", "is inside a private network")],
 )  # fmt: skip

@@ -100,7 +100,11 @@ def signature(secret: str, time_s: int, body: bytes) -> str:
 
 def may_be_called(url: str, *, private: bool) -> str | None:
     """Why an address may not be called, None where it may: nothing inside our own network unless settings allow."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError:
+        return "is no http address"
     if parts.scheme not in ("https", "http") or not parts.hostname:
         return "is no http address"
     if private:
@@ -108,8 +112,8 @@ def may_be_called(url: str, *, private: bool) -> str | None:
     if parts.scheme != "https":
         return "is not https"
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
-    except OSError:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return "has no address"
     inside = [a[4][0] for a in found if not ipaddress.ip_address(a[4][0]).is_global]
     return "is inside a private network" if inside else None
