@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
-from noriai_api.control import router as control
 from noriai_api.guard import Rates
 from noriai_api.node import Node
 from noriai_api.orders.router import router as orders
@@ -21,6 +20,7 @@ from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
+from noriai_api.services import router as services
 from noriai_api.standards.router import feeds
 from noriai_api.standards.router import router as standards
 from noriai_api.vehicles.router import router as vehicles
@@ -29,7 +29,7 @@ from noriai_api.watch.router import router as watch
 from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
-ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, control, watch)
+ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, services, watch)
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.

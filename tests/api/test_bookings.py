@@ -31,6 +31,13 @@ def test_a_quote_is_taken_and_read_and_given_up(node: Serving) -> None:
     assert repeated.json() == given_up.json()
 
 
+def test_a_partner_finds_out_what_there_is(node: Serving) -> None:
+    (said,) = node.ask("partner", "GET", "/v1/regions").json()["regions"]
+    assert said["region"] == node.region
+    assert said["hours"] == ["00:00", "24:00"]
+    assert (said["max_wait_min"], said["currency"], said["paused"]) == (20, "JPY", None)
+
+
 def test_a_refusal_says_why_and_when_in_both_languages(node: Serving) -> None:
     """Outside the drivable network nobody comes, and another time would not help."""
     far = {"lon": 0.0, "lat": 0.0}

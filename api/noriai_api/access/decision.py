@@ -44,7 +44,6 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "client.write": {"administrator": "tenant"},
     "webhook.write": {"partner": "client", "administrator": "tenant"},
     "audit.read": {"administrator": "tenant"},
-    "state.read": {"administrator": "tenant"},
 }  # fmt: skip
 """Action -> role -> reach. A dispatcher without an operator of their own is the town's desk and reaches the tenant."""
 
