@@ -20,8 +20,18 @@ from noriai_api.clocks import SystemClock
 from noriai_api.node import Node, Outside
 from noriai_api.settings import NodeSettings
 from noriai_api.watch import set_up_logs
-from noriai_engine.model import Clock
+from noriai_engine.model import Clock, UtcMs
 from noriai_engine.regions import Region
+
+
+class SetClock:
+    """Stands where the test sets it."""
+
+    def __init__(self, start: str) -> None:
+        self.ms = UtcMs(int(datetime.fromisoformat(start).timestamp() * 1000))
+
+    def now(self) -> UtcMs:
+        return self.ms
 
 
 class Serving:

@@ -12,7 +12,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from sqlalchemy import Connection
 
+from noriai_api.access import audit
 from noriai_api.access.decision import Grant, Resource, Subject, decide, granted
 from noriai_api.node import Node
 from noriai_api.problems import Problem, described
@@ -36,6 +38,13 @@ class Caller:
     @property
     def tenant(self) -> str:
         return self.subject.tenant
+
+    def note(self, connection: Connection, now: int, resource: str, payload: Any, action: str | None = None) -> None:
+        """Write what the caller does to the audit chain, in the transaction of what they do."""
+        audit.append(
+            connection, time=now, tenant=self.tenant, actor=self.subject.client, on_behalf_of=self.subject.rider,
+            action=action or self.grant.action, resource=resource, payload=payload,
+        )  # fmt: skip
 
 
 class Rates:

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter
 from sqlalchemy import Connection, select, update
 
-from noriai_api.access import audit
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.problems import described
 from noriai_api.schemas import Id, Said, Strict, Text
@@ -41,8 +40,7 @@ async def put_pause(region: Id, why: PauseIn, caller: Annotated[Caller, allow("s
         body = json.loads(connection.execute(select(regions.c.body).where(*where)).scalar_one())
         body["paused"] = reason
         connection.execute(update(regions).where(*where).values(body=json.dumps(body)))
-        audit.append(connection, time=now, tenant=caller.tenant, actor=caller.subject.client,
-                     action=caller.grant.action, resource=f"region/{region}", payload={"paused": reason})  # fmt: skip
+        caller.note(connection, now, f"region/{region}", {"paused": reason})
 
     await node.write(write)
     node.paused[caller.tenant, region] = reason

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Serving, serving, some_settings
+from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
 from noriai_api.store.tables import bookings
@@ -38,16 +38,6 @@ packs = ["jp.20.taxi-area"]
 id = "private"
 packs = ["jp.78-3.default-window"]
 """
-
-
-class SetClock:
-    """Stands where the test sets it."""
-
-    def __init__(self, start: str) -> None:
-        self.ms = UtcMs(int(datetime.fromisoformat(start).timestamp() * 1000))
-
-    def now(self) -> UtcMs:
-        return self.ms
 
 
 @pytest.fixture(scope="module")

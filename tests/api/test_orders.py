@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Serving, serving, some_settings
+from serving import Serving, SetClock, serving, some_settings
 
 from noriai_api.orders.service import look_after_wishes
 from noriai_engine.model import UtcMs
 
 DAY_MS = 86_400_000
-
-
-class SetClock:
-    """Stands where the test sets it."""
-
-    def __init__(self, start: str) -> None:
-        self.ms = UtcMs(int(datetime.fromisoformat(start).timestamp() * 1000))
-
-    def now(self) -> UtcMs:
-        return self.ms
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gtfs.test_publish import mds_validator
-from serving import Serving, serving, some_settings
+from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
 from noriai_api.store.tables import bookings
@@ -17,16 +17,6 @@ from noriai_engine.roads import haversine_m
 from noriai_gtfs.validation import validate
 
 HOUR = 3_600_000
-
-
-class SetClock:
-    """Stands where the test sets it."""
-
-    def __init__(self, start: str) -> None:
-        self.ms = UtcMs(int(datetime.fromisoformat(start).timestamp() * 1000))
-
-    def now(self) -> UtcMs:
-        return self.ms
 
 
 @pytest.fixture(scope="module")

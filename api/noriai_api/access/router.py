@@ -128,7 +128,7 @@ async def add_client(new: ClientIn, caller: Annotated[Caller, allow("client.writ
             if connection.execute(select(tables.riders.c.rider).where(*known)).first() is None:
                 raise InputError(f"no rider {new.rider}", where="body.rider", remedy="register the rider first")
         key = clients.add_client(connection, subject, new.name, secret, now, expires)
-        _audit(connection, caller, now, f"client/{new.client}", {"role": new.role})
+        caller.note(connection, now, f"client/{new.client}", {"role": new.role})
         return key
 
     return ClientKey(client=new.client, key=await node.write(write))
@@ -151,7 +151,7 @@ async def revoke_client(client: Id, caller: Annotated[Caller, allow("client.writ
     def write(connection: Connection) -> None:
         if not clients.revoke(connection, caller.grant, client, now):
             raise Problem("not_found", f"no client {client} with a valid key")
-        _audit(connection, caller, now, f"client/{client}", {"revoked": now})
+        caller.note(connection, now, f"client/{client}", {"revoked": now})
 
     await node.write(write)
     node.forget_clients()
@@ -183,10 +183,3 @@ async def read_audit(
 async def list_actions(caller: Annotated[Caller, allow("access.evaluate")]) -> dict[str, dict[str, str]]:
     """Which role may do what, and on whose rows."""
     return {action: dict(roles) for action, roles in ACTIONS.items()}
-
-
-def _audit(connection: Connection, caller: Caller, now: int, resource: str, payload: Any) -> None:
-    audit.append(
-        connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
-        resource=resource, payload=payload,
-    )  # fmt: skip

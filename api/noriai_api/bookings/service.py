@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from noriai_api.access import audit
 from noriai_api.access.decision import Grant, Resource
 from noriai_api.bookings import repository
 from noriai_api.bookings.schemas import (
@@ -141,8 +140,12 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
             before.look_again(before.dispatcher.incidents.cancel(old["quote"], "change"))
         run.look_again(changed)
         said, writes = _booked(runtime, run, caller, row, offer, booking, keep)
-        audited = _audited(caller, runtime.now, "booking.change", name, {"by": booking.id})
-        return said, lambda connection: (writes(connection), audited(connection))[0]
+
+        def both(connection: Connection) -> None:
+            writes(connection)
+            caller.note(connection, runtime.now, f"booking/{name}", {"replaced_by": booking.id})
+
+        return said, both
 
     try:
         said = await node.actor(caller.tenant, old["region"]).ask(
@@ -199,7 +202,7 @@ async def cancel(caller: Caller, name: str) -> BookingOut:
         run = runtime.open_day(row["day"])
         if run.dispatcher.bookings.states.get(row["quote"]) != "cancelled":
             run.look_again(run.dispatcher.incidents.cancel(row["quote"], by))
-        return None, _audited(caller, runtime.now, "booking.cancel", name, {"by": by})
+        return None, lambda connection: caller.note(connection, runtime.now, f"booking/{name}", {"by": by})
 
     try:
         await node.actor(caller.tenant, row["region"]).ask(act, "cancel", actor=caller.subject.client)
@@ -281,12 +284,18 @@ def _ask(
         }),
     }  # fmt: skip
 
+    return said, _keeping(caller, row, said, keep)
+
+
+def _keeping(caller: Caller, row: dict[str, Any], said: QuoteOut, keep: Keep | None) -> Writes:
+    """Writes a quote, and the answer to its key where there is one."""
+
     def writes(connection: Connection) -> None:
         repository.add_quote(connection, caller.grant, row)
         if keep is not None:
             keep(connection, 201, said.model_dump(mode="json"))
 
-    return said, writes
+    return writes
 
 
 def _facts(runtime: RegionRuntime, run: DayRun, asked: Asked, law: Legality) -> Facts:
@@ -366,12 +375,7 @@ def _no_day(
                                                   "on_behalf_of": None, "replaces": None, "wish": None}),
     }  # fmt: skip
 
-    def writes(connection: Connection) -> None:
-        repository.add_quote(connection, caller.grant, row)
-        if keep is not None:
-            keep(connection, 201, said.model_dump(mode="json"))
-
-    return said, writes
+    return said, _keeping(caller, row, said, keep)
 
 
 def _afresh(
@@ -415,22 +419,10 @@ def _booked(
 
     def writes(connection: Connection) -> None:
         repository.add_booking(connection, caller.grant, row)
-        _audited(caller, runtime.now, "booking.create", booking.id, promise)(connection)
+        caller.note(connection, runtime.now, f"booking/{booking.id}", promise)
         keep(connection, 201, said.model_dump(mode="json"))
 
     return said, writes
-
-
-def _audited(caller: Caller, now: int, action: str, name: str, payload: Any) -> Writes:
-    subject = caller.subject
-
-    def write(connection: Connection) -> None:
-        audit.append(
-            connection, time=now, tenant=subject.tenant, actor=subject.client, on_behalf_of=subject.rider,
-            action=action, resource=f"booking/{name}", payload=payload,
-        )  # fmt: skip
-
-    return write
 
 
 # --- documents ----------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.access.audit import append
 from noriai_api.access.decision import Subject, granted
 from noriai_api.bookings import service as bookings_service
 from noriai_api.bookings.repository import quote as quote_of
@@ -41,7 +40,7 @@ async def add(caller: Caller, order: StandingIn) -> StandingOut:
                 body=order.model_dump_json(), ended=None,
             )
         )  # fmt: skip
-        _audit(connection, caller, now, f"order/{name}", {"rider": order.rider})
+        caller.note(connection, now, f"order/{name}", {"rider": order.rider})
 
     await node.write(write)
     return StandingOut(order=name, runs=[], **order.model_dump())
@@ -77,7 +76,7 @@ async def end(caller: Caller, name: str) -> None:
             raise Problem("not_found", f"no order {name}")
         where = (standing.c.tenant == caller.tenant, standing.c.order == name)
         connection.execute(update(standing).where(*where).values(ended=now))
-        _audit(connection, caller, now, f"order/{name}", {"ended": True})
+        caller.note(connection, now, f"order/{name}", {"ended": True})
 
     await caller.node.write(write)
 
@@ -213,8 +212,3 @@ async def _caller(node: Node, tenant: str, client: str) -> Caller | None:
     subject = Subject(tenant, client, row["role"], row["operator"], row["vehicle"], row["rider"])
     grant = granted(subject, "booking.create")
     return None if grant is None else Caller(node, subject, grant)
-
-
-def _audit(connection: Connection, caller: Caller, now: int, resource: str, payload: Any) -> None:
-    append(connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
-           resource=resource, payload=payload)  # fmt: skip

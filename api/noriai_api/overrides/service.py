@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.access import audit
 from noriai_api.access.audit import digest_of
 from noriai_api.guard import Caller
 from noriai_api.overrides.schemas import AlertOut, AlertsOut, EffectOut, OverrideIn, OverrideOut, UndoneOut
@@ -84,7 +83,7 @@ async def undo(caller: Caller, region: str, name: str) -> UndoneOut:
 
         def writes(connection: Connection) -> None:
             connection.execute(update(overrides).where(*_key(caller, name)).values(undone=now))
-            _audit(connection, caller, now, f"override/{name}", {"undone": back})
+            caller.note(connection, now, f"override/{name}", {"undone": back})
 
         return UndoneOut(override=name, restored=back, not_restored=lost), writes
 
@@ -208,7 +207,7 @@ def _remember(
                 operator=operator, body=json.dumps(body, sort_keys=True), undone=None,
             )
         )  # fmt: skip
-        _audit(connection, caller, now, f"override/{done.override}", wish.model_dump(mode="json"))
+        caller.note(connection, now, f"override/{done.override}", wish.model_dump(mode="json"))
 
     return writes
 
@@ -302,10 +301,3 @@ async def _reach_vehicle(caller: Caller, region: str, vehicle: str) -> None:
 
 def _key(caller: Caller, name: str) -> tuple[Any, ...]:
     return overrides.c.tenant == caller.tenant, overrides.c.override == name
-
-
-def _audit(connection: Connection, caller: Caller, now: int, resource: str, payload: Any) -> None:
-    audit.append(
-        connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
-        resource=resource, payload=payload,
-    )  # fmt: skip

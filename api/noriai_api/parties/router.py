@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection, Table
 
-from noriai_api.access import audit
 from noriai_api.bookings.service import riders_grant
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.parties import repository
@@ -135,7 +134,7 @@ async def erase_rider(rider: Id, caller: Annotated[Caller, allow("rider.write")]
 
     def write(connection: Connection) -> None:
         repository.erase(connection, grant, rider)
-        _audited(connection, caller, now, f"rider/{rider}", {"erased": True})
+        caller.note(connection, now, f"rider/{rider}", {"erased": True})
 
     await caller.node.write(write)
 
@@ -149,7 +148,7 @@ async def put_personal(rider: Id, body: PersonalIn, caller: Annotated[Caller, al
     def write(connection: Connection) -> None:
         repository.one(connection, tables.riders, caller.grant, rider)
         repository.put_personal(connection, caller.grant, rider, values)
-        _audited(connection, caller, now, f"rider/{rider}/personal", {"purpose": body.purpose})
+        caller.note(connection, now, f"rider/{rider}/personal", {"purpose": body.purpose})
 
     await caller.node.write(write)
     return _personal_out({"rider": rider, **values})
@@ -162,7 +161,7 @@ async def get_personal(rider: Id, caller: Annotated[Caller, allow("rider.persona
 
     def read(connection: Connection) -> dict[str, Any]:
         row = repository.personal(connection, caller.grant, rider)
-        _audited(connection, caller, now, f"rider/{rider}/personal", {"read": True})
+        caller.note(connection, now, f"rider/{rider}/personal", {"read": True})
         return row
 
     return _personal_out(await caller.node.write(read))
@@ -193,7 +192,7 @@ async def import_rows(
         for name, body in good:
             columns = {c: getattr(body, c) for c in ("region", "operator") if c in table.c and c != key}
             repository.put(connection, table, caller.grant, name, _stored(what, body), **columns)
-        _audited(connection, caller, now, f"import/{what}", {"rows": len(good)})
+        caller.note(connection, now, f"import/{what}", {"rows": len(good)})
 
     if what == "vehicles":
         for _, body in good:
@@ -223,7 +222,7 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
         extra = {"client": caller.subject.client} if what == "riders" and "client" in caller.grant.only else {}
         grant = riders_grant(caller.grant) if what == "riders" else caller.grant
         is_new = repository.put(connection, table, grant, key, _stored(what, body), **columns, **extra)
-        _audited(connection, caller, now, f"{what}/{key}", body.model_dump(mode="json"))
+        caller.note(connection, now, f"{what}/{key}", body.model_dump(mode="json"))
         return is_new
 
     if await caller.node.write(write):
@@ -272,10 +271,3 @@ def _personal_out(row: dict[str, Any]) -> PersonalOut:
     return PersonalOut(
         rider=row["rider"], name=row["name"], phone=row["phone"], purpose=row["purpose"], delete_after=until
     )
-
-
-def _audited(connection: Connection, caller: Caller, now: int, resource: str, payload: Any) -> None:
-    audit.append(
-        connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
-        resource=resource, payload=payload,
-    )  # fmt: skip

@@ -1,13 +1,12 @@
 """HTTP of webhooks."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection, delete, func, insert, select
 
-from noriai_api.access import audit
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.problems import Problem, described
 from noriai_api.schemas import Id, Said, Strict
@@ -68,7 +67,7 @@ async def add_webhook(new: WebhookIn, caller: Annotated[Caller, allow("webhook.w
                 topics=json.dumps(new.topics), paused=False, created=now,
             )
         )  # fmt: skip
-        _audit(connection, caller, now, name, {"topics": new.topics})
+        caller.note(connection, now, f"webhook/{name}", {"topics": new.topics})
 
     await node.write(write)
     return WebhookKey(webhook=name, secret=secret)
@@ -103,13 +102,6 @@ async def drop_webhook(webhook: Id, caller: Annotated[Caller, allow("webhook.wri
             raise Problem("not_found", f"no webhook {webhook}")
         for table in (deliveries, webhooks):
             connection.execute(delete(table).where(table.c.tenant == caller.tenant, table.c.webhook == webhook))
-        _audit(connection, caller, now, webhook, {"dropped": True})
+        caller.note(connection, now, f"webhook/{webhook}", {"dropped": True})
 
     await caller.node.write(write)
-
-
-def _audit(connection: Connection, caller: Caller, now: int, name: str, payload: Any) -> None:
-    audit.append(
-        connection, time=now, tenant=caller.tenant, actor=caller.subject.client, action=caller.grant.action,
-        resource=f"webhook/{name}", payload=payload,
-    )  # fmt: skip
