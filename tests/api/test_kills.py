@@ -71,7 +71,7 @@ class Victim:
     def end(self, how: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(120)
 
 
 class Rider(threading.Thread):
@@ -218,7 +218,10 @@ def kill_again_and_again(folder: Path, database: str, kills: int) -> dict[str, f
         rider.start()
     rng = random.Random(kills)
     for _ in range(kills):
-        time.sleep(rng.uniform(0.3, 1.5))
+        before, end = acknowledged(riders), time.monotonic() + 30
+        while acknowledged(riders) < before + 10 and time.monotonic() < end:
+            time.sleep(0.05)  # a life counts once riders were served in it
+        time.sleep(rng.uniform(0.0, 0.5))
         victim.end(signal.SIGKILL)
         starts.append(victim.start())
     time.sleep(0.5)
@@ -230,6 +233,11 @@ def kill_again_and_again(folder: Path, database: str, kills: int) -> dict[str, f
     assert victim.process is not None
     assert victim.process.returncode == 0, victim.process.communicate()
     return {**check_store(folder, database, riders), "start_s": sorted(starts)[len(starts) // 2]}
+
+
+def acknowledged(riders: Iterable[Rider]) -> int:
+    """Bookings that were answered so far."""
+    return sum(len(rider.acknowledged) for rider in riders)
 
 
 def rural_places(folder: Path) -> tuple[list[tuple[float, float]], str]:
