@@ -5,6 +5,7 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import Field
 from sqlalchemy import Connection, select, update
 
 from noriai_api.guard import COMMON, Caller, allow
@@ -16,11 +17,14 @@ from noriai_engine.model.units import DAY_MS, MINUTE_MS
 router = APIRouter(prefix="/v1/regions", tags=["services"], responses=COMMON)
 
 
+Reason = Annotated[Text, Field(min_length=1)]
+
+
 class PauseIn(Strict):
     """Why, in the words riders are told. Neither: the service resumes."""
 
-    ja: Text | None = None
-    en: Text | None = None
+    ja: Reason | None = None
+    en: Reason | None = None
 
 
 class PauseOut(Said):
