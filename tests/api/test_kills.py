@@ -71,7 +71,7 @@ class Victim:
     def end(self, how: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(how)
-        self.process.wait(120)
+        self.process.wait(60)
 
 
 class Rider(threading.Thread):

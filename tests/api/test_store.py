@@ -85,7 +85,7 @@ def test_a_region_whose_rows_cannot_be_written_is_built_anew(tmp_path: Path) -> 
         real = node.node.writer._commit
         node.node.writer._commit = lambda jobs: (_ for _ in ()).throw(OSError("No space left on device"))  # type: ignore[method-assign]
         refused = node.ask("partner", "POST", "/v1/bookings", key="full", json={"quote": quote["quote"]})
-        assert refused.status_code in (500, 503), refused.text
+        assert (refused.status_code, refused.json()["code"]) == (503, "store_down"), refused.text
         node.node.writer._commit = real  # type: ignore[method-assign]
         assert node.state_hash() == hashed
         taken = node.ask("partner", "POST", "/v1/bookings", key="full", json={"quote": quote["quote"]})

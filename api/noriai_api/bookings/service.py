@@ -140,10 +140,11 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
             before.look_again(before.dispatcher.incidents.cancel(old["quote"], "change"))
         run.look_again(changed)
         said, writes = _booked(runtime, run, caller, row, offer, booking, keep)
+        now = runtime.now
 
         def both(connection: Connection) -> None:
             writes(connection)
-            caller.note(connection, runtime.now, f"booking/{name}", {"replaced_by": booking.id})
+            caller.note(connection, now, f"booking/{name}", {"replaced_by": booking.id})
 
         return said, both
 
@@ -198,11 +199,12 @@ async def cancel(caller: Caller, name: str) -> BookingOut:
     node, row = caller.node, await _booking_row(caller, name)
     by = "rider" if caller.subject.role in ("resident", "proxy") else caller.subject.role
 
-    def act(runtime: RegionRuntime) -> tuple[None, Writes]:
-        run = runtime.open_day(row["day"])
-        if run.dispatcher.bookings.states.get(row["quote"]) != "cancelled":
-            run.look_again(run.dispatcher.incidents.cancel(row["quote"], by))
-        return None, lambda connection: caller.note(connection, runtime.now, f"booking/{name}", {"by": by})
+    def act(runtime: RegionRuntime) -> tuple[None, Writes | None]:
+        run, now = runtime.open_day(row["day"]), runtime.now
+        if run.dispatcher.bookings.states.get(row["quote"]) == "cancelled":
+            return None, None
+        run.look_again(run.dispatcher.incidents.cancel(row["quote"], by))
+        return None, lambda connection: caller.note(connection, now, f"booking/{name}", {"by": by})
 
     try:
         await node.actor(caller.tenant, row["region"]).ask(act, "cancel", actor=caller.subject.client)
@@ -417,9 +419,11 @@ def _booked(
     planned = {"pickup": offer.planned_pickup, "dropoff": offer.planned_dropoff}
     said = _out(caller, {**row, "body": json.loads(str(row["body"])), "promise": promise, "planned": planned})
 
+    now = runtime.now
+
     def writes(connection: Connection) -> None:
         repository.add_booking(connection, caller.grant, row)
-        caller.note(connection, runtime.now, f"booking/{booking.id}", promise)
+        caller.note(connection, now, f"booking/{booking.id}", promise)
         keep(connection, 201, said.model_dump(mode="json"))
 
     return said, writes

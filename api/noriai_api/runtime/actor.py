@@ -191,6 +191,7 @@ class RegionActor:
 
     def _rebuild(self) -> None:
         """The region as the log has it, once all that waits to be written is, or has failed."""
+        self._is_stale = True  # until all of this has succeeded: what is in memory is ahead of the log
         self._writer.put(lambda connection: None).result()
         self._lane.broken = False
         tenant, region = self.key

@@ -124,7 +124,7 @@ def _is_refused(job: _Job) -> bool:
 def _fail(job: _Job, error: Exception) -> None:
     if job.lane is not None:
         job.lane.broken = True
-    if isinstance(error, SQLAlchemyError):
+    if isinstance(error, (SQLAlchemyError, OSError)):
         told = StoreError(f"could not be written: {str(getattr(error, 'orig', error)).splitlines()[0]}")
         told.__cause__ = error
         job.done.set_exception(told)
