@@ -78,7 +78,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             for operation in operations.values():
                 said = operation["responses"]
                 for parameter in operation.get("parameters", ()):
-                    if parameter["name"] == "Idempotency-Key" and "428" in said:
+                    if parameter["name"] == "Idempotency-Key" and "key_missing" in said.get("400", {}).get(
+                        "description", ""
+                    ):
                         parameter["required"] = True
                 if "application/json" in said.get("422", {}).get("content", {}):
                     said["422"]["content"].pop("application/json")

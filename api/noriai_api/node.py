@@ -1,7 +1,6 @@
 """A node: the store, its regions, and who may call. Everything from outside (clock, chance, threads) is passed in."""
 
 import asyncio
-import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -156,8 +155,10 @@ class Node:
     async def _look_after(self, actor: RegionActor) -> None:
         while True:
             await asyncio.sleep(self.settings.tick_ms / 1000)
-            with contextlib.suppress(Exception):  # the store is down or a call failed: the next look tries again
+            try:
                 await actor.ask(_tick, "tick")
+            except Exception as error:  # the store is down, or a call failed: the next look tries again
+                log.warning("a tick failed", region=actor.key[1], error=type(error).__name__)
 
     # --- for routes -----------------------------------------------------------------------------------------
 

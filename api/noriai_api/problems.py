@@ -17,6 +17,7 @@ MEDIA_TYPE = "application/problem+json"
 
 PROBLEMS: Mapping[str, int] = {
     "bad_request": 400,
+    "key_missing": 400,
     "not_authenticated": 401,
     "not_allowed": 403,
     "not_found": 404,
@@ -24,15 +25,15 @@ PROBLEMS: Mapping[str, int] = {
     "conflict": 409,
     "offer_gone": 409,
     "key_in_flight": 409,
+    "paused": 409,
     "too_large": 413,
     "invalid": 422,
     "key_reused": 422,
-    "key_missing": 428,
     "too_many": 429,
     "fault": 500,
     "busy": 503,
     "store_down": 503,
-    "paused": 503,
+    "not_ready": 503,
 }
 """Problem code -> HTTP status. Texts stand in the catalogue under `problem.<code>` and `problem.<code>_next`."""
 

@@ -28,6 +28,8 @@ def rows_of(data: bytes, kind: str, key: str, model: type[BaseModel]) -> tuple[l
         path.write_bytes(data)
         try:
             table = read_table(path)
+            if key not in table.columns:
+                raise InputError(f"has no column {key}", where="file", remedy=f"name a column {key}: each row's own id")
             rows = [(row.line, {name: row.text(name, "") for name in table.columns}) for row in table]
         except InputError as error:
             raise InputError(error.what, where="file", remedy=error.remedy) from error

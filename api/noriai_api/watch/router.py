@@ -28,11 +28,11 @@ async def live() -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready", response_model=Health, responses=described("store_down", "paused"))
+@router.get("/health/ready", response_model=Health, responses=described("store_down", "not_ready"))
 async def ready(node: TheNode) -> Health:
     """The node takes requests: its regions are rebuilt and its store answers."""
     if not node.is_ready:
-        raise Problem("paused", headers={"Retry-After": "2"})
+        raise Problem("not_ready", headers={"Retry-After": "2"})
     try:
         await node.read(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
     except Exception as error:
