@@ -86,7 +86,15 @@ def test_a_region_whose_rows_cannot_be_written_is_built_anew(tmp_path: Path) -> 
         node.node.writer._commit = lambda jobs: (_ for _ in ()).throw(OSError("No space left on device"))  # type: ignore[method-assign]
         refused = node.ask("partner", "POST", "/v1/bookings", key="full", json={"quote": quote["quote"]})
         assert (refused.status_code, refused.json()["code"]) == (503, "store_down"), refused.text
+        # now reading fails too: so does the rebuild, and so must every call until it works
+        node.node.actors[next(iter(node.node.actors))]._database = None  # type: ignore[assignment]
+        for _ in range(2):
+            again = node.ask("partner", "POST", f"/v1/regions/{node.region}/quotes", json=node.wish(1))
+            assert again.status_code >= 500, again.text
         node.node.writer._commit = real  # type: ignore[method-assign]
+        still = node.ask("partner", "POST", f"/v1/regions/{node.region}/quotes", json=node.wish(1))
+        assert still.status_code >= 500, still.text  # written again, but not rebuilt: memory is ahead of the log
+        node.node.actors[next(iter(node.node.actors))]._database = node.node.database
         assert node.state_hash() == hashed
         taken = node.ask("partner", "POST", "/v1/bookings", key="full", json={"quote": quote["quote"]})
         assert taken.status_code == 201, taken.text
