@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads bench-service lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads bench-service bench-exchange lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -63,6 +63,10 @@ bench-journeys:  ## journeys by line beside nigiri and cafein, in an environment
 
 bench-service: $(VENV)/.dev  ## the service under load: bookings a second beside an empty FastAPI POST
 	$(BIN)/python benchmarks/suites/service.py --vehicles 1000
+
+bench-exchange: $(VENV)/.dev  ## between nodes: revocation, cost of checks; statistics beside fixed grids; four towns over seeds
+	$(BIN)/python benchmarks/suites/exchange.py --days 3
+	$(BIN)/python benchmarks/suites/privacy.py
 
 bench-roads:  ## the travel-time oracle beside OSRM and RoutingKit, in an environment of its own (Python 3.12 or 3.13)
 	$(PEERS_PYTHON) -m venv .venv-peers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import uvicorn
 
 from noriai_api.app import create_app
 from noriai_api.clocks import SystemClock
+from noriai_api.exchange.service import Exchange
 from noriai_api.node import Node, Outside
 from noriai_api.settings import NodeSettings
 from noriai_api.watch import set_up_logs
@@ -97,6 +99,7 @@ class Serving:
         return asyncio.run_coroutine_threadsafe(doing, self.loop).result(60)
 
     loop: asyncio.AbstractEventLoop
+    exchanges: dict[str, Exchange]
 
 
 @contextmanager
@@ -107,13 +110,16 @@ def serving(
     set_up_logs("warning", "text")
     node = Node(settings, Outside(clock or SystemClock(), 1))
     made = node.prepare()
-    server = uvicorn.Server(uvicorn.Config(create_app(node), port=0, log_config=None, access_log=False))
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(create_app(node, address), log_config=None, access_log=False))
     started = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def run() -> None:
         loops.append(asyncio.get_running_loop())
-        watcher = asyncio.create_task(server.serve())
+        watcher = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started and not watcher.done():
             await asyncio.sleep(0.01)
         started.set()
@@ -123,8 +129,8 @@ def serving(
     thread.start()
     assert started.wait(120)
     assert server.started, "the node did not start"
-    port = server.servers[0].sockets[0].getsockname()[1]
-    running = Serving(node, made or keys or {}, f"http://127.0.0.1:{port}")
+    running = Serving(node, made or keys or {}, address)
+    running.exchanges = server.config.app.state.exchanges  # type: ignore[union-attr]  # the FastAPI application
     running.loop = loops[0]
     try:
         yield running

@@ -13,6 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
+from noriai_api.borders.provider import ride_services
+from noriai_api.borders.riding import look_after_rides
+from noriai_api.borders.router import router as borders
+from noriai_api.broker.router import router as broker
+from noriai_api.exchange.door import exchange_app
 from noriai_api.guard import Rates
 from noriai_api.node import Node
 from noriai_api.orders.router import router as orders
@@ -21,6 +26,10 @@ from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
 from noriai_api.services import router as services
+from noriai_api.sharing.demand import publishing_demand
+from noriai_api.sharing.participants import MOUNT, exchanges_of
+from noriai_api.sharing.router import router as sharing
+from noriai_api.sharing.supply import publishing_supply
 from noriai_api.standards.router import feeds
 from noriai_api.standards.router import router as standards
 from noriai_api.vehicles.router import router as vehicles
@@ -29,7 +38,10 @@ from noriai_api.watch.router import router as watch
 from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
-ROUTERS = (bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, services, watch)
+ROUTERS = (
+    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, services, sharing, borders,
+    broker, watch,
+)  # fmt: skip
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.
@@ -39,13 +51,21 @@ next step in Japanese and English. A request that books carries an `Idempotency-
 """
 
 
-def create_app(node: Node) -> FastAPI:
-    """The application of a node that `prepare` has been called on; serving starts and stops it."""
+def create_app(node: Node, address: str) -> FastAPI:
+    """The application of a node that `prepare` has been called on; serving starts and stops it. `address`: where it
+    listens, for other nodes unless settings name another."""
+    areas = (node.settings.exchange_area,) if node.settings.exchange_area else ()
+    demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
+    exchanges = exchanges_of(node, address, look_after_rides, demand, supply)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await node.start(look_after_wishes)
+        for exchange in exchanges.values():
+            exchange.start()
         yield
+        for exchange in exchanges.values():
+            await exchange.stop()
         await node.stop()
 
     app = FastAPI(
@@ -56,6 +76,8 @@ def create_app(node: Node) -> FastAPI:
     app.state.node, app.state.rates, app.state.watch = node, Rates(node.settings.requests_per_minute), Watch(node)
     for router in ROUTERS:
         app.include_router(router)
+    app.state.exchanges = exchanges
+    app.mount(MOUNT, exchange_app(exchanges, ride_services(node)))
     patch_fastapi(app, docs_url="/docs")  # FastAPI's own page loads its scripts from elsewhere
     add_problems(app)
     app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
@@ -77,10 +99,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operations in made["paths"].values():
             for operation in operations.values():
                 said = operation["responses"]
+                needs_key = "key_missing" in said.get("400", {}).get("description", "")
                 for parameter in operation.get("parameters", ()):
-                    if parameter["name"] == "Idempotency-Key" and "key_missing" in said.get("400", {}).get(
-                        "description", ""
-                    ):
+                    if parameter["name"] == "Idempotency-Key" and needs_key:
                         parameter["required"] = True
                 if "application/json" in said.get("422", {}).get("content", {}):
                     said["422"]["content"].pop("application/json")
@@ -104,7 +125,7 @@ class Edge:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit:
+            if read > self._limit and not scope["path"].startswith(f"{MOUNT}/"):  # pages of data: it has its own
                 raise HTTPException(413)  # the one error that FastAPI lets pass from here
             return message
 

@@ -103,9 +103,15 @@ class Node:
         self._tasks += [asyncio.create_task(self._now_and_then(work)) for work in every_minute]
         self.is_ready = True
 
+    def drain(self) -> None:
+        """Take nothing new for long: streams to vehicles end, and begin anew with whoever serves them next."""
+        self.is_ready, self.is_draining = False, True
+        for actor in self.actors.values():
+            actor.changed.ring()
+
     async def stop(self) -> None:
         """Finish what was begun, and let go of everything."""
-        self.is_ready, self.is_draining = False, True
+        self.drain()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -173,6 +179,10 @@ class Node:
         if (tenant, region) not in self.actors:
             raise Problem("not_found", f"no region {region}")
         return self.actors[tenant, region]
+
+    def regions_of(self, tenant: str) -> dict[str, str]:
+        """A tenant's regions, each with its time zone."""
+        return {name: a.runtime.region.timezone for (owner, name), a in self.actors.items() if owner == tenant}
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query on what is durable."""

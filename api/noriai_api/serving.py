@@ -5,6 +5,8 @@ import json
 import socket
 import sys
 
+import uvicorn
+
 from noriai_api.settings import NodeSettings
 from noriai_engine.model.errors import InputError
 from noriai_engine.terminal import out, tell
@@ -35,8 +37,6 @@ def show_settings(settings: NodeSettings, source: dict[str, str], *, as_json: bo
 
 def run_node(settings: NodeSettings, *, as_json: bool) -> int:
     """Serve until told to stop (SIGTERM, Ctrl-C); requests being answered are finished first."""
-    import uvicorn
-
     from noriai_api.app import create_app
     from noriai_api.clocks import SystemClock
     from noriai_api.node import Node, Outside
@@ -51,13 +51,24 @@ def run_node(settings: NodeSettings, *, as_json: bool) -> int:
     keys = node.prepare()
     _introduce(address, keys, as_json)
     config = uvicorn.Config(
-        create_app(node), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=20,
+        create_app(node, address), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=20,
         timeout_keep_alive=30, http="httptools", loop="auto", lifespan="on",
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = NodeServer(config)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn passes the signal on once everything is finished
         server.run(sockets=[listening])
     return 0 if server.started else 70
+
+
+class NodeServer(uvicorn.Server):
+    """A server whose streams end when it is told to stop: it waits for open answers, and streams never end alone."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state = self.config.app.state  # type: ignore[union-attr]  # the node's application
+        state.node.drain()
+        for exchange in state.exchanges.values():
+            exchange.end_streams()
+        await super().shutdown(sockets)
 
 
 def _listen(settings: NodeSettings) -> socket.socket:

@@ -46,6 +46,19 @@ class NodeSettings(BaseSettings):
     )
     telemetry_days: Annotated[int, Field(ge=1, le=3650)] = Field(90, description="days that positions are kept")
     webhooks_inside: bool = Field(False, description="webhooks may call plain http and private networks")
+    exchange_id: str = Field(
+        "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._~:-]{0,199})?$", description="our id among nodes; empty: from the tenant"
+    )
+    exchange_address: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="this node's address as other nodes see it; empty: where it listens",
+    )
+    exchange_area: str = Field(
+        "", pattern=r"^(jis:\d{5})?$", description="our municipality, on every record we share, as jis:08220"
+    )
+    exchange_timeout_s: Annotated[int, Field(ge=1, le=120)] = Field(10, description="how long to wait for other nodes")
+    authorities: Path | None = Field(None, description="JSON file: whose word on membership counts, and their keys")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
     log_format: Literal["text", "json"] = Field("text", description="for people, or one JSON object a line")
 

@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from exchanging import AUTHORITY, an_authority
 from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import Serving, serving, some_settings
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from noriai_api.access import audit, clients
 from noriai_api.access.decision import ACTIONS, ROLES, Resource, Subject, decide, granted
 from noriai_api.app import ROUTERS
+from noriai_api.exchange.keys import OwnKey
+from noriai_api.exchange.participants import membership
+from noriai_api.exchange.service import Exchange
 from noriai_api.guard import action_of
+from noriai_api.sharing.participants import exchanges_of
+from noriai_api.store.exchange_tables import proposals
 from noriai_api.store.tables import metadata
 
 FEEDS = "/feeds/{tenant}/{region}"
@@ -32,11 +38,28 @@ QUERIES = {
     "/v1/regions/{region}/kpis": "?day=2026-11-24",
 }  # fmt: skip
 TENANTS = ("home", "away")
+DATASET = "urn:noriai:dataset:home:matrix"
+AN_IDLE = {"operator": "taxi", "kind": "van", "weekday": 1, "begin": "13:00", "end": "16:00", "seats": 6,
+           "base": {"lon": 137.6, "lat": 36.9}, "yen_per_hour": 3000}  # fmt: skip
+A_DATASET = {
+    "about": {
+        "title": {"ja": "a", "en": "a"}, "description": {"ja": "a", "en": "a"}, "owner": "urn:a", "kind": "operations",
+        "schema_id": "urn:s", "schema_version": "1.0", "area": ["jis:08220"], "coverage": "all",
+        "formats": ["HttpData-PULL"],
+    },
+    "terms": {"purposes": ["dispatch"]},
+}  # fmt: skip
 
 
-def actions_of(route: APIRoute) -> list[str]:
-    found = [action_of(d.call) for d in route.dependant.dependencies if d.call is not None]
-    return [action for action in found if action is not None]
+def actions_of(route: APIRoute) -> set[str]:
+    """Actions that a route's dependencies guard, however deep."""
+    found, waiting = set(), [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        waiting += dependant.dependencies
+        if dependant.call is not None and (action := action_of(dependant.call)) is not None:
+            found.add(action)
+    return found
 
 
 def operations() -> dict[tuple[str, str], str]:
@@ -54,11 +77,18 @@ def operations() -> dict[tuple[str, str], str]:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """One node, two tenants, a client in every role of each."""
-    with serving(some_settings(tmp_path_factory.mktemp("two"), moves_itself=False, webhooks_inside=True)) as running:
+    folder = tmp_path_factory.mktemp("two")
+    authority = an_authority()
+    (folder / "authorities.json").write_text(json.dumps({AUTHORITY: [authority.public.as_json()]}))
+    settings = some_settings(
+        folder / "node", moves_itself=False, webhooks_inside=True, authorities=folder / "authorities.json"
+    )
+    with serving(settings) as running:
         now = running.node.clock.now()
 
         def add(connection: Any) -> dict[str, str]:
             clients.add_tenant(connection, "away", "Another town", now)
+            clients.add_tenant(connection, "third", "A third town", now)
             keys = {}
             for tenant in TENANTS:
                 for role in ROLES:
@@ -70,7 +100,42 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             return keys
 
         running.keys |= running.node.writer.put(add).result()
+        more = exchanges_of(running.node, running.address)
+        running.exchanges |= {tenant: more[tenant] for tenant in ("away", "third")}
+        for one in running.exchanges.values():
+            for other in running.exchanges.values():
+                if "home" in (one.tenant, other.tenant) and one is not other:
+                    running.on_loop(one.admit(membership_of(other, authority)))
         yield running
+
+
+def membership_of(exchange: Exchange, authority: OwnKey) -> str:
+    now_s = exchange.clock.now() // 1000
+    keys = exchange.keyring.public(now_s)
+    return membership(authority, AUTHORITY, exchange.me.participant, exchange.me.address, keys, now_s, now_s + 86_400)
+
+
+def a_proposal(connection: Any) -> None:
+    opportunity = {"name": {"ja": "a", "en": "a"}, "when": "Mon", "place": "mesh:54400098", "side": "to", "wishes": 9,
+                   "days": 3, "expected": 1.0}  # fmt: skip
+    body = {"proposal": "p-1", "state": "proposed", "operator": "taxi", "idle": "van-1", "opportunity": opportunity,
+            "riders_a_day": 3.0, "yen_a_day": 3000, "yen_per_rider": 1000}  # fmt: skip
+    row = {"tenant": "home", "proposal": "p-1", "operator": "taxi", "state": "proposed", "made": 0, "answered": None}
+    connection.execute(insert(proposals).values(**row, body=json.dumps(body)))
+
+
+def an_agreement(two: Serving) -> tuple[str, str]:
+    """(process, agreement) of home with a third tenant, over the node's own door."""
+    put = two.ask("home:administrator", "PUT", f"/v1/exchange/datasets/{DATASET}", json=A_DATASET)
+    assert put.status_code == 200, put.text
+    home, third = two.exchanges["home"], two.exchanges["third"]
+    two.on_loop(third.ask(home.me.participant, DATASET, purpose="dispatch"))
+    for _ in range(20):
+        two.on_loop(third.deliver_due())
+        two.on_loop(home.deliver_due())
+    found = two.on_loop(home.agreements())[0]
+    process = two.ask("home:administrator", "GET", "/v1/exchange/negotiations").json()["processes"][0]
+    return process["process"], found.agreement
 
 
 def names_of(two: Serving) -> dict[str, str]:
@@ -82,9 +147,16 @@ def names_of(two: Serving) -> dict[str, str]:
     hook = two.ask("home:partner", "POST", "/v1/webhooks", json={"url": "http://127.0.0.1:1/"}).json()["webhook"]
     order = two.ask("home:administrator", "POST", "/v1/standing-orders",
                     **body_of(two, "POST", "/v1/standing-orders")).json()["order"]  # fmt: skip
+    process, agreement = an_agreement(two)
+    ride = two.ask("home:partner", "POST", "/v1/exchange/rides", json={"region": two.region, "wish": two.wish()})
+    ride = ride.json()["ride"]
+    assert two.ask("home:administrator", "PUT", "/v1/broker/idle/van-1", json=AN_IDLE).status_code == 200
+    two.node.writer.put(a_proposal).result()
     return {"region": two.region, "quote": quote["quote"], "booking": booking, "vehicle": "taxi-1", "operator": "taxi",
             "rider": "rider-demo", "driver": "d1", "client": "home-planner", "override": done["override"],
-            "what": "operators", "month": "2026-11", "webhook": hook, "order": order}  # fmt: skip
+            "what": "operators", "month": "2026-11", "webhook": hook, "order": order, "dataset": DATASET,
+            "participant": two.exchanges["third"].me.participant, "process": process, "agreement": agreement,
+            "ride": ride, "idle": "van-1", "proposal": "p-1"}  # fmt: skip
 
 
 def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
@@ -107,6 +179,17 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/v1/standing-orders": standing, "/v1/regions/{region}/pause": {},
         "/v1/webhooks": {"url": "http://127.0.0.1:1/hook"},
         "/v1/clients": {"client": "new", "name": "n", "role": "planner"},
+        "/v1/exchange/participants": {"membership": "a.b.c"}, "/v1/exchange/participants/{participant}": {"allowed": True},
+        "/v1/exchange/datasets/{dataset}": A_DATASET,
+        "/v1/exchange/negotiations": {"participant": "urn:x", "dataset": DATASET, "purpose": "dispatch"},
+        "/v1/exchange/proposals": {"participant": "urn:x", "dataset": DATASET},
+        "/v1/exchange/transfers": {"agreement": "urn:x", "way": "HttpData-PULL", "purpose": "dispatch"},
+        "/v1/exchange/processes/{process}/moves": {"move": "terminate"},
+        "/v1/exchange/agreements/{agreement}/revocation": {"reason": "r"},
+        "/v1/broker/idle/{idle}": AN_IDLE, "/v1/broker/searches": {"region": two.region},
+        "/v1/broker/proposals/{proposal}/answer": {"accepted": True},
+        "/v1/exchange/rides": {"region": two.region, "wish": two.wish()},
+        "/v1/exchange/rides/{ride}/acceptance": {"number": 0},
     }  # fmt: skip
     if path == "/v1/imports/{what}":
         return {"content": "operator,name,kind\nnew,N,taxi\n"}
@@ -114,7 +197,7 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
 
 
 def tables_of(two: Serving, tenant: str) -> dict[str, list[Any]]:
-    """Everything a tenant has in the store, but who asked when."""
+    """Everything a tenant has in the store, but who asked when, and how far its node's own daily work has come."""
     found = {}
     for table in metadata.tables.values():
         if "tenant" in table.c and table.name not in (
@@ -125,6 +208,7 @@ def tables_of(two: Serving, tenant: str) -> dict[str, list[Any]]:
             "outbox",
             "telemetry",
             "deliveries",
+            "exchange_cursors",
         ):
             rows = two.node.database.read(lambda c, t=table: c.execute(select(t).where(t.c.tenant == tenant)).all())
             found[table.name] = sorted(map(str, rows))
@@ -144,15 +228,14 @@ def test_the_matrix(two: Serving) -> None:
     names = names_of(two)
     skipped = {("GET", "/v1/vehicles/{vehicle}/plan/stream")}  # never ends where it is allowed
     cells = 0
-    home_before = None
     for (method, path), action in sorted(operations().items()):
         if (method, path) in skipped:
             continue
         where = path.format(**names) + QUERIES.get(path, "")
         more = body_of(two, method, path)
         assert two.ask(None, method, where, **more).status_code == 401, (method, path)
+        home_before = tables_of(two, "home")
         for role in ROLES:
-            home_before = tables_of(two, "home")
             answer = two.ask(f"away:{role}", method, where, key=f"m{cells}", **more)
             allowed = role in ACTIONS[action]
             cells += 1

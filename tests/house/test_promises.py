@@ -164,3 +164,14 @@ def test_every_field_of_a_rule_pack_is_documented() -> None:
     town = (ROOT / "docs/service.md").read_text()
     own = set(TownFile.model_fields) - set(TownFile.__mro__[1].model_fields)  # type: ignore[attr-defined]
     assert all(name in town for name in own)
+
+
+def test_the_exchange_runs_without_a_node() -> None:
+    loaded = modules_after("import noriai_api.exchange.door, noriai_api.exchange.workers, noriai_api.exchange.privacy")
+    assert not loaded & {
+        "noriai_api.node",
+        "noriai_api.app",
+        "noriai_api.bookings.service",
+        "numba",
+        "noriai_engine.dispatch",
+    }

@@ -44,6 +44,11 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "client.write": {"administrator": "tenant"},
     "webhook.write": {"partner": "client", "administrator": "tenant"},
     "audit.read": {"administrator": "tenant"},
+    "broker.read": {"planner": "tenant", **_OFFICE},
+    "broker.write": {"planner": "tenant", "administrator": "tenant"},
+    "broker.idle": _OFFICE,
+    "exchange.read": {"planner": "tenant", "administrator": "tenant"},
+    "exchange.write": {"administrator": "tenant"},
 }  # fmt: skip
 """Action -> role -> reach. A dispatcher without an operator of their own is the town's desk and reaches the tenant."""
 

@@ -90,7 +90,8 @@ class Bell:
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(future, within_s)
+            async with asyncio.timeout(within_s):  # wait_for may lose a cancellation in Python 3.11
+                await future
         self._waiting.discard(future)
 
 

@@ -22,19 +22,19 @@ from sqlalchemy import (
 metadata = MetaData()
 
 
-def _table(name: str, *columns: Column[object] | Index | UniqueConstraint, tenant: bool = True) -> Table:
+def table(name: str, *columns: Column[object] | Index | UniqueConstraint, tenant: bool = True) -> Table:
     first = [Column("tenant", String(64), primary_key=True)] if tenant else []
     return Table(name, metadata, *first, *columns)
 
 
-def _id(name: str) -> Column[object]:
-    return Column(name, String(64), primary_key=True)
+def key(name: str, length: int = 64) -> Column[object]:
+    return Column(name, String(length), primary_key=True)
 
 
-tenants = _table("tenants", Column("name", Text, nullable=False), Column("created", BigInteger, nullable=False))
+tenants = table("tenants", Column("name", Text, nullable=False), Column("created", BigInteger, nullable=False))
 
-clients = _table(
-    "clients", _id("client"),
+clients = table(
+    "clients", key("client"),
     Column("role", String(32), nullable=False),
     Column("name", Text, nullable=False),
     Column("operator", String(64)), Column("vehicle", String(64)), Column("rider", String(64)),
@@ -43,39 +43,42 @@ clients = _table(
 )  # fmt: skip
 """Who may call: an API key and the role it acts in. `operator`, `vehicle`, `rider` narrow what it reaches."""
 
-regions = _table(
-    "regions", _id("region"),
+regions = table(
+    "regions", key("region"),
     Column("folder", Text, nullable=False), Column("checksum", String(80), nullable=False),
     Column("body", Text, nullable=False),
 )  # fmt: skip
 """A region served by this node: where its bundle lies, and its service's rules."""
 
-operators = _table("operators", _id("operator"), Column("body", Text, nullable=False))
-vehicles = _table(
-    "vehicles", _id("vehicle"), Column("region", String(64), nullable=False),
+operators = table("operators", key("operator"), Column("body", Text, nullable=False))
+vehicles = table(
+    "vehicles", key("vehicle"), Column("region", String(64), nullable=False),
     Column("operator", String(64), nullable=False), Column("body", Text, nullable=False),
 )  # fmt: skip
-drivers = _table(
-    "drivers", _id("driver"), Column("operator", String(64), nullable=False), Column("body", Text, nullable=False)
+drivers = table(
+    "drivers",
+    key("driver"),
+    Column("operator", String(64), nullable=False),
+    Column("body", Text, nullable=False),
 )
-riders = _table("riders", _id("rider"), Column("client", String(64)), Column("body", Text, nullable=False))
+riders = table("riders", key("rider"), Column("client", String(64)), Column("body", Text, nullable=False))
 """Riders by token: what their rides need, never who they are."""
 
-rider_personal = _table(
-    "rider_personal", _id("rider"), Column("name", Text), Column("phone", Text), Column("phone_hash", String(64)),
+rider_personal = table(
+    "rider_personal", key("rider"), Column("name", Text), Column("phone", Text), Column("phone_hash", String(64)),
     Column("purpose", String(64), nullable=False), Column("delete_after", BigInteger, nullable=False),
     Index("rider_personal_phone", "tenant", "phone_hash"), Index("rider_personal_due", "delete_after"),
 )  # fmt: skip
 """Who riders are: the only table with personal fields, each row with its purpose and its last day."""
 
-quotes = _table(
-    "quotes", _id("quote"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
+quotes = table(
+    "quotes", key("quote"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
     Column("client", String(64), nullable=False), Column("rider", String(64)),
     Column("expires", BigInteger, nullable=False), Column("body", Text, nullable=False),
 )  # fmt: skip
 
-bookings = _table(
-    "bookings", _id("booking"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
+bookings = table(
+    "bookings", key("booking"), Column("region", String(64), nullable=False), Column("day", String(10), nullable=False),
     Column("quote", String(64), nullable=False), Column("client", String(64), nullable=False),
     Column("rider", String(64)), Column("operator", String(64), nullable=False),
     Column("vehicle", String(64), nullable=False), Column("state", String(32), nullable=False),
@@ -89,38 +92,38 @@ bookings = _table(
 
 """`body` is what was booked and stays; `promise`, `state`, `vehicle` follow the dispatcher."""
 
-plans = _table(
-    "plans", _id("region"), Column("day", String(10), primary_key=True), _id("vehicle"),
+plans = table(
+    "plans", key("region"), Column("day", String(10), primary_key=True), key("vehicle"),
     Column("operator", String(64), nullable=False), Column("version", Integer, nullable=False),
     Column("body", Text, nullable=False),
 )  # fmt: skip
 
-standing = _table(
-    "standing", _id("order"), Column("client", String(64), nullable=False), Column("rider", String(64), nullable=False),
+standing = table(
+    "standing", key("order"), Column("client", String(64), nullable=False), Column("rider", String(64), nullable=False),
     Column("body", Text, nullable=False), Column("ended", BigInteger),
 )  # fmt: skip
-standing_runs = _table(
-    "standing_runs", _id("order"), Column("day", String(10), primary_key=True),
+standing_runs = table(
+    "standing_runs", key("order"), Column("day", String(10), primary_key=True),
     Column("state", String(16), nullable=False), Column("booking", String(64)), Column("reason", String(64)),
 )  # fmt: skip
 """What came of a standing order on a day: once for each, however often it is tried."""
 
-waiting = _table(
-    "waiting", _id("quote"), Column("client", String(64), nullable=False), Column("rider", String(64)),
+waiting = table(
+    "waiting", key("quote"), Column("client", String(64), nullable=False), Column("rider", String(64)),
     Column("region", String(64), nullable=False), Column("wish", Text, nullable=False),
     Column("state", String(16), nullable=False), Column("fresh_quote", String(64)),
     Index("waiting_state", "state"),
 )  # fmt: skip
 
-overrides = _table(
-    "overrides", _id("override"), Column("region", String(64), nullable=False),
+overrides = table(
+    "overrides", key("override"), Column("region", String(64), nullable=False),
     Column("day", String(10), nullable=False), Column("time", BigInteger, nullable=False),
     Column("operator", String(64)), Column("body", Text, nullable=False), Column("undone", BigInteger),
 )  # fmt: skip
 """What operators decided over the dispatcher's head, with what it takes to undo it."""
 
-log = _table(
-    "log", _id("region"), Column("sequence", BigInteger, primary_key=True), Column("day", String(10), nullable=False),
+log = table(
+    "log", key("region"), Column("sequence", BigInteger, primary_key=True), Column("day", String(10), nullable=False),
     Column("time", BigInteger, nullable=False), Column("cause", String(64), nullable=False),
     Column("actor", String(64)), Column("body", Text, nullable=False), Column("hash", LargeBinary, nullable=False),
     Index("log_by_day", "tenant", "region", "day", "sequence"),
@@ -128,21 +131,21 @@ log = _table(
 """What happened, in order: events with the records they left. State is the fold of it; each hash covers the one
 before."""
 
-telemetry = _table(
-    "telemetry", _id("vehicle"), Column("at", BigInteger, primary_key=True),
+telemetry = table(
+    "telemetry", key("vehicle"), Column("at", BigInteger, primary_key=True),
     Column("lon", Float, nullable=False), Column("lat", Float, nullable=False), Column("speed_mps", Float),
     Column("heading", Float),
 )  # fmt: skip
 """Where vehicles were: a position counts by the instant it was taken at, in whichever order they come."""
 
-idempotency = _table(
-    "idempotency", _id("client"), Column("key", String(255), primary_key=True),
+idempotency = table(
+    "idempotency", key("client"), Column("key", String(255), primary_key=True),
     Column("fingerprint", String(64), nullable=False), Column("status", Integer, nullable=False),
     Column("result", Text, nullable=False), Column("created", BigInteger, nullable=False),
     Index("idempotency_age", "created"),
 )  # fmt: skip
 
-outbox = _table(
+outbox = table(
     "outbox",
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
@@ -153,21 +156,21 @@ outbox = _table(
 )  # fmt: skip
 """Messages to the world, written with the change they tell of; workers deliver them at least once, in order."""
 
-webhooks = _table(
-    "webhooks", _id("webhook"), Column("client", String(64)), Column("url", Text, nullable=False),
+webhooks = table(
+    "webhooks", key("webhook"), Column("client", String(64)), Column("url", Text, nullable=False),
     Column("secret", String(64), nullable=False), Column("topics", Text, nullable=False),
     Column("paused", Boolean, nullable=False), Column("created", BigInteger, nullable=False),
 )  # fmt: skip
 
-deliveries = _table(
-    "deliveries", _id("webhook"), Column("number", BigInteger, primary_key=True, autoincrement=False),
+deliveries = table(
+    "deliveries", key("webhook"), Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("subject", String(64), nullable=False), Column("body", Text, nullable=False),
     Column("attempts", Integer, nullable=False), Column("next_try", BigInteger, nullable=False),
     Column("state", String(16), nullable=False), Index("deliveries_open", "state", "number"),
 )  # fmt: skip
 """Messages on their way to webhooks; each waits for those before it of the same booking."""
 
-audit = _table(
+audit = table(
     "audit", Column("sequence", BigInteger, primary_key=True), Column("time", BigInteger, nullable=False),
     Column("tenant", String(64), nullable=False), Column("actor", String(64), nullable=False),
     Column("on_behalf_of", String(64)), Column("action", String(64), nullable=False),

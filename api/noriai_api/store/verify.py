@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from noriai_api.access import audit as chain
+from noriai_api.exchange import usage
 from noriai_api.runtime.changes import FIRST_HASH, chained
+from noriai_api.store import exchange_tables
 from noriai_api.store.database import Database
 from noriai_api.store.tables import audit, bookings, log
 
@@ -36,6 +38,12 @@ def _verify(connection: Connection) -> Verified:
     whole = whole and bad_entry is None
     said = "whole" if bad_entry is None else f"entry {bad_entry} was touched"
     lines.append(f"audit chain: {len(entries):,} entries, {said}")
+    for tenant in connection.execute(select(exchange_tables.usage.c.tenant).distinct().order_by("tenant")).scalars():
+        shared = usage.entries(connection, tenant)
+        bad_use = usage.first_bad(shared)
+        whole = whole and bad_use is None
+        said = "whole" if bad_use is None else f"entry {bad_use} was touched"
+        lines.append(f"usage log of {tenant}: {len(shared):,} entries, {said}")
     lines.append(f"bookings: {connection.execute(select(func.count()).select_from(bookings)).scalar():,}")
     return Verified(lines, whole)
 

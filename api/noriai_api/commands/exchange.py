@@ -1,0 +1,217 @@
+"""noriai exchange: sharing with other regions."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+app = App(name="exchange", help="Share with other regions: statistics, demand, rides.", help_format="plaintext")
+
+Data = Annotated[Path | None, Parameter(help="Folder of the store.")]
+Url = Annotated[str | None, Parameter(help="A postgresql:// URL instead.")]
+
+
+@app.command
+def publish(
+    *,
+    area: str,
+    data: Data = None,
+    database: Url = None,
+    tenant: str = "home",
+    first_day: Annotated[str | None, Parameter(name="--from")] = None,
+    epsilon: str = "1",
+    limit: str = "1",
+    trips: Path | None = None,
+    public: Path | None = None,
+    dataset: str | None = None,
+    ngsi_ld: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Publish how many trips there were from where to where in 28 days, so that no rider can be told from it.
+
+    Charged to the privacy budget of the area's riders in the period before anything is made; the same question again is
+    answered from what was published, at no cost.
+
+    Example: noriai exchange publish --data my-node --area jis:08220 --from 2026-10-05
+
+    Parameters
+    ----------
+    area
+        Whose trips: a municipality by its code, as jis:08220.
+    tenant
+        Tenant whose bookings they are.
+    first_day
+        First day of the period; periods of 28 days follow each other. The last one that is over, if left out.
+    epsilon
+        What the release may cost.
+    limit
+        What all releases on these riders and days may cost together.
+    trips
+        CSV file of trips (rider, origin_lon, origin_lat, destination_lon, destination_lat) instead of the node's rides.
+    public
+        CSV file of public data (mesh, people, attraction) instead of the region's people and places.
+    dataset
+        Dataset of the exchange that the figures join; urn:noriai:dataset:<tenant>:od if left out.
+    ngsi_ld
+        File to write the figures to as NGSI-LD entities (CrowdFlowObserved).
+    json
+        The whole release as JSON.
+    """
+    import numpy as np
+
+    from noriai_api.clocks import SystemClock
+    from noriai_api.exchange.privacy import publishing
+    from noriai_api.exchange.privacy.noise import measure
+    from noriai_api.exchange.privacy.release import Question, check_first_day
+    from noriai_api.exchange.terms import is_area, micro
+    from noriai_api.store import open_database
+    from noriai_api.store.migrate import migrate
+    from noriai_engine.model.errors import InputError
+
+    if not is_area(area):
+        raise InputError(f"{area!r} is no area", where="--area", remedy="write a municipality as jis:08220")
+    now = SystemClock().now()
+    question = Question(area, check_first_day(first_day or publishing.period_now(now)), micro(epsilon))
+    if question.micro_epsilon <= 0:
+        raise InputError(f"{epsilon} is nothing", where="--epsilon", remedy="give more than 0")
+    store = open_database(database or "", data or Path("noriai-data"))
+    migrate(store)
+    found, known = _sources(store, tenant, question.first_day, trips, public)
+    name = dataset or f"urn:noriai:dataset:{tenant}:od"
+    release, is_new = publishing.publish(
+        store, tenant, question, micro(limit), found, known, dataset=name, measure=measure, rng=np.random.default_rng(),
+        now=now,
+    )  # fmt: skip
+    if ngsi_ld is not None:
+        _write_entities(release, tenant, ngsi_ld)
+    _show(release, is_new, as_json=json)
+    return 0
+
+
+def _write_entities(release: dict[str, Any], tenant: str, file: Path) -> None:
+    import json as encoding
+
+    from noriai_api.exchange.privacy.ngsi import crowd_flows
+
+    entities = crowd_flows(release, f"urn:noriai:node:{tenant}")
+    file.write_text(encoding.dumps(entities, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _sources(store: Any, tenant: str, first_day: str, trips: Path | None, public: Path | None) -> tuple[Any, Any]:
+    """(trips, public data), from files or from the node's own region."""
+    from sqlalchemy import select
+
+    from noriai_api.exchange.privacy import publishing
+    from noriai_api.store.tables import regions
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.regions import open_region
+
+    if trips is not None and public is not None:
+        return publishing.trips_of_file(trips), publishing.public_of_file(public)
+    query = select(regions.c.region, regions.c.folder).where(regions.c.tenant == tenant).order_by(regions.c.region)
+    row = store.read(lambda connection: connection.execute(query).first())
+    if row is None:
+        raise InputError(
+            f"tenant {tenant} has no region here", where="--tenant", remedy="name one that has, or --trips and --public"
+        )
+    region = open_region(Path(row.folder))
+    found = (
+        publishing.trips_of_file(trips) if trips is not None
+        else store.read(lambda connection: publishing.trips_of_bookings(connection, tenant, row.region, first_day))
+    )  # fmt: skip
+    return found, publishing.public_of_file(public) if public is not None else publishing.public_of_region(region)
+
+
+def _show(release: dict[str, Any], is_new: bool, *, as_json: bool) -> None:
+    import json as encoding
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from noriai_engine.terminal import out
+
+    if as_json:
+        out(encoding.dumps(release, ensure_ascii=False, indent=1))
+        return
+    total = release["total"]
+    out(f"{release['area']}, {release['period']}: {total['trips']:,} trips ({total['low']:,} to {total['high']:,})"
+        f"{'' if is_new else ', as published before: no budget spent'}")  # fmt: skip
+    out(f"epsilon {release['epsilon']:g} for {release['unit']}, at most {release['cap']} trips of each; figures from "
+        f"{release['threshold']} trips up, covering about {100 * (release['covered'] or 0):.0f} %")  # fmt: skip
+    table = Table("from (mesh)", "to (mesh)", "trips", "95 % interval", box=None, pad_edge=False)
+    figures = sorted(release["figures"], key=lambda figure: -figure["trips"])
+    for figure in figures[:15]:
+        table.add_row(_area(figure["origins"]), _area(figure["destinations"]), f"{figure['trips']:,}",
+                      f"{figure['low']:,} to {figure['high']:,}")  # fmt: skip
+    Console().print(table)
+    if len(figures) > 15:
+        out(f"and {len(figures) - 15} more: --json has them all")
+    out(f"not counted: {release['left_out']}")
+
+
+def _area(meshes: list[int]) -> str:
+    return f"{meshes[0]}" if len(meshes) == 1 else f"{meshes[0]} and {len(meshes) - 1} more"
+
+
+@app.command
+def demo(
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("four-towns"),
+    wishes: int = 160,
+    vehicles: int = 2,
+    seed: int = 7,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Four towns, each with a node of its own (process, store, keys): they agree, share demand, and serve a day.
+
+    The day is served twice from the same wishes and vehicles, each town alone and all together. Writes what was shared,
+    with whom, under which agreement, and what it changed: summary.json and summary.html. Takes about two minutes.
+
+    Example: noriai exchange demo -o four-towns
+
+    Parameters
+    ----------
+    out
+        Folder to write to; the nodes' stores and logs stay there too.
+    wishes
+        About how many people want to ride that day.
+    vehicles
+        Vehicles in each town.
+    seed
+        Of the network, the fleets and the wishes.
+    json
+        The summary as JSON.
+    """
+    import json as encoding
+    import shutil
+
+    from noriai_api.four_nodes import day, summary, towns
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.terminal import out as say
+    from noriai_engine.terminal import tell
+
+    for name, value in (("--wishes", wishes), ("--vehicles", vehicles)):
+        if not 1 <= value <= 100_000:
+            raise InputError(f"{value}", where=name, remedy="give at least 1")
+    if out.exists() and any(out.iterdir()) and not (out / "life-area").is_dir():
+        raise InputError("holds other things", where=out, remedy="name an empty folder")
+    for old in ("alone", "together"):
+        shutil.rmtree(out / old, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    region = day.make_world(out, seed)
+    asked = towns.wishes(region, wishes, seed)
+    served = []
+    for together in (False, True):
+        tell(f"{'together' if together else 'each town alone'}:")
+        folder = out / ("together" if together else "alone")
+        served.append(day.serve_day(folder, region, asked, vehicles, seed, tell, together=together))
+    found = summary.summary_of(asked, vehicles, *served)
+    (out / "summary.json").write_text(encoding.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
+    (out / "summary.html").write_text(summary.page(found), encoding="utf-8")
+    if json:
+        say(encoding.dumps(found, ensure_ascii=False))
+    else:
+        for line in summary.lines(found):
+            say(line)
+        say(f"look at {out / 'summary.html'}")
+    return 0
