@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def test_a_track_shuffled_doubled_and_from_the_future_ends_the_same(seed: int) -
 
 def test_positions_over_http(driven: Serving) -> None:
     vehicle = next(name for name in driven.keys if name.startswith("taxi-"))
-    now = datetime.now(UTC)
+    now = driven.now()
 
     def at(seconds: int, lon: float = 137.6) -> dict[str, Any]:
         return {"at": (now + timedelta(seconds=seconds)).isoformat(), "lon": lon, "lat": 36.9}
@@ -164,7 +164,7 @@ def test_positions_over_http(driven: Serving) -> None:
 def test_positions_reach_the_store_and_come_back(tmp_path: Path, database: str) -> None:
     with serving(some_settings(tmp_path, database, moves_itself=False, tick_ms=20)) as before:
         vehicle = next(name for name in before.keys if name.startswith("vehicle-")).removeprefix("vehicle-")
-        at = datetime.now(UTC).isoformat()
+        at = before.now().isoformat()
         body = {"positions": [{"at": at, "lon": 137.5, "lat": 36.9}]}
         for _ in range(2):
             before.ask(f"vehicle-{vehicle}", "POST", f"/v1/vehicles/{vehicle}/positions", json=body)
