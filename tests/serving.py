@@ -120,11 +120,11 @@ class Serving:
 
 @contextmanager
 def serving(
-    settings: NodeSettings, clock: Clock | None = None, keys: dict[str, str] | None = None
+    settings: NodeSettings, clock: Clock | None = None, keys: dict[str, str] | None = None, seed: int = 1
 ) -> Iterator[Serving]:
-    """A node on a free port. `keys` of a store that was started before."""
+    """A node on a free port. `keys` of a store that was started before; another process of it has another `seed`."""
     set_up_logs("warning", "text")
-    node = Node(settings, Outside(clock or MorningClock(), 1))
+    node = Node(settings, Outside(clock or MorningClock(), seed))
     made = node.prepare()
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))

@@ -19,6 +19,8 @@ from noriai_api.borders.router import router as borders
 from noriai_api.broker.router import router as broker
 from noriai_api.exchange.door import exchange_app
 from noriai_api.guard import Rates
+from noriai_api.holding.forwarding import Forwarding, client
+from noriai_api.holding.leases import Key
 from noriai_api.node import Node
 from noriai_api.orders.router import router as orders
 from noriai_api.orders.service import look_after_wishes
@@ -27,7 +29,7 @@ from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
 from noriai_api.services import router as services
 from noriai_api.sharing.demand import publishing_demand
-from noriai_api.sharing.participants import MOUNT, exchanges_of
+from noriai_api.sharing.participants import MOUNT, exchanges_of, keys_of
 from noriai_api.sharing.router import router as sharing
 from noriai_api.sharing.supply import publishing_supply
 from noriai_api.standards.router import feeds
@@ -58,15 +60,29 @@ def create_app(node: Node, address: str) -> FastAPI:
     demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
     exchanges = exchanges_of(node, address, look_after_rides, demand, supply)
 
+    http = client()
+
+    async def speaks(tenant: str, region: str, ours: bool) -> None:
+        """Whoever holds a tenant's first region speaks for it in the exchange."""
+        for name, exchange in exchanges.items():
+            if node.first_region(name) == (tenant, region):
+                if ours:
+                    exchange.keyring = keys_of(node, name)
+                    exchange.start()
+                else:
+                    await exchange.stop()
+
+    node.of_regions.append(speaks)
+
+    def speaker(path: str) -> Key | None:
+        return node.first_region(path.split("/")[2]) if path.startswith(f"{MOUNT}/") else None
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await node.start(look_after_wishes)
-        for exchange in exchanges.values():
-            exchange.start()
+        await node.start(node.settings.process_address or address, look_after_wishes)
         yield
-        for exchange in exchanges.values():
-            await exchange.stop()
         await node.stop()
+        await http.aclose()
 
     app = FastAPI(
         title="noriai", version=__version__, description=DESCRIPTION.strip(), lifespan=lifespan,
@@ -80,6 +96,7 @@ def create_app(node: Node, address: str) -> FastAPI:
     app.mount(MOUNT, exchange_app(exchanges, ride_services(node)))
     patch_fastapi(app, docs_url="/docs")  # FastAPI's own page loads its scripts from elsewhere
     add_problems(app)
+    app.add_middleware(Forwarding, process=node.process, http=http, speaker=speaker)
     app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to add to it
     return app

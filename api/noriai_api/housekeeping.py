@@ -1,4 +1,5 @@
-"""What a node does by itself beside its regions: deliver messages, keep positions, forget what is due."""
+"""What a node does by itself beside its regions: keep positions (each process), deliver messages and forget what is
+due (the process that has the chores)."""
 
 import asyncio
 from functools import partial
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 from sqlalchemy import Connection, delete
 
+from noriai_api.holding.leases import forget_signals
 from noriai_api.parties.repository import erase_due
 from noriai_api.store import StoreError
 from noriai_api.store.tables import deliveries, idempotency, outbox, quotes, telemetry
@@ -58,6 +60,7 @@ async def deliver_messages(node: "Node", http: httpx.AsyncClient) -> int:
 def forget(connection: Connection, now: int, idempotency_hours: int, telemetry_days: int) -> dict[str, int]:
     """Erase what was kept for a time that is over; how many rows of what."""
     month_ago = now - 30 * DAY_MS
+    forget_signals(connection, now - HOUR_MS)
     return {
         "personal": erase_due(connection, now),
         "idempotency": connection.execute(
@@ -76,14 +79,20 @@ def forget(connection: Connection, now: int, idempotency_hours: int, telemetry_d
     }  # fmt: skip
 
 
-async def look_after(node: "Node") -> None:
-    """All of it, for as long as the node runs."""
+async def look_after_positions(node: "Node") -> None:
+    """For as long as the process runs."""
+    while True:
+        await asyncio.sleep(node.settings.tick_ms / 1000)
+        await keep_positions(node)
+
+
+async def do_chores(node: "Node") -> None:
+    """For as long as no other process does them."""
     next_forgetting = 0
     async with httpx.AsyncClient(timeout=10, follow_redirects=False) as http:
         while True:
             await asyncio.sleep(node.settings.tick_ms / 1000)
             try:
-                await keep_positions(node)
                 await deliver_messages(node, http)
                 if node.clock.now() >= next_forgetting:
                     next_forgetting = node.clock.now() + HOUR_MS

@@ -1,6 +1,7 @@
 """A node: the store, its regions, and who may call. Everything from outside (clock, chance, threads) is passed in."""
 
 import asyncio
+import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,7 +19,10 @@ from noriai_api import first_start
 from noriai_api.access import clients
 from noriai_api.access.clients import Client
 from noriai_api.access.decision import Grant
-from noriai_api.housekeeping import look_after
+from noriai_api.holding.forwarding import process_at
+from noriai_api.holding.leases import CHORES, Holding
+from noriai_api.holding.process import HeldElsewhereError, Process
+from noriai_api.housekeeping import do_chores, look_after_positions
 from noriai_api.parties.fleet import fleet_on, operators_of
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
@@ -68,12 +72,17 @@ class Node:
         self.in_flight: set[tuple[str, str, str]] = set()
         self.positions = Positions()
         self._operators: dict[str, dict[str, dict[str, Any]]] = {}
-        self._vehicles: set[tuple[str, str, str]] = set()
+        self._vehicles: dict[tuple[str, str, str], str] = {}
         self.is_ready = False
         self.is_draining = False
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="noriai reader") if outside.threaded else None
         self._clients: OrderedDict[str, Client] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
+        self._chores: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self.process = Process(self.ids.new_id(), self, self, settings.lease_s, process_at)
+        self.of_regions: list[Callable[[str, str, bool], Awaitable[None]]] = []
+        """Told of each region this process gets (True) or loses."""
 
     # --- start and stop -------------------------------------------------------------------------------------
 
@@ -83,9 +92,13 @@ class Node:
         keys: dict[str, str] = {}
         if not self.database.read(first_start.has_tenants):
             ready, now = first_start.prepare(self.settings), self.clock.now()
-            keys = self.writer.put(
-                lambda c: first_start.write_first(c, self.settings, ready, self.new_secret, now)
-            ).result()
+
+            def write(connection: Connection) -> dict[str, str]:
+                if first_start.has_tenants(connection):  # another process was faster
+                    return {}
+                return first_start.write_first(connection, self.settings, ready, self.new_secret, now)
+
+            keys = self.writer.put(write).result()
         rows = self.database.read(
             lambda c: c.execute(select(regions).order_by(regions.c.tenant, regions.c.region)).all()
         )
@@ -94,24 +107,36 @@ class Node:
         self.database.read(self.positions.load)
         return keys
 
-    async def start(self, *every_minute: Callable[["Node"], Awaitable[None]]) -> None:
-        """Let every region be what its log says, then look after it. `every_minute`: what else is due now and then."""
-        for actor in self.actors.values():
-            await actor.ask(_tick, "tick")
-            self._tasks.append(asyncio.create_task(self._look_after(actor)))
-        self._tasks.append(asyncio.create_task(look_after(self)))
+    async def start(self, address: str, *every_minute: Callable[["Node"], Awaitable[None]]) -> None:
+        """Take the regions that are ours, let each be what its log says, and look after it. `address`: where other
+        processes reach this one; `every_minute`: what else is due now and then."""
+        await self.process.start(address)
+        self._tasks.append(asyncio.create_task(self.process.run(self.settings.tick_ms / 1000)))
+        self._tasks += [asyncio.create_task(self._look_after(actor)) for actor in self.actors.values()]
+        self._tasks.append(asyncio.create_task(look_after_positions(self)))
         self._tasks += [asyncio.create_task(self._now_and_then(work)) for work in every_minute]
         self.is_ready = True
 
     def drain(self) -> None:
-        """Take nothing new for long: streams to vehicles end, and begin anew with whoever serves them next."""
+        """Take nothing new for long: regions are passed on to other processes, and streams to vehicles end, to begin
+        anew with whoever serves them next."""
         self.is_ready, self.is_draining = False, True
         for actor in self.actors.values():
             actor.changed.ring()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        try:
+            await self.process.leave()
+        except Exception as error:  # the store is down: others take the regions once this process is gone
+            log.warning("could not say goodbye", error=type(error).__name__)
 
     async def stop(self) -> None:
         """Finish what was begun, and let go of everything."""
         self.drain()
+        if self._leaving is not None:
+            await self._leaving
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,8 +163,62 @@ class Node:
         self._warn_of_packs(rules)
         self.paused[tenant, region.name] = body.get("paused")
         self.actors[tenant, region.name] = RegionActor(
-            runtime, self.database, self.writer, self.clock, worker, settings.inbox
+            runtime, self.database, self.writer, self.clock, worker, self.process.check, settings.inbox
         )  # fmt: skip
+
+    # --- what this process holds --------------------------------------------------------------------------------
+
+    def to_hold(self) -> list[tuple[str, str]]:
+        """Every region of the store, and the chores."""
+        return [*sorted(self.actors), CHORES]
+
+    async def begin(self, key: tuple[str, str], holding: Holding) -> None:
+        """A region, or the chores, are this process's from now on."""
+        if key == CHORES:
+            self._chores = asyncio.create_task(do_chores(self))
+        elif key in self.actors:
+            await self._dispatch(key, holding)
+        for tell in self.of_regions:
+            await tell(*key, True)
+
+    async def _dispatch(self, key: tuple[str, str], holding: Holding) -> None:
+        tenant, region = key
+
+        def read(connection: Connection) -> dict[str, Any]:
+            where = (regions.c.tenant == tenant, regions.c.region == region)
+            self.positions.load(connection)
+            return dict(json.loads(connection.execute(select(regions.c.body).where(*where)).scalar_one()))
+
+        self.paused[key] = (await self.read(read)).get("paused")
+        self.actors[key].hold(holding)
+        await self.actors[key].ask(_tick, "tick")
+
+    def is_busy(self, key: tuple[str, str]) -> bool:
+        return key in self.actors and self.actors[key].waiting > 0
+
+    async def end(self, key: tuple[str, str]) -> None:
+        """A region, or the chores, are another's from now on."""
+        if key == CHORES and self._chores is not None:
+            self._chores.cancel()
+            await asyncio.gather(self._chores, return_exceptions=True)
+        if key in self.actors:
+            self.actors[key].let_go()
+        for tell in self.of_regions:
+            await tell(*key, False)
+
+    async def heed(self, kind: str, subject: str) -> None:
+        """Clients, operators or vehicles have changed, here or in another process."""
+        if kind == "clients":
+            self._clients.clear()
+        elif kind == "operators":
+            self._operators.pop(subject, None)
+        elif kind == "vehicles" and (actor := self.actors.get(tuple(subject.split("/")))) is not None:  # type: ignore[arg-type]
+            with contextlib.suppress(HeldElsewhereError):
+                await actor.ask(_take_in, "join")
+
+    def first_region(self, tenant: str) -> tuple[str, str]:
+        """Whoever holds a tenant's first region also speaks for the tenant in the exchange."""
+        return min((key for key in self.actors if key[0] == tenant), default=CHORES)
 
     async def _now_and_then(self, work: Callable[["Node"], Awaitable[None]]) -> None:
         """Do something every so many ticks; what fails is tried again the next time."""
@@ -161,15 +240,20 @@ class Node:
     async def _look_after(self, actor: RegionActor) -> None:
         while True:
             await asyncio.sleep(self.settings.tick_ms / 1000)
+            if not actor.is_held:
+                continue
             try:
                 await actor.ask(_tick, "tick")
+            except HeldElsewhereError:
+                continue
             except Exception as error:  # the store is down, or a call failed: the next look tries again
                 log.warning("a tick failed", region=actor.key[1], error=type(error).__name__)
 
     # --- for routes -----------------------------------------------------------------------------------------
 
-    def open_for_rides(self, tenant: str, region: str) -> None:
+    async def open_for_rides(self, tenant: str, region: str) -> None:
         """Raises Problem (paused) where no new rides are taken, with the reason riders are told."""
+        await self.actor(tenant, region).here()
         reason = self.paused.get((tenant, region))
         if reason is not None:
             raise Problem("paused", headers={"Retry-After": "600"}, reason=reason)
@@ -224,20 +308,13 @@ class Node:
             self._operators[grant.tenant] = await self.read(lambda connection: operators_of(connection, grant))
         return self._operators[grant.tenant]
 
-    def forget_operators(self, tenant: str) -> None:
-        """Operators have changed: look them up anew."""
-        self._operators.pop(tenant, None)
-
-    async def known_vehicle(self, grant: Grant, vehicle: str) -> None:
-        """Raises Problem (not_found) for a vehicle that is not there or out of reach; asks the store once for each."""
+    async def region_of(self, grant: Grant, vehicle: str) -> str:
+        """A vehicle's region; the store is asked once. Raises Problem (not_found) for a vehicle that is not there or
+        out of reach."""
         key = (grant.tenant, str(sorted(grant.only.items())), vehicle)
         if key not in self._vehicles:
-            await self.read(lambda connection: row_of(connection, grant, vehicle))
-            self._vehicles.add(key)
-
-    def forget_clients(self) -> None:
-        """Clients have changed: look them up anew."""
-        self._clients.clear()
+            self._vehicles[key] = (await self.read(lambda connection: row_of(connection, grant, vehicle)))["region"]
+        return self._vehicles[key]
 
 
 def _tariff(body: dict[str, Any], name: str) -> Tariff | None:
@@ -258,4 +335,9 @@ def _legality(body: dict[str, Any], region: Region) -> Legality | None:
 
 def _tick(runtime: RegionRuntime) -> tuple[None, None]:
     runtime.tick()
+    return None, None
+
+
+def _take_in(runtime: RegionRuntime) -> tuple[None, None]:
+    runtime.take_in()
     return None, None

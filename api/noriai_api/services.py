@@ -36,7 +36,7 @@ class PauseOut(Said):
 async def put_pause(region: Id, why: PauseIn, caller: Annotated[Caller, allow("service.control")]) -> PauseOut:
     """Take no new rides until this is written again without a reason. Bookings stay, and can be given up."""
     node, now = caller.node, caller.node.clock.now()
-    node.actor(caller.tenant, region)
+    await node.actor(caller.tenant, region).here()
     reason = None if why.ja is None and why.en is None else {"ja": why.ja or why.en or "", "en": why.en or why.ja or ""}
 
     def write(connection: Connection) -> None:
@@ -77,6 +77,9 @@ class Regions(Said):
 @router.get("", response_model=Regions)
 async def list_regions(caller: Annotated[Caller, allow("service.read")]) -> Regions:
     """The tenant's services: where and when they run, and what they ask of a booking."""
+    query = select(regions.c.region, regions.c.body).where(regions.c.tenant == caller.tenant)
+    rows = await caller.node.read(lambda c: c.execute(query).all())
+    paused = {row.region: json.loads(row.body).get("paused") for row in rows}
     found = []
     for (tenant, name), actor in sorted(caller.node.actors.items()):
         if tenant != caller.tenant:
@@ -94,7 +97,7 @@ async def list_regions(caller: Annotated[Caller, allow("service.read")]) -> Regi
                 area=[list(ring) for ring in service.area],
                 currency=None if rules.tariff is None else rules.tariff.table.currency,
                 licences=[] if rules.legality is None else sorted(rules.legality.licences),
-                paused=caller.node.paused.get((tenant, name)),
+                paused=paused[name],
             )
         )  # fmt: skip
     return Regions(regions=found)

@@ -45,6 +45,14 @@ class NodeSettings(BaseSettings):
         24, description="how long the answer to an idempotency key is kept"
     )
     telemetry_days: Annotated[int, Field(ge=1, le=3650)] = Field(90, description="days that positions are kept")
+    lease_s: Annotated[int, Field(ge=1, le=300)] = Field(
+        10, description="a process not heard of for so many seconds loses its regions to the others"
+    )
+    process_address: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="this process's address as other processes of the same store see it; empty: where it listens",
+    )
     webhooks_inside: bool = Field(False, description="webhooks may call plain http and private networks")
     exchange_id: str = Field(
         "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._~:-]{0,199})?$", description="our id among nodes; empty: from the tenant"

@@ -22,7 +22,7 @@ from noriai_api.exchange.keys import OwnKey
 from noriai_api.exchange.participants import membership
 from noriai_api.exchange.service import Exchange
 from noriai_api.guard import action_of
-from noriai_api.sharing.participants import exchanges_of
+from noriai_api.sharing.participants import exchanges_of, keys_of
 from noriai_api.store.exchange_tables import proposals
 from noriai_api.store.tables import metadata
 
@@ -101,7 +101,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
         running.keys |= running.node.writer.put(add).result()
         more = exchanges_of(running.node, running.address)
-        running.exchanges |= {tenant: more[tenant] for tenant in ("away", "third")}
+        for tenant in ("away", "third"):
+            more[tenant].keyring = keys_of(running.node, tenant)
+            running.exchanges[tenant] = more[tenant]
         for one in running.exchanges.values():
             for other in running.exchanges.values():
                 if "home" in (one.tenant, other.tenant) and one is not other:

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from api.test_kills import check_plans, rows_of
 from serving import Serving, serving, some_settings
+from victims import check_plans, rows_of
 
 CLIENTS = 64
 

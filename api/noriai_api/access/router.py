@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from noriai_api.access import audit, clients
 from noriai_api.access.decision import ACTIONS, Resource, Subject, decide
 from noriai_api.guard import COMMON, Caller, allow
+from noriai_api.holding.leases import signal
 from noriai_api.problems import Problem, described
 from noriai_api.schemas import Id, Instant, Said, Strict, Text, utc_ms
 from noriai_api.store import tables
@@ -152,9 +153,10 @@ async def revoke_client(client: Id, caller: Annotated[Caller, allow("client.writ
         if not clients.revoke(connection, caller.grant, client, now):
             raise Problem("not_found", f"no client {client} with a valid key")
         caller.note(connection, now, f"client/{client}", {"revoked": now})
+        signal(connection, "clients", caller.tenant, now)
 
     await node.write(write)
-    node.forget_clients()
+    await node.heed("clients", caller.tenant)
 
 
 class AuditOut(Said):

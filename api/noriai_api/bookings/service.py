@@ -44,7 +44,7 @@ from noriai_engine.rules.tariff import Fare, Heads, Tariff
 async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answer:
     """Ask the region what it could do. Raises Problem."""
     node, actor = caller.node, caller.node.actor(caller.tenant, region)
-    node.open_for_rides(caller.tenant, region)
+    await node.open_for_rides(caller.tenant, region)
     rider, profile = await _rider(caller, wish.rider)
     names = await node.operators(caller.grant)
     request_id = RequestId(node.ids.new_id())
@@ -69,7 +69,7 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
     """Turn an offer into a booking, or into a fresh quote where it can be kept no longer. Raises Problem."""
     node = caller.node
     row, offer = await _offer_taken(caller, taking)
-    node.open_for_rides(caller.tenant, row["region"])
+    await node.open_for_rides(caller.tenant, row["region"])
     if row["body"]["replaces"] is not None:
         raise Problem("conflict", f"quote {taking.quote} is for changing booking {row['body']['replaces']}")
     names = await node.operators(caller.grant)

@@ -45,7 +45,11 @@ async def ask(caller: Caller, exchange: Exchange, new: RideIn) -> RideOut:
     if not own.offers or new.compare:
         offers += await _of_neighbours(exchange, tomp.search(new.wish))
     offers.sort(key=lambda o: (o["offer"]["dropoff"]["latest"], o["participant"] is not None))
-    body = {"offers": offers, "refusal": None if own.refusal is None else own.refusal.model_dump(mode="json")}
+    body = {
+        "region": new.region,
+        "offers": offers,
+        "refusal": None if own.refusal is None else own.refusal.model_dump(mode="json"),
+    }
     now = caller.node.clock.now()
 
     def write(connection: Connection) -> None:
@@ -73,6 +77,8 @@ async def take(caller: Caller, exchange: Exchange, ride: str, number: int) -> Ri
         if row["body"].get("taken") != number:
             raise Problem("conflict", f"ride {ride} is {row['state']}")
         return await shown(caller, exchange, ride)
+    if taken["participant"] is None:
+        await caller.node.actor(caller.tenant, row["body"]["region"]).here()
     row["body"] |= {"taken": number, "bought_at": exchange.clock.now()}
     again = exchange.clock.now() + UNANSWERED_MS
     if not await exchange.write(lambda c: _move(c, row, "offered", "buying", body=row["body"], next_try=again)):

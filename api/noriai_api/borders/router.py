@@ -19,13 +19,13 @@ router = APIRouter(prefix="/v1/exchange", tags=["exchange"], responses=COMMON | 
 @router.post("/rides", status_code=201, response_model=RideOut, responses=described("paused", "store_down"))
 async def ask_for_ride(new: RideIn, request: Request, caller: Annotated[Caller, allow("booking.quote")]) -> RideOut:
     """Offers of our own fleet, and of neighbours under agreement."""
-    return await riding.ask(caller, exchange_of(request, caller), new)
+    return await riding.ask(caller, exchange_of(request, caller, speaks=False), new)
 
 
 @router.get("/rides/{ride}", response_model=RideOut)
 async def get_ride(ride: Id, request: Request, caller: Annotated[Caller, allow("booking.read")]) -> RideOut:
     """A ride as it stands, and whose it is."""
-    return await riding.shown(caller, exchange_of(request, caller), ride)
+    return await riding.shown(caller, exchange_of(request, caller, speaks=False), ride)
 
 
 @router.post(
@@ -35,13 +35,13 @@ async def take_ride(
     ride: Id, taking: AcceptanceIn, request: Request, caller: Annotated[Caller, allow("booking.create")]
 ) -> RideOut:
     """Take an offer. Repeating it says where the ride stands, and takes nothing twice."""
-    return await riding.take(caller, exchange_of(request, caller), ride, taking.number)
+    return await riding.take(caller, exchange_of(request, caller, speaks=False), ride, taking.number)
 
 
 @router.post("/rides/{ride}/cancellation", response_model=RideOut, responses=described("conflict", "store_down"))
 async def give_ride_up(ride: Id, request: Request, caller: Annotated[Caller, allow("booking.cancel")]) -> RideOut:
     """Give a ride up, whoever has it."""
-    return await riding.give_up(caller, exchange_of(request, caller), ride)
+    return await riding.give_up(caller, exchange_of(request, caller, speaks=False), ride)
 
 
 @router.get("/agreements/{agreement}/settlement", response_model=RideSettlementOut)

@@ -94,7 +94,8 @@ class Exchange:
     # --- start and stop -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to deliver, and whatever workers were added."""
+        """Begin to deliver, and whatever workers were added; also again after `stop`."""
+        self.is_ending = False
         works = [self._keep_delivering, *(lambda work=work: work(self) for work in self.workers)]
         self._tasks = [asyncio.create_task(work()) for work in works]
 
@@ -104,6 +105,7 @@ class Exchange:
         self.wake()
 
     async def stop(self) -> None:
+        self.end_streams()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

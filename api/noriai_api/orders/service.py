@@ -98,7 +98,7 @@ def due(connection: Connection, node: Node) -> list[_Due]:
     for row in connection.execute(select(standing).where(standing.c.ended.is_(None))).mappings():
         body = StandingIn.model_validate(json.loads(row["body"]))
         actor = node.actors.get((row["tenant"], body.region))
-        if actor is None:
+        if actor is None or not actor.is_held:
             continue
         today = actor.runtime.service_day(node.clock.now()).date
         for ahead in range(body.ahead_days + 1):
@@ -200,7 +200,8 @@ async def look_after_wishes(node: Node) -> None:
         await place(node, one)
     query = select(waiting).where(waiting.c.state == "waiting").order_by(waiting.c.quote)
     for row in await node.read(lambda connection: connection.execute(query).mappings().all()):
-        await ask_again(node, row)
+        if (row["tenant"], row["region"]) in node.process.held:
+            await ask_again(node, row)
 
 
 async def _caller(node: Node, tenant: str, client: str) -> Caller | None:

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, Table
 
 from noriai_api.bookings.service import riders_grant
 from noriai_api.guard import COMMON, Caller, allow
+from noriai_api.holding.leases import signal
+from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.parties import repository
 from noriai_api.parties.fleet import vehicle_on
 from noriai_api.parties.imports import rows_of
@@ -193,13 +195,15 @@ async def import_rows(
             columns = {c: getattr(body, c) for c in ("region", "operator") if c in table.c and c != key}
             repository.put(connection, table, caller.grant, name, _stored(what, body), **columns)
         caller.note(connection, now, f"import/{what}", {"rows": len(good)})
+        for subject in _others_learn(what, caller.tenant, {getattr(body, "region", "") for _, body in good}):
+            signal(connection, what, subject, now)
 
     if what == "vehicles":
         for _, body in good:
             caller.node.actor(caller.tenant, body.region)
     await caller.node.write(write)
     if what == "operators":
-        caller.node.forget_operators(caller.tenant)
+        await caller.node.heed(what, caller.tenant)
     if what == "vehicles":
         for name, body in good:
             await _join(caller, name, body)
@@ -223,12 +227,21 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
         grant = riders_grant(caller.grant) if what == "riders" else caller.grant
         is_new = repository.put(connection, table, grant, key, _stored(what, body), **columns, **extra)
         caller.note(connection, now, f"{what}/{key}", body.model_dump(mode="json"))
+        for subject in _others_learn(what, caller.tenant, {columns.get("region", "")}):
+            signal(connection, what, subject, now)
         return is_new
 
     if await caller.node.write(write):
         response.status_code = 201
     if what == "operators":
-        caller.node.forget_operators(caller.tenant)
+        await caller.node.heed(what, caller.tenant)
+
+
+def _others_learn(what: str, tenant: str, regions: set[str]) -> list[str]:
+    """What processes that remember operators, or hold a vehicle's region, must hear of."""
+    if what == "vehicles":
+        return sorted(f"{tenant}/{region}" for region in regions)
+    return [tenant] if what == "operators" else []
 
 
 def _stored(what: str, body: BaseModel) -> dict[str, Any]:
@@ -258,6 +271,8 @@ async def _join(caller: Caller, vehicle: str, body: VehicleIn) -> None:
 
     try:
         await caller.node.actor(caller.tenant, body.region).ask(act, "join", actor=caller.subject.client)
+    except HeldElsewhereError:
+        pass  # the process that holds the region takes the vehicle in: the signal was written with it
     except InputError as error:
         raise Problem("invalid", error.what, errors=[
             {"where": "body", "what": error.what, "do": error.remedy}]) from error  # fmt: skip

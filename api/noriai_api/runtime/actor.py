@@ -15,13 +15,15 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, insert, select
 
+from noriai_api.holding.leases import FencedError, Holding, fence
+from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.problems import Problem
 from noriai_api.runtime.changes import FIRST_HASH, DayChange, DayState, chained
 from noriai_api.runtime.projections import Projected, project, write_projected
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.store import Database, Writer
 from noriai_api.store.tables import log
-from noriai_api.store.writer import Lane
+from noriai_api.store.writer import Lane, LaneBrokenError
 from noriai_engine.model import Clock, UtcMs
 from noriai_engine.model.errors import NoriaiError
 from noriai_engine.model.units import DAY_MS
@@ -103,13 +105,16 @@ class _Done:
 
 
 class RegionActor:
-    """One region's inbox. `room`: calls that may wait at one time."""
+    """One region's inbox. `room`: calls that may wait at one time; `check` raises HeldElsewhereError where another
+    process holds the region by now."""
 
     def __init__(
-        self, runtime: RegionRuntime, database: Database, writer: Writer, clock: Clock, worker: Worker, room: int = 400
-    ) -> None:
+        self, runtime: RegionRuntime, database: Database, writer: Writer, clock: Clock, worker: Worker,
+        check: Callable[[tuple[str, str]], Awaitable[None]], room: int = 400,
+    ) -> None:  # fmt: skip
         self.runtime, self._database, self._writer, self._clock = runtime, database, writer, clock
-        self._worker, self._room = worker, room
+        self._worker, self._check, self._room = worker, check, room
+        self._holding: Holding | None = None
         rules = runtime.rules
         self.key = (rules.tenant, rules.region)
         self._lane = Lane(f"{rules.tenant}/{rules.region}")
@@ -119,11 +124,31 @@ class RegionActor:
         self.rebuilds = 0
         self.changed = Bell()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process dispatches the region."""
+        return self._holding is not None
+
+    async def here(self) -> None:
+        """Raises HeldElsewhereError where another process holds the region: what this one remembers of it is old."""
+        await self._check(self.key)
+
+    def hold(self, holding: Holding) -> None:
+        """The region is this process's: the first call builds it from the log."""
+        self._is_stale, self._holding = True, holding
+
+    def let_go(self) -> None:
+        """The region is another's. Whoever follows its plans here learns of it."""
+        self._holding = None
+        self.changed.ring()
+
     async def ask(self, act: Act[T], cause: str, *, actor: str | None = None, urgency: Urgency = Urgency.CANCEL) -> T:
         """Do something to the region, and wait until it is durable.
 
-        Raises Problem (busy) where the inbox is full, StoreError where it could not be written, and what `act` raises.
+        Raises Problem (busy) where the inbox is full, StoreError where it could not be written, HeldElsewhereError
+        where another process holds the region, and what `act` raises.
         """
+        await self.here()
         if self.waiting * 100 >= self._room * urgency:
             raise Problem("busy", headers={"Retry-After": "1"})
         self.waiting += 1
@@ -132,6 +157,10 @@ class RegionActor:
             if done.written is not None:
                 await asyncio.wrap_future(done.written)
                 self.changed.ring()
+        except (FencedError, LaneBrokenError) as error:
+            if isinstance(error, FencedError) or not self.is_held:  # nothing of it was written: it can be done there
+                raise HeldElsewhereError(self.key) from error
+            raise
         finally:
             self.waiting -= 1
         if done.error is not None:
@@ -149,6 +178,9 @@ class RegionActor:
     # --- in the region's thread -----------------------------------------------------------------------------
 
     def _step(self, act: Act[Any], cause: str, actor: str | None) -> _Done:
+        holding = self._holding
+        if holding is None:
+            raise HeldElsewhereError(self.key)
         if self._is_stale or self._lane.broken:
             self._rebuild()
         runtime, value, writes, error = self.runtime, None, None, None
@@ -164,11 +196,12 @@ class RegionActor:
             raise
         if not rows and writes is None:
             return _Done(value, error, None)
-        return _Done(value, error, self._writer.put(self._change(rows, writes, cause, actor), self._lane))
+        return _Done(value, error, self._writer.put(self._change(holding, rows, writes, cause, actor), self._lane))
 
     def _change(
-        self, rows: list[tuple[DayChange, Projected]], writes: Writes | None, cause: str, actor: str | None
-    ) -> Writes:
+        self, holding: Holding, rows: list[tuple[DayChange, Projected]], writes: Writes | None, cause: str,
+        actor: str | None,
+    ) -> Writes:  # fmt: skip
         tenant, region = self.key
         entries = []
         for change, _ in rows:
@@ -181,6 +214,7 @@ class RegionActor:
             self._sequence += 1
 
         def write(connection: Connection) -> None:
+            fence(connection, self.key, holding)
             if entries:
                 connection.execute(insert(log), entries)
             for _, projected in rows:

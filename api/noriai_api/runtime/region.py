@@ -115,6 +115,14 @@ class RegionRuntime:
         self.days[name] = self._run(day, self._fleet(day), self.now)
         return self.days[name]
 
+    def take_in(self) -> None:
+        """Open days take in vehicles of the store that they do not have yet, and that still serve."""
+        for run in self.days.values():
+            known = {str(v.id) for v in run.dispatcher.vehicles}
+            for vehicle in self._fleet(run.day):
+                if str(vehicle.id) not in known and vehicle.shift.end > self.now:
+                    run.look_again([run.dispatcher.incidents.join(vehicle)])
+
     def open_day(self, name: str) -> DayRun:
         """A day that is open already. Raises MissingDataError otherwise."""
         if name not in self.days:

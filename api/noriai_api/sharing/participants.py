@@ -14,6 +14,7 @@ from noriai_api.exchange.keys import Keyring, ProofError, PublicKey, new_key, pu
 from noriai_api.exchange.service import Exchange, Me
 from noriai_api.exchange.workers import look_after_transfers
 from noriai_api.guard import Caller
+from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.node import Node
 from noriai_api.problems import Problem
 from noriai_engine.model.errors import InputError, MissingDataError
@@ -38,24 +39,40 @@ def exchanges_of(node: Node, address: str, *workers: Callable[[Exchange], Awaita
         participant = settings.exchange_id or f"urn:noriai:node:{settings.tenant}"
         if tenant != settings.tenant:
             participant += f":{tenant}"
-        keyring = Keyring.load(settings.data / f"exchange-keys-{tenant}.json")
-        if not keyring.keys:
-            now_s = node.clock.now() // 1000
-            keyring.add(new_key(bytes.fromhex(node.new_secret()), now_s - 3600, now_s + KEY_DAYS * 86_400))
         exchange = Exchange(
             Me(tenant, participant, f"{base}/{tenant}"), node, node.database.upsert, node.clock, node.ids.new_id,
-            keyring, authorities, httpx.AsyncClient(timeout=settings.exchange_timeout_s),
+            _kept_keys(node, tenant), authorities, httpx.AsyncClient(timeout=settings.exchange_timeout_s),
         )  # fmt: skip
         exchange.workers += [look_after_transfers, keep_evidence, *workers]
         found[tenant] = exchange
     return found
 
 
-def exchange_of(request: Request, caller: Caller) -> Exchange:
-    """The participant of the caller's tenant. Raises Problem (not_found)."""
+def _kept_keys(node: Node, tenant: str) -> Keyring:
+    return Keyring.load(node.settings.data / f"exchange-keys-{tenant}.json")
+
+
+def keys_of(node: Node, tenant: str) -> Keyring:
+    """A tenant's keys, made if there are none yet. Asked by the one process that speaks for it."""
+    keyring = _kept_keys(node, tenant)
+    if not keyring.keys:
+        now_s = node.clock.now() // 1000
+        keyring.add(new_key(bytes.fromhex(node.new_secret()), now_s - 3600, now_s + KEY_DAYS * 86_400))
+    return keyring
+
+
+def exchange_of(request: Request, caller: Caller, *, speaks: bool = True) -> Exchange:
+    """The participant of the caller's tenant. Raises Problem (not_found), and HeldElsewhereError where it must be the
+    process that `speaks` for it, since others ask that one."""
+    key = caller.node.first_region(caller.tenant)
+    is_speaker = key in caller.node.process.held
+    if speaks and not is_speaker:
+        raise HeldElsewhereError(key)
     found = cast("dict[str, Exchange]", request.app.state.exchanges).get(caller.tenant)
     if found is None:
         raise Problem("not_found", "this tenant takes part once the node has been started again")
+    if not is_speaker:
+        found.keyring = _kept_keys(caller.node, caller.tenant)
     return found
 
 

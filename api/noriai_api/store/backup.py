@@ -13,11 +13,12 @@ from sqlalchemy import Connection, LargeBinary, Table, func, insert, select, tex
 
 from noriai_api.store.database import Database
 from noriai_api.store.migrate import migrate, version
-from noriai_api.store.tables import metadata, regions
+from noriai_api.store.tables import PASSING, metadata, regions
 from noriai_engine.model.errors import InputError, MissingDataError
 
 FORMAT = "noriai-backup/1"
 BATCH = 500
+KEPT = [table for table in metadata.sorted_tables if table.name not in PASSING]
 Progress = Callable[[int, int], None]
 
 
@@ -62,7 +63,7 @@ def restore_backup(database: Database, path: Path, folder: Path, progress: Progr
                 remedy="restore it with the noriai that wrote it, then update",
             )  # fmt: skip
         with database.writing.begin() as connection:
-            for table in metadata.sorted_tables:
+            for table in KEPT:
                 if connection.execute(select(func.count()).select_from(table)).scalar():
                     raise InputError(
                         f"table {table.name} is not empty",
@@ -83,10 +84,9 @@ def _write_all(
 ) -> dict[str, int]:
     if not database.is_sqlite:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    tables = list(metadata.sorted_tables)
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
-    for number, table in enumerate(tables, start=1):
+    for number, table in enumerate(KEPT, start=1):
         digest, rows = hashlib.sha256(), 0
         with archive.open(f"tables/{table.name}.jsonl", "w", force_zip64=True) as out:
             for row in connection.execute(select(table).order_by(*table.primary_key)).mappings():
@@ -95,7 +95,7 @@ def _write_all(
                 digest.update(line + b"\n")
                 rows += 1
         counts[table.name], digests[table.name] = rows, digest.hexdigest()
-        progress(number, len(tables))
+        progress(number, len(KEPT))
     for row in connection.execute(select(regions)).mappings():
         folder = Path(row["folder"])
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -121,7 +121,7 @@ def _read_all(
     connection: Connection, archive: zipfile.ZipFile, manifest: dict[str, Any], progress: Progress
 ) -> dict[str, int]:
     counts = {}
-    for number, table in enumerate(metadata.sorted_tables, start=1):
+    for number, table in enumerate(KEPT, start=1):
         digest, batch, rows = hashlib.sha256(), [], 0
         for line in _lines(archive, table):
             digest.update(line)
@@ -139,7 +139,7 @@ def _read_all(
                 remedy="use another backup: this one is damaged",
             )
         counts[table.name] = rows
-        progress(number, len(metadata.sorted_tables))
+        progress(number, len(KEPT))
     return counts
 
 

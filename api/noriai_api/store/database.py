@@ -14,6 +14,10 @@ from noriai_engine.model.errors import InputError, MissingDataError
 T = TypeVar("T")
 
 READERS = 4
+TURN = 7_601_874_402
+"""Number of the lock that makes one writer of several processes."""
+TURN_MS = 5_000
+"""A process that stops in the middle of a transaction (frozen, cut off) keeps the others waiting no longer."""
 
 
 class Database:
@@ -23,7 +27,7 @@ class Database:
         self.url = url
         self._upserts: dict[str, Any] = {}
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self.writing, self.reading = _engine(url, 1, "BEGIN IMMEDIATE"), _engine(url, READERS, "BEGIN")
+        self.writing, self.reading = _engine(url, 1, is_writer=True), _engine(url, READERS, is_writer=False)
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query on one of the readers' connections; it sees one state of the store."""
@@ -89,7 +93,9 @@ def _for_pg8000(url: URL) -> URL:
     return url.set(drivername="postgresql+pg8000", query=query)
 
 
-def _engine(url: URL, connections: int, begin: str) -> Engine:
+def _engine(url: URL, connections: int, *, is_writer: bool) -> Engine:
+    """Connections of readers, or the one that writes: whoever writes has the store to itself until it commits, also
+    among several processes, and a process that stops halfway loses its turn (and what it wrote) after a while."""
     engine = create_engine(url, pool_size=connections, max_overflow=0, pool_pre_ping=False)
     if engine.dialect.name == "sqlite":
 
@@ -103,6 +109,13 @@ def _engine(url: URL, connections: int, begin: str) -> Engine:
 
         @event.listens_for(engine, "begin")
         def _on_begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+
+    elif is_writer:
+
+        @event.listens_for(engine, "begin")
+        def _on_turn(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {TURN_MS}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
 
     return engine

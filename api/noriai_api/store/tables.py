@@ -131,6 +131,28 @@ log = table(
 """What happened, in order: events with the records they left. State is the fold of it; each hash covers the one
 before."""
 
+processes = table(
+    "processes", key("process"), Column("address", Text, nullable=False), Column("beat", BigInteger, nullable=False),
+    tenant=False,
+)  # fmt: skip
+"""The processes that serve this store, and the count of their beats: one whose count stands still is gone."""
+
+holdings = table(
+    "holdings", key("region"), Column("holder", String(64)), Column("epoch", BigInteger, nullable=False),
+)  # fmt: skip
+"""Which process dispatches a region. Each change of holder raises the epoch; what an earlier one writes is refused."""
+
+signals = table(
+    "signals",
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("time", BigInteger, nullable=False), Column("kind", String(32), nullable=False),
+    Column("subject", String(160), nullable=False), tenant=False,
+)  # fmt: skip
+"""What the other processes must look up anew, written with the change itself."""
+
+PASSING = frozenset({"processes", "holdings", "signals"})
+"""Tables that mean nothing once the processes are gone: backups leave them out."""
+
 telemetry = table(
     "telemetry", key("vehicle"), Column("at", BigInteger, primary_key=True),
     Column("lon", Float, nullable=False), Column("lat", Float, nullable=False), Column("speed_mps", Float),

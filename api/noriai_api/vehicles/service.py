@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from noriai_api.access.decision import Resource
 from noriai_api.guard import Caller
 from noriai_api.problems import Problem
-from noriai_api.runtime.actor import Urgency
+from noriai_api.runtime.actor import RegionActor, Urgency
 from noriai_api.runtime.day import DayRun
 from noriai_api.runtime.driving import report
 from noriai_api.runtime.region import RegionRuntime
@@ -53,13 +53,14 @@ async def plan(caller: Caller, vehicle: str, day: str | None) -> PlanOut:
 async def plan_stream(caller: Caller, vehicle: str) -> AsyncIterator[str]:
     """Server-sent events: the plan now, and whenever it changes; a comment every few seconds keeps the line open."""
     row = await caller.node.read(lambda connection: row_of(connection, caller.grant, vehicle))
-    bell = caller.node.actor(caller.tenant, row["region"]).changed
-    return _plans(caller, vehicle, bell)
+    actor = caller.node.actor(caller.tenant, row["region"])
+    await actor.here()
+    return _plans(caller, vehicle, actor)
 
 
-async def _plans(caller: Caller, vehicle: str, bell: Any) -> AsyncIterator[str]:
+async def _plans(caller: Caller, vehicle: str, actor: RegionActor) -> AsyncIterator[str]:
     last: PlanOut | None = None
-    while not caller.node.is_draining:
+    while actor.is_held and not caller.node.is_draining:
         try:
             now: PlanOut | None = await plan(caller, vehicle, None)
         except Problem:
@@ -69,7 +70,7 @@ async def _plans(caller: Caller, vehicle: str, bell: Any) -> AsyncIterator[str]:
             yield f"event: plan\nid: {now.version}\ndata: {now.model_dump_json()}\n\n"
         else:
             yield ": still here\n\n"
-        await bell.heard(5.0)
+        await actor.changed.heard(5.0)
 
 
 async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
@@ -131,7 +132,7 @@ async def take_positions(caller: Caller, vehicle: str, batch: PositionsIn) -> Po
     caller.may(Resource("vehicle", vehicle, caller.tenant, vehicle=vehicle))
     if node.positions.is_full:
         raise Problem("busy", headers={"Retry-After": "5"})
-    await node.known_vehicle(caller.grant, vehicle)
+    await node.actor(caller.tenant, await node.region_of(caller.grant, vehicle)).here()
     reports = [Position(utc_ms(p.at), p.lon, p.lat, p.speed_mps, p.heading) for p in batch.positions]
     return PositionsTaken(**node.positions.take(caller.tenant, vehicle, reports, node.clock.now()))
 

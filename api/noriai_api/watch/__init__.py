@@ -28,6 +28,13 @@ class Watch:
         self._waiting = Gauge("noriai_region_inbox", "Calls waiting for a region", ["region"], registry=self.registry)
         self._kept = Gauge("noriai_region_kept", "What a region holds", ["region", "what"], registry=self.registry)
         self._rebuilds = Gauge("noriai_region_rebuilds", "Rebuilds from the log", ["region"], registry=self.registry)
+        self._held = Gauge(
+            "noriai_region_held", "1 where this process dispatches the region", ["region"], registry=self.registry
+        )
+        self._hands = Gauge(
+            "noriai_process_holdings", "Regions begun, given, lost, taken from the gone; requests passed on", ["what"],
+            registry=self.registry,
+        )  # fmt: skip
         self._commits = Gauge("noriai_store_commits", "Commits of the writer", registry=self.registry)
         self._changes = Gauge("noriai_store_changes", "Changes written in them", registry=self.registry)
 
@@ -46,10 +53,13 @@ class Watch:
     def gather(self) -> None:
         """Read the gauges off the node."""
         for (_, name), actor in self._node.actors.items():
+            self._held.labels(name).set(actor.is_held)
             self._waiting.labels(name).set(actor.waiting)
             self._rebuilds.labels(name).set(actor.rebuilds)
             for what, count in actor.runtime.kept().items():
                 self._kept.labels(name, what).set(count)
+        for what, count in self._node.process.counts.items():
+            self._hands.labels(what).set(count)
         self._commits.set(self._node.writer.commits)
         self._changes.set(self._node.writer.changes)
 
