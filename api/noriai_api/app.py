@@ -17,6 +17,7 @@ from noriai_api.borders.provider import ride_services
 from noriai_api.borders.riding import look_after_rides
 from noriai_api.borders.router import router as borders
 from noriai_api.broker.router import router as broker
+from noriai_api.events.router import router as events
 from noriai_api.exchange.door import exchange_app
 from noriai_api.guard import Rates
 from noriai_api.holding.forwarding import Forwarding, client
@@ -41,8 +42,8 @@ from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
 ROUTERS = (
-    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, access, services, sharing, borders,
-    broker, watch,
+    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, events, access, services, sharing,
+    borders, broker, watch,
 )  # fmt: skip
 
 DESCRIPTION = """

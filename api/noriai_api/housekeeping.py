@@ -6,8 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
+import structlog
 from sqlalchemy import Connection, delete
 
+from noriai_api.events.relay import reached, relay
 from noriai_api.holding.leases import forget_signals
 from noriai_api.parties.repository import erase_due
 from noriai_api.store import StoreError
@@ -15,6 +17,8 @@ from noriai_api.store.tables import deliveries, idempotency, outbox, quotes, tel
 from noriai_api.vehicles.positions import write as write_positions
 from noriai_api.webhooks import worker
 from noriai_engine.model.units import DAY_MS, HOUR_MS
+
+log = structlog.get_logger("noriai")
 
 if TYPE_CHECKING:
     from noriai_api.node import Node
@@ -57,9 +61,14 @@ async def deliver_messages(node: "Node", http: httpx.AsyncClient) -> int:
     return len(tried)
 
 
-def forget(connection: Connection, now: int, idempotency_hours: int, telemetry_days: int) -> dict[str, int]:
-    """Erase what was kept for a time that is over; how many rows of what."""
+def forget(
+    connection: Connection, now: int, idempotency_hours: int, telemetry_days: int, *, relayed: bool
+) -> dict[str, int]:
+    """Erase what was kept for a time that is over; how many rows of what. `relayed`: events wait for an event bus."""
     month_ago = now - 30 * DAY_MS
+    old = [outbox.c.done.is_(True), outbox.c.created < month_ago]
+    if relayed:
+        old.append(outbox.c.number <= reached(connection))
     forget_signals(connection, now - HOUR_MS)
     return {
         "personal": erase_due(connection, now),
@@ -71,7 +80,7 @@ def forget(connection: Connection, now: int, idempotency_hours: int, telemetry_d
         ).rowcount,
         "quotes": connection.execute(delete(quotes).where(quotes.c.expires < month_ago)).rowcount,
         "messages": connection.execute(
-            delete(outbox).where(outbox.c.done.is_(True), outbox.c.created < month_ago)
+            delete(outbox).where(*old)
         ).rowcount,
         "deliveries": connection.execute(
             delete(deliveries).where(deliveries.c.state != "waiting", deliveries.c.next_try < month_ago)
@@ -88,6 +97,13 @@ async def look_after_positions(node: "Node") -> None:
 
 async def do_chores(node: "Node") -> None:
     """For as long as no other process does them."""
+    async with asyncio.TaskGroup() as chores:
+        chores.create_task(_deliver_and_forget(node))
+        if node.settings.nats:
+            chores.create_task(relay(node))
+
+
+async def _deliver_and_forget(node: "Node") -> None:
     next_forgetting = 0
     async with httpx.AsyncClient(timeout=10, follow_redirects=False) as http:
         while True:
@@ -98,6 +114,6 @@ async def do_chores(node: "Node") -> None:
                     next_forgetting = node.clock.now() + HOUR_MS
                     hours, days = node.settings.idempotency_hours, node.settings.telemetry_days
                     await node.write(partial(forget, now=node.clock.now(), idempotency_hours=hours,
-                                             telemetry_days=days))  # fmt: skip
-            except StoreError:
-                continue  # the store is down: the next look tries again
+                                             telemetry_days=days, relayed=bool(node.settings.nats)))  # fmt: skip
+            except Exception as error:  # the store is down: the next look tries again
+                log.warning("chores are done later", error=type(error).__name__)

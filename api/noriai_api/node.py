@@ -19,6 +19,8 @@ from noriai_api import first_start
 from noriai_api.access import clients
 from noriai_api.access.clients import Client
 from noriai_api.access.decision import Grant
+from noriai_api.bell import Bell
+from noriai_api.events import feed
 from noriai_api.holding.forwarding import process_at
 from noriai_api.holding.leases import CHORES, Holding
 from noriai_api.holding.process import HeldElsewhereError, Process
@@ -78,6 +80,8 @@ class Node:
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="noriai reader") if outside.threaded else None
         self._clients: OrderedDict[str, Client] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
+        self.news = Bell()
+        """Rings when something happened to a booking of this store, whichever process did it."""
         self._chores: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self.process = Process(self.ids.new_id(), self, self, settings.lease_s, process_at)
@@ -114,6 +118,7 @@ class Node:
         self._tasks.append(asyncio.create_task(self.process.run(self.settings.tick_ms / 1000)))
         self._tasks += [asyncio.create_task(self._look_after(actor)) for actor in self.actors.values()]
         self._tasks.append(asyncio.create_task(look_after_positions(self)))
+        self._tasks.append(asyncio.create_task(self._hear()))
         self._tasks += [asyncio.create_task(self._now_and_then(work)) for work in every_minute]
         self.is_ready = True
 
@@ -123,6 +128,7 @@ class Node:
         self.is_ready, self.is_draining = False, True
         for actor in self.actors.values():
             actor.changed.ring()
+        self.news.ring()
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave())
 
@@ -219,6 +225,17 @@ class Node:
     def first_region(self, tenant: str) -> tuple[str, str]:
         """Whoever holds a tenant's first region also speaks for the tenant in the exchange."""
         return min((key for key in self.actors if key[0] == tenant), default=CHORES)
+
+    async def _hear(self) -> None:
+        """Ring when there are new events."""
+        last = -1
+        while True:
+            with contextlib.suppress(Exception):  # the store is down: the next look tries again
+                newest = await self.read(feed.newest)
+                if newest != last:
+                    last = newest
+                    self.news.ring()
+            await asyncio.sleep(self.settings.tick_ms / 1000)
 
     async def _now_and_then(self, work: Callable[["Node"], Awaitable[None]]) -> None:
         """Do something every so many ticks; what fails is tried again the next time."""

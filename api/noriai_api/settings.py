@@ -53,6 +53,10 @@ class NodeSettings(BaseSettings):
         pattern=r"^(https?://.*)?$",
         description="this process's address as other processes of the same store see it; empty: where it listens",
     )
+    nats: str = Field(
+        "", pattern=r"^((nats|tls|ws|wss)://.*)?$", description="NATS server that events go to; empty: none"
+    )
+    nats_stream: str = Field("noriai", pattern=r"^[A-Za-z0-9_-]{1,64}$", description="its JetStream stream")
     webhooks_inside: bool = Field(False, description="webhooks may call plain http and private networks")
     exchange_id: str = Field(
         "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._~:-]{0,199})?$", description="our id among nodes; empty: from the tenant"

@@ -5,7 +5,6 @@ cannot be written, or a call fails halfway, the region is built anew from the lo
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, insert, select
 
+from noriai_api.bell import Bell
 from noriai_api.holding.leases import FencedError, Holding, fence
 from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.problems import Problem
@@ -73,28 +73,6 @@ class InlineWorker:
 
     def close(self) -> None:
         pass
-
-
-class Bell:
-    """Rings for all who wait for it at that moment."""
-
-    def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def ring(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
-        self._waiting.clear()
-
-    async def heard(self, within_s: float) -> None:
-        """Wait for the bell, or until so much time is over."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within_s):  # wait_for may lose a cancellation in Python 3.11
-                await future
-        self._waiting.discard(future)
 
 
 @dataclass(frozen=True, slots=True)

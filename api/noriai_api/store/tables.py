@@ -178,6 +178,9 @@ outbox = table(
 )  # fmt: skip
 """Messages to the world, written with the change they tell of; workers deliver them at least once, in order."""
 
+relays = table("relays", key("relay"), Column("number", BigInteger, nullable=False), tenant=False)
+"""How far the outbox was passed on to an event bus."""
+
 webhooks = table(
     "webhooks", key("webhook"), Column("client", String(64)), Column("url", Text, nullable=False),
     Column("secret", String(64), nullable=False), Column("topics", Text, nullable=False),

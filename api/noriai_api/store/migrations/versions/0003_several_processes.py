@@ -1,4 +1,4 @@
-"""Several processes over one store: who they are, who holds which region, what the others must look up anew."""
+"""Several processes over one store: who they are, who holds which region; how far events were passed on."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,12 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("beat", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("process"),
+    )
+    op.create_table(
+        "relays",
+        sa.Column("relay", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("relay"),
     )
     op.create_table(
         "signals",
