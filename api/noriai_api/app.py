@@ -22,6 +22,8 @@ from noriai_api.exchange.door import exchange_app
 from noriai_api.guard import Rates
 from noriai_api.holding.forwarding import Forwarding, client
 from noriai_api.holding.leases import Key
+from noriai_api.identity.router import guarded as identity
+from noriai_api.identity.router import router as signing_in
 from noriai_api.node import Node
 from noriai_api.orders.router import router as orders
 from noriai_api.orders.service import look_after_wishes
@@ -42,15 +44,17 @@ from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
 ROUTERS = (
-    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, events, access, services, sharing,
-    borders, broker, watch,
+    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, events, access, identity,
+    signing_in, services, sharing, borders, broker, watch,
 )  # fmt: skip
 
 DESCRIPTION = """
 Shared rides: quotes, bookings, vehicles and their plans, one tenant's data apart from the other's.
 
-Every request carries a key (`Authorization: Bearer noriai_...`). Errors are problem documents (RFC 9457) with cause and
-next step in Japanese and English. A request that books carries an `Idempotency-Key`, so that it may be repeated.
+Every request says who calls: an API key (`Authorization: Bearer noriai_...`), an access token with its proof (`DPoP`),
+or the session of a sign-in (then whatever changes something carries the header `Noriai-Request: 1`). Errors are problem
+documents (RFC 9457) with cause and next step in Japanese and English. A request that books carries an
+`Idempotency-Key`, so that it may be repeated.
 """
 
 
@@ -61,6 +65,7 @@ def create_app(node: Node, address: str) -> FastAPI:
     demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
     exchanges = exchanges_of(node, address, look_after_rides, demand, supply)
 
+    node.public_address = node.public_address or address
     http = client()
 
     async def speaks(tenant: str, region: str, ours: bool) -> None:

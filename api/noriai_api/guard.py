@@ -4,11 +4,12 @@ A route says with `allow(action)` what it does; a route that says nothing fails 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.http import HTTPBase
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -16,10 +17,20 @@ from sqlalchemy import Connection
 
 from noriai_api.access import audit
 from noriai_api.access.decision import Grant, Resource, Subject, decide, granted
+from noriai_api.identity import store as identity_store
+from noriai_api.identity.jwts import TokenError
+from noriai_api.identity.service import SAFE
 from noriai_api.node import Node
 from noriai_api.problems import Problem, described
 
 bearer = HTTPBearer(auto_error=False, scheme_name="api_key", description="An API key: `Bearer noriai_...`")
+bound = HTTPBase(scheme="DPoP", auto_error=False, scheme_name="access_token",
+                 description="A token of /oauth/token, with a proof in the header `DPoP` (RFC 9449)")  # fmt: skip
+signed_in = APIKeyCookie(name="noriai_session", auto_error=False, scheme_name="session",
+                         description="A sign-in's session (`__Host-noriai_session` over https)")  # fmt: skip
+
+REQUESTED = "Noriai-Request"
+"""Header of requests in a session that change something: other sites cannot send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +86,61 @@ async def subject_of(
     request: Request,
     node: TheNode,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+    token: Annotated[HTTPAuthorizationCredentials | None, Security(bound)],
+    session: Annotated[str | None, Security(signed_in)],
 ) -> Subject:
-    """Who calls. Raises Problem (not_authenticated, too_many)."""
-    client = None if credentials is None else await node.client(credentials.credentials)
-    if client is None:
-        raise Problem("not_authenticated", headers={"WWW-Authenticate": "Bearer"})
-    if not request.app.state.rates.hit(client.subject):
+    """Who calls. Raises Problem (not_authenticated, not_allowed, too_many)."""
+    if token is not None and token.scheme.lower() == "dpop":
+        subject = await _of_token(request, node, token.credentials)
+    elif token is None:
+        subject = await _of_session(request, node)
+    else:
+        client = None if credentials is None else await node.client(credentials.credentials)
+        subject = None if client is None else client.subject
+    if subject is None:
+        raise Problem("not_authenticated", headers={"WWW-Authenticate": 'Bearer, DPoP algs="ES256 EdDSA"'})
+    if not request.app.state.rates.hit(subject):
         raise Problem("too_many", headers={"Retry-After": "60"})
+    return subject
+
+
+async def _of_token(request: Request, node: Node, token: str) -> Subject | None:
+    """The holder of an access token that comes with a proof of its key."""
+    proofs = request.headers.getlist("DPoP")
+    try:
+        if len(proofs) != 1:
+            raise TokenError("no_proof")
+        holder = await node.identity.holder(token, proofs[0], request.method, url_of(request, node))
+    except TokenError as error:
+        node.identity.note(error.code, "access token")
+        return None
+    client = await node.client_named(holder.tenant, holder.client)
+    return None if client is None else replace(client.subject, scopes=holder.scopes)
+
+
+async def _of_session(request: Request, node: Node) -> Subject | None:
+    """Whoever signed in. Raises Problem (not_allowed) for a change that another site may have sent."""
+    secret = request.cookies.get(session_cookie(safe=url_of(request, node).startswith("https:")))
+    if not secret:
+        return None
+    found = await node.read(lambda c: identity_store.session(c, secret, node.clock.now()))
+    client = None if found is None else await node.client_named(*found)
+    if client is None:
+        return None
+    if request.method not in SAFE and REQUESTED not in request.headers:
+        raise Problem("not_allowed", f"a request in a session carries the header {REQUESTED}")
     return client.subject
+
+
+def session_cookie(*, safe: bool) -> str:
+    """The cookie's name: over https one that no other host can set (RFC 6265bis)."""
+    return "__Host-noriai_session" if safe else "noriai_session"
+
+
+def url_of(request: Request, node: Node, path: str | None = None) -> str:
+    """A request's address as its caller wrote it, without query; another path of the same place."""
+    here = node.settings.public_address or f"{request.url.scheme}://{request.url.netloc}"
+    return here + (request.scope["raw_path"].decode("ascii") if path is None else path)
 
 
 TheSubject = Annotated[Subject, Depends(subject_of)]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete
 
 from noriai_api.events.relay import reached, relay
 from noriai_api.holding.leases import forget_signals
+from noriai_api.identity import store as identity
 from noriai_api.parties.repository import erase_due
 from noriai_api.store import StoreError
 from noriai_api.store.tables import deliveries, idempotency, outbox, quotes, telemetry
@@ -69,6 +70,7 @@ def forget(
     old = [outbox.c.done.is_(True), outbox.c.created < month_ago]
     if relayed:
         old.append(outbox.c.number <= reached(connection))
+    identity.forget(connection, now)
     forget_signals(connection, now - HOUR_MS)
     return {
         "personal": erase_due(connection, now),

@@ -25,6 +25,8 @@ from noriai_api.holding.forwarding import process_at
 from noriai_api.holding.leases import CHORES, Holding
 from noriai_api.holding.process import HeldElsewhereError, Process
 from noriai_api.housekeeping import do_chores, look_after_positions
+from noriai_api.identity.providers import load_providers
+from noriai_api.identity.service import Identity
 from noriai_api.parties.fleet import fleet_on, operators_of
 from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
@@ -84,6 +86,9 @@ class Node:
         """Rings when something happened to a booking of this store, whichever process did it."""
         self._chores: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self.public_address = settings.public_address
+        self.tenants: frozenset[str] = frozenset()
+        self.identity = Identity(self, self.clock, load_providers(settings.providers), self.ids.new_id, self.new_secret)
         self.process = Process(self.ids.new_id(), self, self, settings.lease_s, process_at)
         self.of_regions: list[Callable[[str, str, bool], Awaitable[None]]] = []
         """Told of each region this process gets (True) or loses."""
@@ -109,6 +114,8 @@ class Node:
         for row in rows:
             self._open(row.tenant, open_region(Path(row.folder)), json.loads(row.body))
         self.database.read(self.positions.load)
+        self.tenants = frozenset(self.database.read(clients.all_tenants))
+        self.writer.put(lambda c: self.identity.prepare(c, self.settings.data / "token-keys.json")).result()
         return keys
 
     async def start(self, address: str, *every_minute: Callable[["Node"], Awaitable[None]]) -> None:
@@ -148,6 +155,7 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for actor in self.actors.values():
             actor.close()
+        await self.identity.close()
         self.writer.close()
         if self._readers is not None:
             self._readers.shutdown()
@@ -317,6 +325,17 @@ class Node:
             self._clients[digest] = known
             if len(self._clients) > KNOWN_CLIENTS:
                 self._clients.popitem(last=False)
+        return known if known.is_valid(self.clock.now()) else None
+
+    async def client_named(self, tenant: str, client: str) -> Client | None:
+        """A client by its id, if it is valid now."""
+        name = f"{tenant}/{client}"
+        known = self._clients.get(name) or await self.read(lambda c: clients.named(c, tenant, client))
+        if known is None:
+            return None
+        self._clients[name] = known
+        if len(self._clients) > KNOWN_CLIENTS:
+            self._clients.popitem(last=False)
         return known if known.is_valid(self.clock.now()) else None
 
     async def operators(self, grant: Grant) -> dict[str, dict[str, Any]]:

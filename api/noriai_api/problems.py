@@ -18,6 +18,8 @@ MEDIA_TYPE = "application/problem+json"
 PROBLEMS: Mapping[str, int] = {
     "bad_request": 400,
     "key_missing": 400,
+    "sign_in_failed": 400,
+    "token_refused": 400,
     "not_authenticated": 401,
     "not_allowed": 403,
     "not_found": 404,

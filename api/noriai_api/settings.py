@@ -48,6 +48,13 @@ class NodeSettings(BaseSettings):
     lease_s: Annotated[int, Field(ge=1, le=300)] = Field(
         10, description="a process not heard of for so many seconds loses its regions to the others"
     )
+    public_address: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+)?$",
+        description="this node's address as callers see it, behind a proxy; empty: where it listens",
+    )
+    providers: Path | None = Field(None, description="TOML file: OpenID providers that people sign in at")
+    session_hours: Annotated[int, Field(ge=1, le=72)] = Field(8, description="how long a sign-in lasts")
     process_address: str = Field(
         "",
         pattern=r"^(https?://.*)?$",

@@ -61,8 +61,17 @@ def all_tenants(connection: Connection) -> list[str]:
 def by_key(connection: Connection, key: str) -> Client | None:
     """The client whose key this is, valid or not."""
     row = connection.execute(select(clients).where(clients.c.secret_hash == hash_of(key))).mappings().first()
-    if row is None:
-        return None
+    return None if row is None else _client(row)
+
+
+def named(connection: Connection, tenant: str, client: str) -> Client | None:
+    """A client by its id, valid or not."""
+    where = (clients.c.tenant == tenant, clients.c.client == client)
+    row = connection.execute(select(clients).where(*where)).mappings().first()
+    return None if row is None else _client(row)
+
+
+def _client(row: Any) -> Client:
     subject = Subject(row["tenant"], row["client"], row["role"], row["operator"], row["vehicle"], row["rider"])
     return Client(subject, row["expires"], row["revoked"])
 

@@ -63,6 +63,8 @@ class Subject:
     operator: str | None = None
     vehicle: str | None = None
     rider: str | None = None
+    scopes: frozenset[str] | None = None
+    """Actions that its token is good for; None: all that the role may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def decide(subject: Subject, action: str, resource: Resource | None = None) -> D
     reach = ACTIONS[action].get(subject.role)
     if reach is None:
         return Decision(False, "role_may_not")
+    if subject.scopes is not None and action not in subject.scopes:
+        return Decision(False, "not_in_scope")
     if reach == "operator" and subject.operator is None:
         reach = "tenant"
     own = None if reach == "tenant" else getattr(subject, reach)

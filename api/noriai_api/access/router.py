@@ -86,13 +86,14 @@ class ClientIn(Strict):
     vehicle: Id | None = None
     rider: Id | None = None
     expires: Instant | None = None
+    key: Annotated[bool, Field(description="false: it signs in, or proves a key of its own")] = True
 
 
 class ClientKey(Said):
-    """A new client's key, shown this once."""
+    """A new client's key, shown this once; none where it was asked for without."""
 
     client: str
-    key: str
+    key: str | None
 
 
 class ClientOut(Said):
@@ -132,7 +133,8 @@ async def add_client(new: ClientIn, caller: Annotated[Caller, allow("client.writ
         caller.note(connection, now, f"client/{new.client}", {"role": new.role})
         return key
 
-    return ClientKey(client=new.client, key=await node.write(write))
+    key = await node.write(write)
+    return ClientKey(client=new.client, key=key if new.key else None)
 
 
 @router.get("/v1/clients", response_model=Clients)

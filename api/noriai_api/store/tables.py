@@ -43,6 +43,37 @@ clients = table(
 )  # fmt: skip
 """Who may call: an API key and the role it acts in. `operator`, `vehicle`, `rider` narrow what it reaches."""
 
+client_keys = table(
+    "client_keys", key("client"), key("thumbprint"),
+    Column("jwk", Text, nullable=False), Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False), Column("revoked", BigInteger),
+    Index("client_keys_thumbprint", "thumbprint", unique=True),
+)  # fmt: skip
+"""Public keys by which machines prove who they are; a key belongs to one client."""
+
+identities = table(
+    "identities", key("issuer", 255), key("subject", 255), Column("client", String(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
+)  # fmt: skip
+"""Who a provider's subject is here. Nothing else of what a provider says about people is kept."""
+
+invitations = table(
+    "invitations", key("code_hash"), Column("client", String(64), nullable=False),
+    Column("provider", String(64), nullable=False), Column("expires", BigInteger, nullable=False),
+    Column("used", BigInteger),
+)  # fmt: skip
+
+sessions = table(
+    "sessions", key("session_hash"), Column("tenant", String(64), nullable=False),
+    Column("client", String(64), nullable=False), Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False), tenant=False,
+)  # fmt: skip
+
+used_ids = table(
+    "used_ids", key("kind", 16), key("id_hash"), Column("expires", BigInteger, nullable=False), tenant=False
+)
+"""What counts once: client assertions, sign-ins, proofs of requests that change something."""
+
 regions = table(
     "regions", key("region"),
     Column("folder", Text, nullable=False), Column("checksum", String(80), nullable=False),

@@ -35,6 +35,9 @@ class Watch:
             "noriai_process_holdings", "Regions begun, given, lost, taken from the gone; requests passed on", ["what"],
             registry=self.registry,
         )  # fmt: skip
+        self._refused = Gauge(
+            "noriai_refused_credentials", "By the check they failed", ["check"], registry=self.registry
+        )
         self._commits = Gauge("noriai_store_commits", "Commits of the writer", registry=self.registry)
         self._changes = Gauge("noriai_store_changes", "Changes written in them", registry=self.registry)
 
@@ -60,6 +63,8 @@ class Watch:
                 self._kept.labels(name, what).set(count)
         for what, count in self._node.process.counts.items():
             self._hands.labels(what).set(count)
+        for code, count in self._node.identity.refused.items():
+            self._refused.labels(code).set(count)
         self._commits.set(self._node.writer.commits)
         self._changes.set(self._node.writer.changes)
 

@@ -1,4 +1,4 @@
-"""Several processes over one store: who they are, who holds which region; how far events were passed on."""
+"""Several processes over one store; events passed on; keys of machines, identities and sessions of people."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,12 +9,43 @@ down_revision = "0002"
 
 def upgrade() -> None:
     op.create_table(
+        "client_keys",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("thumbprint", sa.String(length=64), nullable=False),
+        sa.Column("jwk", sa.Text(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("revoked", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "client", "thumbprint"),
+    )
+    op.create_index("client_keys_thumbprint", "client_keys", ["thumbprint"], unique=True)
+    op.create_table(
         "holdings",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("region", sa.String(length=64), nullable=False),
         sa.Column("holder", sa.String(length=64), nullable=True),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "region"),
+    )
+    op.create_table(
+        "identities",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("issuer", sa.String(length=255), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "issuer", "subject"),
+    )
+    op.create_table(
+        "invitations",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("tenant", "code_hash"),
     )
     op.create_table(
         "processes",
@@ -30,10 +61,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("relay"),
     )
     op.create_table(
+        "sessions",
+        sa.Column("session_hash", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=64), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("session_hash"),
+    )
+    op.create_table(
         "signals",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("subject", sa.String(length=160), nullable=False),
         sa.PrimaryKeyConstraint("number"),
+    )
+    op.create_table(
+        "used_ids",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("id_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "id_hash"),
     )
