@@ -26,7 +26,7 @@ def schemathesis(real: Serving, tmp_path: Path, role: str, *arguments: str) -> i
     (tmp_path / "schemathesis.toml").write_text(f"[parameters]\n{known}")
     command = [Path(sys.executable).parent / "schemathesis", "run", f"{real.address}/openapi.json", "--seed", "1",
                "--header", f"Authorization: Bearer {real.keys[role]}", "--checks", "all", "--no-color",
-               "--exclude-path-regex", "stream$", *arguments]  # fmt: skip
+               "--exclude-path-regex", "stream$|^/v1/events$", *arguments]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-60_000:] + done.stderr[-2_000:]
     counted = re.search(r"([\d,]+) generated", done.stdout)
