@@ -31,6 +31,7 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "rider.read": {"resident": "rider", "proxy": "rider", "partner": "client", **_OFFICE},
     "rider.write": {"resident": "rider", "proxy": "rider", "partner": "client", **_OFFICE},
     "rider.personal": {"resident": "rider", "dispatcher": "tenant", "administrator": "tenant"},
+    "rider.import": {"dispatcher": "tenant", "administrator": "tenant"},
     "fleet.read": {"vehicle": "vehicle", "planner": "tenant", **_OFFICE},
     "fleet.write": _OFFICE,
     "plan.read": {"vehicle": "vehicle", **_OFFICE},

@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.orders import service
 from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitingList, WaitOut
+from noriai_api.parties.imports import TABLE_BODY, kind_of, rows_of
+from noriai_api.parties.schemas import Imported
 from noriai_api.problems import described
 from noriai_api.schemas import Id
 
@@ -18,6 +20,23 @@ router = APIRouter(prefix="/v1", tags=["orders"], responses=COMMON)
 async def add_order(order: StandingIn, caller: Annotated[Caller, allow("booking.create")]) -> StandingOut:
     """A ride that comes again: each day is booked by itself as soon as it can be."""
     return await service.add(caller, order)
+
+
+@router.post(
+    "/imports/standing-orders", response_model=Imported, responses=described("not_found", "store_down"),
+    openapi_extra=TABLE_BODY,
+)  # fmt: skip
+async def import_orders(
+    request: Request, caller: Annotated[Caller, allow("rider.import")], dry_run: bool = False
+) -> Imported:
+    """Standing orders from CSV or Excel, each with an id of its own in the column `order`: all written or none. One
+    that is there already is written anew; what is booked of it stays."""
+    check = await service.checker(caller)
+    good, problems = rows_of(await request.body(), kind_of(request), "order", StandingIn, check)
+    if problems or dry_run:
+        return Imported(rows=len(good) + len({p.row for p in problems}), written=0, problems=problems)
+    await service.take_in(caller, good)
+    return Imported(rows=len(good), written=len(good), problems=[])
 
 
 @router.get("/standing-orders", response_model=StandingOrders)

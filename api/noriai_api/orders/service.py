@@ -1,6 +1,7 @@
 """Standing orders and the waiting list in the domain's terms. Each step is done once, however often it is tried."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -44,6 +45,36 @@ async def add(caller: Caller, order: StandingIn) -> StandingOut:
 
     await node.write(write)
     return StandingOut(order=name, runs=[], **order.model_dump())
+
+
+async def checker(caller: Caller) -> Callable[[StandingIn], list[tuple[str, str, str]]]:
+    """Says of an order which region or rider it names is not there: (column, what, what to do)."""
+    regions = {region for tenant, region in caller.node.actors if tenant == caller.tenant}
+    query = select(riders.c.rider).where(riders.c.tenant == caller.tenant)
+    named = set(await caller.node.read(lambda connection: connection.execute(query).scalars().all()))
+
+    def wrong(order: StandingIn) -> list[tuple[str, str, str]]:
+        asked = (("region", order.region, regions), ("rider", order.rider, named))
+        return [(column, f"no {column} {value}", f"correct it, or make the {column} first")
+                for column, value, there in asked if value not in there]  # fmt: skip
+
+    return wrong
+
+
+async def take_in(caller: Caller, rows: list[tuple[str, StandingIn]]) -> None:
+    """Write standing orders under ids of the caller's own; one that is there already is written anew."""
+    now = caller.node.clock.now()
+
+    def write(connection: Connection) -> None:
+        for name, order in rows:
+            mine = (standing.c.tenant == caller.tenant, standing.c.order == name)
+            values = {"client": caller.subject.client, "rider": order.rider, "body": order.model_dump_json(),
+                      "ended": None}  # fmt: skip
+            if not connection.execute(update(standing).where(*mine).values(**values)).rowcount:
+                connection.execute(insert(standing).values(tenant=caller.tenant, order=name, **values))
+        caller.note(connection, now, "import/standing-orders", {"rows": len(rows)})
+
+    await caller.node.write(write)
 
 
 async def listed(caller: Caller) -> StandingOrders:

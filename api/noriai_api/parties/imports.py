@@ -1,4 +1,5 @@
-"""Vehicles, drivers and riders from CSV or Excel: every row is checked, and all are written or none.
+"""Operators, vehicles, drivers, riders and standing orders from CSV or Excel: every row is checked, and all are written
+or none.
 
 A column is a field of the JSON document; `depot.lon`, `layouts.0.seats` and the like reach into it; a list in one cell
 is separated by blanks. Columns that are empty in a row are left out.
@@ -6,9 +7,11 @@ is separated by blanks. Columns that are empty in a row are left out.
 
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from noriai_api.parties.schemas import RowProblem
@@ -18,8 +21,25 @@ from noriai_engine.tables import read_table
 MOST_ROWS = 20_000
 
 
-def rows_of(data: bytes, kind: str, key: str, model: type[BaseModel]) -> tuple[list[tuple[str, Any]], list[RowProblem]]:
-    """(id, document) of each row that is right, and what is wrong with the others.
+TABLE_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {
+    "text/csv": {"schema": {"type": "string"}},
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+        "schema": {"type": "string", "format": "binary"}},
+}}}  # fmt: skip
+"""What a route that takes a table says of its body."""
+
+
+def kind_of(request: Request) -> str:
+    """How a table is written, by what the request says of it."""
+    return "csv" if "csv" in request.headers.get("content-type", "") else "xlsx"
+
+
+def rows_of(
+    data: bytes, kind: str, key: str, model: type[BaseModel],
+    check: Callable[[Any], list[tuple[str, str, str]]] = lambda document: [],
+) -> tuple[list[tuple[str, Any]], list[RowProblem]]:  # fmt: skip
+    """(id, document) of each row that is right, and what is wrong with the others. `check` says what more is wrong with
+    a document: (column, what, what to do).
 
     Raises InputError where the file as a whole cannot be read.
     """
@@ -46,7 +66,11 @@ def rows_of(data: bytes, kind: str, key: str, model: type[BaseModel]) -> tuple[l
             continue
         seen[name] = number
         try:
-            good.append((name, model.model_validate(_document(cells, model))))
+            document = model.model_validate(_document(cells, model))
+            wrong = [RowProblem(row=number, column=c, what=what, do=do) for c, what, do in check(document)]
+            problems += wrong
+            if not wrong:
+                good.append((name, document))
         except ValidationError as error:
             for entry in error.errors():
                 column = ".".join(str(part) for part in entry["loc"]) or None
@@ -90,8 +114,10 @@ def _set(out: dict[str, Any], path: list[str], cell: str, model: type[BaseModel]
 
 def _value(name: str, cell: str) -> Any:
     """A cell as JSON would have it: numbers and truth values by how they are written, lists where the field is one."""
-    if name in ("skills", "vehicles") or (name in _WEEKDAYS and " " in cell):
+    if name in _LISTS or (name in _WEEKDAYS and " " in cell):
         return cell.split()
+    if name in _TEXTS:
+        return cell
     if cell.lower() in ("true", "false"):
         return cell.lower() == "true"
     if _NUMBER.fullmatch(cell):
@@ -99,6 +125,9 @@ def _value(name: str, cell: str) -> Any:
     return cell
 
 
+_LISTS = ("skills", "vehicles", "weekdays", "except_dates")
+_TEXTS = ("name", "phone")
+"""Never numbers, however they are written."""
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 

@@ -12,7 +12,7 @@ from noriai_api.holding.leases import signal
 from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.parties import repository
 from noriai_api.parties.fleet import vehicle_on
-from noriai_api.parties.imports import rows_of
+from noriai_api.parties.imports import TABLE_BODY, kind_of, rows_of
 from noriai_api.parties.schemas import (
     DriverIn,
     DriverOut,
@@ -25,6 +25,7 @@ from noriai_api.parties.schemas import (
     PersonalOut,
     RiderIn,
     RiderOut,
+    RiderRow,
     Riders,
     VehicleIn,
     VehicleOut,
@@ -145,7 +146,7 @@ async def erase_rider(rider: Id, caller: Annotated[Caller, allow("rider.write")]
 async def put_personal(rider: Id, body: PersonalIn, caller: Annotated[Caller, allow("rider.personal")]) -> PersonalOut:
     """Say who a rider is, for a purpose and a time."""
     now = caller.node.clock.now()
-    values = {"name": body.name, "phone": body.phone, "purpose": body.purpose, "delete_after": now + body.days * DAY_MS}
+    values = _kept(body, now)
 
     def write(connection: Connection) -> None:
         repository.one(connection, tables.riders, caller.grant, rider)
@@ -170,22 +171,40 @@ async def get_personal(rider: Id, caller: Annotated[Caller, allow("rider.persona
 
 
 @router.post(
-    "/imports/{what}", response_model=Imported, responses=described("not_found", "store_down"),
-    openapi_extra={"requestBody": {"required": True, "content": {
-        "text/csv": {"schema": {"type": "string"}},
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
-            "schema": {"type": "string", "format": "binary"}},
-    }}},
-)  # fmt: skip
+    "/imports/riders", response_model=Imported, responses=described("not_found", "store_down"), openapi_extra=TABLE_BODY
+)
+async def import_riders(
+    request: Request, caller: Annotated[Caller, allow("rider.import")], dry_run: bool = False
+) -> Imported:
+    """Riders from CSV or Excel, with `personal.name` and the like where that is to be kept: all written or none."""
+    good, problems = rows_of(await request.body(), kind_of(request), "rider", RiderRow)
+    if problems or dry_run:
+        return Imported(rows=len(good) + len({p.row for p in problems}), written=0, problems=problems)
+    now = caller.node.clock.now()
+
+    def write(connection: Connection) -> None:
+        grant = riders_grant(caller.grant)
+        for name, row in good:
+            body = row.model_dump(mode="json", exclude={"personal"})
+            repository.put(connection, tables.riders, grant, name, body)
+            if row.personal is not None:
+                repository.put_personal(connection, grant, name, _kept(row.personal, now))
+        caller.note(connection, now, "import/riders", {"rows": len(good)})
+
+    await caller.node.write(write)
+    return Imported(rows=len(good), written=len(good), problems=[])
+
+
+@router.post(
+    "/imports/{what}", response_model=Imported, responses=described("not_found", "store_down"), openapi_extra=TABLE_BODY
+)
 async def import_rows(
     what: Literal["operators", "vehicles", "drivers"], request: Request,
     caller: Annotated[Caller, allow("fleet.write")], dry_run: bool = False,
 ) -> Imported:  # fmt: skip
     """Operators, vehicles or drivers from CSV or Excel: every row checked, all written or none."""
     table, model, key = TABLES[what]
-    kind = "csv" if "csv" in request.headers.get("content-type", "") else "xlsx"
-    data = await request.body()
-    good, problems = rows_of(data, kind, key, model)
+    good, problems = rows_of(await request.body(), kind_of(request), key, model)
     if problems or dry_run:
         return Imported(rows=len(good) + len({p.row for p in problems}), written=0, problems=problems)
     now = caller.node.clock.now()
@@ -242,6 +261,13 @@ def _others_learn(what: str, tenant: str, regions: set[str]) -> list[str]:
     if what == "vehicles":
         return sorted(f"{tenant}/{region}" for region in regions)
     return [tenant] if what == "operators" else []
+
+
+def _kept(body: PersonalIn, now: int) -> dict[str, Any]:
+    """Who a rider is as it is written, with its last day."""
+    return {
+        "name": body.name, "phone": body.phone, "purpose": body.purpose, "delete_after": now + body.days * DAY_MS
+    }  # fmt: skip
 
 
 def _stored(what: str, body: BaseModel) -> dict[str, Any]:

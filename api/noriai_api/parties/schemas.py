@@ -138,6 +138,12 @@ class PersonalIn(Strict):
     days: Annotated[int, Field(ge=1, le=3650)] = 400
 
 
+class RiderRow(RiderIn):
+    """A row of riders to import: what their rides need, and who they are where that is to be kept."""
+
+    personal: PersonalIn | None = None
+
+
 class OperatorOut(OperatorIn):
     operator: str
 
