@@ -25,6 +25,7 @@ from noriai_api.holding.leases import Key
 from noriai_api.identity.router import guarded as identity
 from noriai_api.identity.router import router as signing_in
 from noriai_api.node import Node
+from noriai_api.notices.service import give_notices
 from noriai_api.orders.router import router as orders
 from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
@@ -85,7 +86,7 @@ def create_app(node: Node, address: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await node.start(node.settings.process_address or address, look_after_wishes)
+        await node.start(node.settings.process_address or address, look_after_wishes, give_notices)
         yield
         await node.stop()
         await http.aclose()

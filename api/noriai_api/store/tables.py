@@ -209,6 +209,11 @@ outbox = table(
 )  # fmt: skip
 """Messages to the world, written with the change they tell of; workers deliver them at least once, in order."""
 
+notices = table(
+    "notices", key("booking"), key("kind", 16), Column("at", BigInteger, nullable=False),
+)  # fmt: skip
+"""What riders were told: which time they know (`time`), and which notices were given."""
+
 relays = table("relays", key("relay"), Column("number", BigInteger, nullable=False), tenant=False)
 """How far the outbox was passed on to an event bus."""
 

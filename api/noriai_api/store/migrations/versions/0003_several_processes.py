@@ -1,4 +1,4 @@
-"""Several processes over one store; events passed on; keys of machines, identities and sessions of people."""
+"""Several processes over one store; events passed on; keys, identities, sessions; what riders were told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,6 +46,14 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger(), nullable=False),
         sa.Column("used", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("tenant", "code_hash"),
+    )
+    op.create_table(
+        "notices",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("booking", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "booking", "kind"),
     )
     op.create_table(
         "processes",
