@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import Header
 from sqlalchemy import Connection, insert, select
 
-from noriai_api.access.audit import digest_of
+from noriai_api import digests
 from noriai_api.guard import Caller
 from noriai_api.problems import Problem
 from noriai_api.store.tables import idempotency
@@ -51,7 +51,7 @@ async def once(
             raise Problem("key_missing")
         return await do(lambda connection, status, body: None)
     node, whole = caller.node, (caller.tenant, caller.subject.client, key)
-    fingerprint = digest_of(request)
+    fingerprint = digests.digest(request, str)
     if whole in node.in_flight:
         raise Problem("key_in_flight", headers={"Retry-After": "1"})
     node.in_flight.add(whole)

@@ -19,6 +19,7 @@ from sqlalchemy import insert, select
 from noriai_api.access import audit, clients
 from noriai_api.access.decision import ACTIONS, ROLES, Resource, Subject, decide, granted
 from noriai_api.app import ROUTERS
+from noriai_api.digests import digest
 from noriai_api.exchange.keys import OwnKey
 from noriai_api.exchange.participants import membership
 from noriai_api.exchange.service import Exchange
@@ -340,7 +341,7 @@ def test_the_verifier_names_the_first_entry_that_was_touched(resources: list[str
     previous = audit.FIRST
     for number, resource in enumerate(resources):
         entry = {"sequence": number, "time": number, "tenant": "t", "actor": "a", "on_behalf_of": None, "action": "x",
-                 "resource": resource, "digest": audit.digest_of(resource), "algorithm": "sha256",
+                 "resource": resource, "digest": digest(resource), "algorithm": "sha256",
                  "previous": previous}  # fmt: skip
         previous = audit.hash_of(entry)
         entries.append(entry | {"hash": previous})

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from noriai_api.digests import digest_bytes
 from noriai_api.exchange.corporate_numbers import check_digit, is_corporate_number, of_municipality
-from noriai_api.exchange.digests import digest_bytes
 from noriai_api.exchange.keys import PROOF, Keyring, OwnKey, ProofError, check_proof, new_key, proof
 from noriai_engine.model.errors import InputError
 

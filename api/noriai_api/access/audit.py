@@ -3,25 +3,18 @@
 Only digests and opaque ids stand in it, so that erasing personal data does not break it.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from noriai_api.digests import digest
 from noriai_api.store.tables import audit
 
 ALGORITHM = "sha256"
 FIRST = "0" * 64
 _SIGNED = ("sequence", "time", "tenant", "actor", "on_behalf_of", "action", "resource", "digest", "algorithm",
            "previous")  # fmt: skip
-
-
-def digest_of(payload: Any) -> str:
-    """SHA-256 of the canonical JSON of a payload."""
-    text = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def append(
@@ -39,14 +32,14 @@ def append(
     last = connection.execute(select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)).first()
     entry = {
         "sequence": 0 if last is None else last.sequence + 1, "time": time, "tenant": tenant, "actor": actor,
-        "on_behalf_of": on_behalf_of, "action": action, "resource": resource, "digest": digest_of(payload),
+        "on_behalf_of": on_behalf_of, "action": action, "resource": resource, "digest": digest(payload, str),
         "algorithm": ALGORITHM, "previous": FIRST if last is None else last.hash,
     }  # fmt: skip
     connection.execute(insert(audit).values(**entry, hash=hash_of(entry)))
 
 
 def hash_of(entry: dict[str, Any]) -> str:
-    return digest_of([entry[name] for name in _SIGNED])
+    return digest([entry[name] for name in _SIGNED], str)
 
 
 def first_bad(entries: Iterable[dict[str, Any]]) -> int | None:

@@ -13,7 +13,10 @@ from noriai_api.bookings.schemas import (
     QuoteOut,
     ReceiptOut,
     SettlementsOut,
+    TogetherIn,
+    TogetherOut,
 )
+from noriai_api.bookings.together import book_all
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.idempotency import Answer, KeyHeader, once
 from noriai_api.problems import described
@@ -58,6 +61,20 @@ async def take_offer(
     with a fresh quote. An Idempotency-Key is needed, so that a repeated request books once."""
     answer = await once(caller, key, ["book", taking.model_dump()], lambda keep: service.book(caller, taking, keep))
     return _answered(answer, response)
+
+
+@router.post(
+    "/bookings/together", status_code=201, response_model=TogetherOut,
+    responses=described("not_found", "conflict", "offer_gone", "key_in_flight", "key_missing", "key_reused",
+                        "store_down", "paused"),
+)  # fmt: skip
+async def take_offers(
+    wanted: TogetherIn, response: Response, caller: Annotated[Caller, allow("booking.create")], key: KeyHeader = None
+) -> Any:
+    """Take offers of several quotes, all or none: a return trip, or a group that needs more than one vehicle. Where one
+    cannot be kept beside the others the answer is 409 with its `number`. Each can be changed or given up by itself."""
+    request = ["together", wanted.model_dump(mode="json")]
+    return _answered(await once(caller, key, request, lambda keep: book_all(caller, wanted, keep)), response)
 
 
 @router.get("/bookings", response_model=BookingsOut)

@@ -160,6 +160,12 @@ class BookingIn(Strict):
     offer: Annotated[int, Field(ge=0, le=99)] = 0
 
 
+class TogetherIn(Strict):
+    """Offers of several quotes, taken as one: there and back, or a group in more than one vehicle."""
+
+    bookings: Annotated[tuple[BookingIn, ...], Field(min_length=2, max_length=8, strict=False)]
+
+
 class BookingOut(Said):
     """A booking as it stands. `version` grows with every change."""
 
@@ -176,6 +182,13 @@ class BookingOut(Said):
     party: PartyIn
     fare: FareOut | None
     version: int
+    together: str | None = Field(None, description="the same for all bookings that were made as one")
+
+
+class TogetherOut(Said):
+    """The bookings, in the order of the offers."""
+
+    bookings: list[BookingOut]
 
 
 class ReceiptOut(Said):

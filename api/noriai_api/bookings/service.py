@@ -68,7 +68,7 @@ async def quoted(caller: Caller, name: str) -> QuoteOut:
 async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
     """Turn an offer into a booking, or into a fresh quote where it can be kept no longer. Raises Problem."""
     node = caller.node
-    row, offer = await _offer_taken(caller, taking)
+    row, offer = await offer_taken(caller, taking)
     await node.open_for_rides(caller.tenant, row["region"])
     if row["body"]["replaces"] is not None:
         raise Problem("conflict", f"quote {taking.quote} is for changing booking {row['body']['replaces']}")
@@ -86,7 +86,7 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
         except StaleOfferError:
             return _afresh(runtime, caller, row, fresh_id, names)
         run.look_again([run.dispatcher.index_of(booking.vehicle_id)])
-        return _booked(runtime, run, caller, row, offer, booking, keep)
+        return written(runtime, run, caller, row, offer, booking, keep)
 
     said = await node.actor(caller.tenant, row["region"]).ask(
         act, "book", actor=caller.subject.client, urgency=Urgency.BOOKING
@@ -122,7 +122,7 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
     """Take an offer instead of a booking. Raises Problem (not_found, conflict, offer_gone)."""
     node = caller.node
     old = await _booking_row(caller, name)
-    row, offer = await _offer_taken(caller, taking)
+    row, offer = await offer_taken(caller, taking)
     if row["body"]["replaces"] != name:
         raise Problem("conflict", f"quote {taking.quote} is not for changing booking {name}")
 
@@ -139,7 +139,7 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
             changed = [run.dispatcher.index_of(booking.vehicle_id)]
             before.look_again(before.dispatcher.incidents.cancel(old["quote"], "change"))
         run.look_again(changed)
-        said, writes = _booked(runtime, run, caller, row, offer, booking, keep)
+        said, writes = written(runtime, run, caller, row, offer, booking, keep)
         now = runtime.now
 
         def both(connection: Connection) -> None:
@@ -164,7 +164,7 @@ async def _booking_row(caller: Caller, name: str) -> dict[str, Any]:
     return row
 
 
-async def _offer_taken(caller: Caller, taking: BookingIn) -> tuple[dict[str, Any], Offer]:
+async def offer_taken(caller: Caller, taking: BookingIn) -> tuple[dict[str, Any], Offer]:
     """The quote's row and the offer of it. Raises Problem (not_found, invalid)."""
     row = await caller.node.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
     if row is None:
@@ -391,10 +391,11 @@ def _afresh(
     return _ask(runtime, caller, asked, names, None)
 
 
-def _booked(
+def written(
     runtime: RegionRuntime, run: DayRun, caller: Caller, quote_row: dict[str, Any], offer: Offer, booking: Booking,
-    keep: Keep,
+    keep: Keep, together: str | None = None,
 ) -> tuple[BookingOut, Writes]:  # fmt: skip
+    """A booking just made: what its rider is told, and its rows. `together`: what those made with it have in common."""
     request, ends = run.request(booking.request_id), run.dispatcher.ends_of(booking.request_id)
     times = run.dispatcher.travel_times
     walks = (ends.walk_to_ms // 1000, ends.walk_from_ms // 1000)
@@ -414,6 +415,7 @@ def _booked(
             "party": list(request.party.as_tuple()), "places": [p.model_dump() for p in stops], "walks_s": walks,
             "timezone": run.day.timezone, "made": runtime.now, "on_behalf_of": quote_row["body"]["on_behalf_of"],
             "heads": quote_row["body"]["heads"], "fares": quote_row["body"]["fares"],
+            "together": together,
         }),
     }  # fmt: skip
     planned = {"pickup": offer.planned_pickup, "dropoff": offer.planned_dropoff}
@@ -521,7 +523,7 @@ def _out(caller: Caller, row: dict[str, Any]) -> BookingOut:
         dropoff=end(1, "dropoff"), fare=_fare_of(row),
         party=PartyIn(seats=seats, wheelchairs=wheelchairs, luggage=luggage, children=body["heads"]["children"],
                       infants=body["heads"]["infants"]),
-        version=row["version"],
+        version=row["version"], together=body.get("together"),
     )  # fmt: skip
 
 

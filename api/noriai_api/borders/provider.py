@@ -11,10 +11,10 @@ from noriai_api.access.decision import Subject, granted
 from noriai_api.bookings import service as bookings
 from noriai_api.bookings.schemas import BookingIn, QuoteOut
 from noriai_api.borders import tomp
+from noriai_api.digests import digest
 from noriai_api.exchange import data_plane
 from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.data_plane import RefusedError
-from noriai_api.exchange.digests import digest
 from noriai_api.exchange.door import Call, Service
 from noriai_api.exchange.terms import Use
 from noriai_api.guard import Caller

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from noriai_api.digests import digest
 from noriai_api.exchange import processes
-from noriai_api.exchange.digests import digest
 from noriai_api.exchange.processes import Here, Process
 from noriai_api.exchange.protocol.messages import Message
 from noriai_api.exchange.protocol.states import Role

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
+from noriai_api.digests import digest_bytes
 from noriai_api.exchange import agreements, processes, usage
 from noriai_api.exchange.agreements import Agreement
-from noriai_api.exchange.digests import digest_bytes
 from noriai_api.exchange.processes import Here, Process
 from noriai_api.exchange.terms import PURPOSES, Use
 from noriai_api.store.exchange_tables import records

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from noriai_api.digests import digest_bytes
 from noriai_api.exchange import processes, usage
-from noriai_api.exchange.digests import digest_bytes
 from noriai_api.exchange.processes import Here
 from noriai_api.store.exchange_tables import received
 from noriai_engine.model.errors import InputError

@@ -16,7 +16,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from noriai_api.exchange.digests import digest_bytes
+from noriai_api.digests import digest_bytes
 from noriai_engine.model.errors import InputError, NoriaiError
 
 ALGORITHM = "Ed25519"

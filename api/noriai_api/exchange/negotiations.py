@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from noriai_api.digests import canonical
 from noriai_api.exchange import agreements, catalogue, processes
-from noriai_api.exchange.digests import canonical
 from noriai_api.exchange.processes import Here, Process
 from noriai_api.exchange.protocol.messages import Message
 from noriai_api.exchange.protocol.states import Role

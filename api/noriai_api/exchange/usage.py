@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from noriai_api.exchange.digests import ALGORITHM, digest
+from noriai_api.digests import ALGORITHM, digest
 from noriai_api.store.exchange_tables import agreements, usage
 
 FIRST = "0" * 64

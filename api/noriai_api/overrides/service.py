@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.access.audit import digest_of
+from noriai_api import digests
 from noriai_api.guard import Caller
 from noriai_api.overrides.schemas import AlertOut, AlertsOut, EffectOut, OverrideIn, OverrideOut, UndoneOut
 from noriai_api.problems import Problem
@@ -43,7 +43,7 @@ async def override(caller: Caller, region: str, wish: OverrideIn) -> OverrideOut
         with nullcontext() if wish.commit and wish.expect is None else run.tried():
             _do(run, wish, riders)
             effects = _effects(run, before)
-        digest = digest_of([effect.model_dump() for effect in effects])
+        digest = digests.digest([effect.model_dump() for effect in effects], str)
         if not wish.commit:
             return OverrideOut(override=None, action=wish.action, committed=False, digest=digest, effects=effects), None
         if wish.expect is not None:

@@ -8,8 +8,8 @@ import httpx
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection, select
 
+from noriai_api.digests import digest_bytes
 from noriai_api.exchange import agreements, catalogue, comparing, inbox, participants, processes, usage
-from noriai_api.exchange.digests import digest_bytes
 from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.processes import Process
 from noriai_api.exchange.protocol.states import Kind

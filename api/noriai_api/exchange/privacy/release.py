@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noriai_api.exchange.digests import digest
+from noriai_api.digests import digest
 from noriai_api.exchange.privacy.mesh import codes_of
 from noriai_api.exchange.privacy.noise import Measure, micro_epsilon
 from noriai_api.exchange.privacy.partition import Partition, PublicData, partition
