@@ -38,6 +38,7 @@ from noriai_api.sharing.router import router as sharing
 from noriai_api.sharing.supply import publishing_supply
 from noriai_api.standards.router import feeds
 from noriai_api.standards.router import router as standards
+from noriai_api.tracing import set_up, tear_down
 from noriai_api.vehicles.router import router as vehicles
 from noriai_api.watch import Watch
 from noriai_api.watch.router import router as watch
@@ -90,6 +91,7 @@ def create_app(node: Node, address: str) -> FastAPI:
         yield
         await node.stop()
         await http.aclose()
+        tear_down(app)
 
     app = FastAPI(
         title="noriai", version=__version__, description=DESCRIPTION.strip(), lifespan=lifespan,
@@ -105,6 +107,8 @@ def create_app(node: Node, address: str) -> FastAPI:
     add_problems(app)
     app.add_middleware(Forwarding, process=node.process, http=http, speaker=speaker)
     app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
+    if node.settings.otlp:
+        set_up(app, node.settings.otlp)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to add to it
     return app
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from noriai_api.store import StoreError
+from noriai_api.tracing import trace_id
 from noriai_engine.model.errors import InputError, NoriaiError, StaleOfferError
 from noriai_engine.texts import LANGUAGES, text
 
@@ -67,6 +68,8 @@ def document(problem: Problem, instance: str) -> dict[str, Any]:
     }
     if problem.detail is not None:
         out["detail"] = problem.detail
+    if (trace := trace_id()) is not None:
+        out["trace"] = trace
     return out | problem.more
 
 

@@ -78,6 +78,11 @@ class NodeSettings(BaseSettings):
     )
     exchange_timeout_s: Annotated[int, Field(ge=1, le=120)] = Field(10, description="how long to wait for other nodes")
     authorities: Path | None = Field(None, description="JSON file: whose word on membership counts, and their keys")
+    otlp: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="OpenTelemetry collector that traces go to (OTLP over HTTP); empty: none",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
     log_format: Literal["text", "json"] = Field("text", description="for people, or one JSON object a line")
 

@@ -223,6 +223,7 @@ def tables_of(two: Serving, tenant: str) -> dict[str, list[Any]]:
             "idempotency",
             "outbox",
             "telemetry",
+            "notices",
             "deliveries",
             "exchange_cursors",
         ):

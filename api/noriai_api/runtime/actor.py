@@ -24,6 +24,7 @@ from noriai_api.runtime.region import RegionRuntime
 from noriai_api.store import Database, Writer
 from noriai_api.store.tables import log
 from noriai_api.store.writer import Lane, LaneBrokenError
+from noriai_api.tracing import span
 from noriai_engine.model import Clock, UtcMs
 from noriai_engine.model.errors import NoriaiError
 from noriai_engine.model.units import DAY_MS
@@ -131,9 +132,11 @@ class RegionActor:
             raise Problem("busy", headers={"Retry-After": "1"})
         self.waiting += 1
         try:
-            done = await self._worker.run(lambda: self._step(act, cause, actor))
+            with span("region", region=self.key[1], cause=cause):
+                done = await self._worker.run(lambda: self._step(act, cause, actor))
             if done.written is not None:
-                await asyncio.wrap_future(done.written)
+                with span("durable", cause=cause):
+                    await asyncio.wrap_future(done.written)
                 self.changed.ring()
         except (FencedError, LaneBrokenError) as error:
             if isinstance(error, FencedError) or not self.is_held:  # nothing of it was written: it can be done there
