@@ -38,6 +38,7 @@ from noriai_api.sharing.router import router as sharing
 from noriai_api.sharing.supply import publishing_supply
 from noriai_api.standards.router import feeds
 from noriai_api.standards.router import router as standards
+from noriai_api.standards.tomp_router import router as tomp
 from noriai_api.tracing import set_up, tear_down
 from noriai_api.vehicles.router import router as vehicles
 from noriai_api.watch import Watch
@@ -47,7 +48,7 @@ from noriai_engine import __version__
 
 ROUTERS = (
     bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, events, access, identity,
-    signing_in, services, sharing, borders, broker, watch,
+    signing_in, tomp, services, sharing, borders, broker, watch,
 )  # fmt: skip
 
 DESCRIPTION = """

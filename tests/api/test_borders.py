@@ -17,11 +17,12 @@ from serving import Serving, serving, some_settings
 from sqlalchemy import func, select
 
 from noriai_api.bookings.schemas import QuoteIn
-from noriai_api.borders import riding, tomp
+from noriai_api.borders import riding
 from noriai_api.exchange import usage
 from noriai_api.exchange.keys import public_key
 from noriai_api.exchange.participants import membership
 from noriai_api.exchange.service import Exchange
+from noriai_api.standards import tomp
 from noriai_api.store.tables import bookings
 from noriai_engine.model.errors import InputError
 
@@ -321,7 +322,7 @@ def test_own_bookings_go_on_while_a_neighbour_is_silent_or_lies(
     good = tomp.offers_of
     lie = {
         "features": [
-            {"id": "x", "properties": {"customProperties": {"noriaiOffer": {"offer": 0, "operator": "o"}}}},
+            {"id": "x", "properties": {"customFields": {"noriaiOffer": {"offer": 0, "operator": "o"}}}},
             7,
             None,
         ]

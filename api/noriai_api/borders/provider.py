@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 from noriai_api.access.decision import Subject, granted
 from noriai_api.bookings import service as bookings
 from noriai_api.bookings.schemas import BookingIn, QuoteOut
-from noriai_api.borders import tomp
 from noriai_api.digests import digest
 from noriai_api.exchange import data_plane
 from noriai_api.exchange.agreements import Agreement
@@ -21,6 +20,7 @@ from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, Keep, once
 from noriai_api.node import Node
 from noriai_api.problems import Problem, document
+from noriai_api.standards import tomp
 from noriai_api.store.tables import idempotency
 from noriai_engine.model.errors import InputError
 

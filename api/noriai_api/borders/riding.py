@@ -15,7 +15,6 @@ from sqlalchemy import Connection, insert, select, update
 
 from noriai_api.bookings import service as bookings
 from noriai_api.bookings.schemas import BookingIn, OfferOut, QuoteOut
-from noriai_api.borders import tomp
 from noriai_api.borders.provider import RIDES
 from noriai_api.borders.schemas import RideIn, RideOfferOut, RideOut
 from noriai_api.exchange import agreements, usage
@@ -23,6 +22,7 @@ from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.service import Exchange, log
 from noriai_api.guard import Caller
 from noriai_api.problems import Problem
+from noriai_api.standards import tomp
 from noriai_api.store.exchange_tables import rides
 
 ASK_WITHIN_S = 4.0

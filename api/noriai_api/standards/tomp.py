@@ -1,4 +1,4 @@
-"""What neighbours say to each other about rides: TOMP-API 2.0's search and purchase of offers, for rides on demand.
+"""What nodes and apps say to each other about rides: TOMP-API 2.0's search and purchase of offers, for rides on demand.
 
 Of the rider nothing is said but how many travel, what they need, and where and when: no name, no token of theirs.
 """
@@ -23,14 +23,15 @@ def search(wish: QuoteIn) -> Document:
         traveller["requirements"] = {"prmNeeds": [{"mobilityNeed": "wheelchair"}] * party.wheelchairs}
     times = {"startTime": wish.earliest_pickup, "endTime": wish.latest_arrival}
     return {"inputs": {
-        "type": "search_offer",
+        "type": "searchOffer",
         "specification": {
-            "from": f"GPS:{wish.origin.lon},{wish.origin.lat}",
-            "to": f"GPS:{wish.destination.lon},{wish.destination.lat}",
+            "type": "travelSpecification",
+            "from": f"GPS:{wish.origin.lon}_{wish.origin.lat}",
+            "to": f"GPS:{wish.destination.lon}_{wish.destination.lat}",
             **{name: moment.isoformat() for name, moment in times.items() if moment is not None},
         },
         "travellers": [traveller],
-        "customProperties": {"noriaiParty": party.model_dump(), "noriaiNeeds": wish.needs.model_dump(mode="json")},
+        "customFields": {"noriaiParty": party.model_dump(), "noriaiNeeds": wish.needs.model_dump(mode="json")},
     }}  # fmt: skip
 
 
@@ -39,8 +40,8 @@ def wish_of(document: Any) -> QuoteIn:
     try:
         inputs = document["inputs"]
         said = inputs["specification"]
-        own = inputs.get("customProperties", {})
-        party = own.get("noriaiParty") or {"seats": inputs["travellers"][0].get("groupSize", 1)}
+        own = inputs.get("customFields", {})
+        party = own.get("noriaiParty") or _party(inputs.get("travellers", []))
         return QuoteIn(
             origin=_place(said["from"]), destination=_place(said["to"]), earliest_pickup=said.get("startTime"),
             latest_arrival=said.get("endTime") if "startTime" not in said else None, party=PartyIn(**party),
@@ -50,6 +51,14 @@ def wish_of(document: Any) -> QuoteIn:
         raise InputError(
             f"cannot be read: {error}"[:300], where="search", remedy="send TOMP 2.0 search-offers"
         ) from None
+
+
+def _party(travellers: list[Document]) -> Document:
+    """Who travels, as others say it: each traveller stands for a group; wheelchairs by their needs."""
+    heads = sum(int(t.get("groupSize", 1)) for t in travellers) or 1
+    needs = [need for t in travellers for need in t.get("requirements", {}).get("prmNeeds", [])]
+    chairs = sum("wheelchair" in str(need.get("mobilityNeed", "")) for need in needs)
+    return {"seats": max(0, heads - chairs), "wheelchairs": chairs}
 
 
 def offers(quote: QuoteOut) -> Document:
@@ -72,7 +81,7 @@ def _feature(quote: QuoteOut, offer: OfferOut) -> Document:
         },
         "legs": [{"mode": "TAXI", "name": offer.operator_name[:75], "destination": offer.dropoff.place.name[:75]}],
         "validity": {"endTime": quote.expires}, "cancellation": {"cancellable": True},
-        "customProperties": {"noriaiOffer": offer.model_dump(mode="json")},
+        "customFields": {"noriaiOffer": offer.model_dump(mode="json")},
     }  # fmt: skip
     if offer.fare is not None:
         minor = MINOR.get(offer.fare.currency, 100)
@@ -89,7 +98,7 @@ def offers_of(document: Any) -> list[tuple[str, OfferOut]]:
     features = document.get("features") if isinstance(document, dict) else None
     for feature in features if isinstance(features, list) else ():
         try:
-            offer = OfferOut.model_validate(feature["properties"]["customProperties"]["noriaiOffer"])
+            offer = OfferOut.model_validate(feature["properties"]["customFields"]["noriaiOffer"])
             found.append((str(feature["id"])[:200], offer))
         except (KeyError, TypeError, ValueError):
             continue
@@ -98,38 +107,51 @@ def offers_of(document: Any) -> list[tuple[str, OfferOut]]:
 
 def purchase(offer: str, ride: str) -> Document:
     """Take an offer. `ride` is the same in every copy of the request."""
-    return {"inputs": {"type": "purchase_offer_request", "offers": [offer], "customProperties": {"noriaiRide": ride}}}
+    return {"inputs": {"offer": offer, "customFields": {"noriaiRide": ride}}}
 
 
 def purchase_of(document: Any) -> tuple[str, int, str]:
-    """(quote, number of the offer, ride). Raises InputError."""
+    """(quote, number of the offer, ride: the offer's own id where none is said). Raises InputError."""
     try:
-        (name,) = document["inputs"]["offers"]
+        name = document["inputs"]["offer"]
         quote, _, number = str(name).rpartition(":")
-        return quote, int(number), str(document["inputs"]["customProperties"]["noriaiRide"])
-    except (KeyError, TypeError, ValueError) as error:
+        ride = document["inputs"].get("customFields", {}).get("noriaiRide", name)
+        return quote, int(number), str(ride)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"cannot be read: {error}"[:300], where="purchase", remedy="name one offer of ours") from None
+
+
+def package_of(document: Any) -> str:
+    """The package that a request names. Raises InputError."""
+    found = document.get("inputs") if isinstance(document, dict) else None
+    name = found.get("package") if isinstance(found, dict) else None
+    if not isinstance(name, str) or not 0 < len(name) <= 64:
+        raise InputError("names no package", where="inputs.package", remedy="give the id of a package of yours")
+    return name
 
 
 def package(booking: Document) -> Document:
     """A booking as a package."""
     status = _STATUS.get(booking["state"], "CONFIRMED")
     return {
-        "type": "package", "id": booking["booking"],
-        "properties": {"type": "package", "id": booking["booking"], "status": status},
-        "customProperties": {"noriaiBooking": booking},
+        "type": "FeatureCollection", "features": [],
+        "properties": {
+            "type": "package", "id": booking["booking"], "status": status, "customFields": {"noriaiBooking": booking},
+        },
     }  # fmt: skip
 
 
-_STATUS = {"cancelled": "CANCELLED", "completed": "FINISHED", "no_show": "FINISHED", "aboard": "STARTED"}
+_STATUS = {"cancelled": "CANCELLED", "completed": "ENDED", "no_show": "ENDED", "aboard": "STARTED"}
 
 
 def booking_of(document: Any) -> Document | None:
     """The booking in a neighbour's package, None where there is none."""
-    found = document.get("customProperties", {}).get("noriaiBooking") if isinstance(document, dict) else None
+    found: Any = document
+    for name in ("properties", "customFields", "noriaiBooking"):
+        found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, dict) and isinstance(found.get("booking"), str) else None
 
 
 def _place(reference: str) -> PlaceIn:
-    lon, lat = reference.removeprefix("GPS:").split(",")
+    lon, lat = reference.partition(":")[2].replace(",", "_").split("_")
     return PlaceIn(lon=float(lon), lat=float(lat))
