@@ -14,15 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_unit_is_valid(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "unit"), [("noriai.service", "noriai.service"), ("noriai@.service", "noriai@8601.service")]
+)
+def test_the_unit_is_valid(tmp_path: Path, name: str, unit: str) -> None:
     """systemd's own judge, with the command that is here in place of the one to be."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here")
-    unit = (ROOT / "deploy/noriai.service").read_text().replace("/opt/noriai/bin", str(Path(sys.executable).parent))
-    (tmp_path / "noriai.service").write_text(unit)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / "noriai.service"], capture_output=True, text=True, check=False
-    )
+    text = (ROOT / "deploy" / name).read_text().replace("/opt/noriai/bin", str(Path(sys.executable).parent))
+    (tmp_path / unit).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", tmp_path / unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
