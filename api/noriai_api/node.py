@@ -21,6 +21,7 @@ from noriai_api.access.clients import Client
 from noriai_api.access.decision import Grant
 from noriai_api.bell import Bell
 from noriai_api.events import feed
+from noriai_api.events.relay import client as nats_client
 from noriai_api.holding.forwarding import process_at
 from noriai_api.holding.leases import CHORES, Holding
 from noriai_api.holding.process import HeldElsewhereError, Process
@@ -86,6 +87,8 @@ class Node:
         """Rings when something happened to a booking of this store, whichever process did it."""
         self._chores: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        if settings.nats:
+            nats_client()  # told now, not once there are events
         self.public_address = settings.public_address
         self.tenants: frozenset[str] = frozenset()
         self.identity = Identity(self, self.clock, load_providers(settings.providers), self.ids.new_id, self.new_secret)

@@ -206,6 +206,45 @@ def test_one_process_writes_at_a_time_in_a_hundred_lives(tmp_path: Path) -> None
         assert one_writer(run(tmp_path, seed)), f"seed {seed}"
 
 
+class Slow(Member):
+    """Builds a region for longer than a lease, and is asked for it meanwhile."""
+
+    async def begin(self, key: Key, holding: Holding) -> None:
+        await asyncio.sleep(3 * LEASE_S)
+        await self.process.check(key)
+        await super().begin(key, holding)
+
+
+def test_what_takes_long_to_build_is_not_taken_away(tmp_path: Path) -> None:
+    """The beat goes on while regions are built; being asked for one meanwhile waits for nothing that waits for it."""
+    database = open_database("", tmp_path)
+    migrate(database)
+    world = World(database, np.random.default_rng(1), fenced=True)
+
+    async def two() -> None:
+        slow = Slow(world)
+        beginning = asyncio.create_task(slow.start())
+        beating = asyncio.create_task(slow.process.run(0.5))
+        await asyncio.sleep(0.1)
+        other = Member(world)
+        await other.start()
+        async with asyncio.timeout(60 * LEASE_S):
+            await beginning
+        assert slow.process.counts["begun"] >= 2
+        assert slow.process.counts["lost"] == other.process.counts["taken from the gone"] == 0
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        for member in (other, slow):
+            await member.stop(politely=False)
+
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(two())
+    finally:
+        loop.close()
+        database.close()
+
+
 def test_a_region_changes_hands_once(tmp_path: Path) -> None:
     """Two who want it: one gets it, in a new epoch; what the former holder writes is refused."""
     database = open_database("", tmp_path)

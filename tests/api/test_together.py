@@ -22,7 +22,7 @@ def town(tmp_path: Path, database: str) -> Iterator[Serving]:
 
 def take(town: Serving, quotes: list[dict[str, Any]], key: str, role: str = "partner") -> httpx.Response:
     body = {"bookings": [{"quote": quote["quote"]} for quote in quotes]}
-    return town.ask(role, "POST", "/v1/bookings/together", key=key, json=body)
+    return town.ask(role, "POST", "/v1/joint-bookings", key=key, json=body)
 
 
 def kept(town: Serving) -> list[str]:
@@ -82,6 +82,6 @@ def test_what_cannot_be_taken_together(town: Serving) -> None:
     assert take(town, quotes, "planner", role="planner").status_code == 403
     assert take(town, [*quotes, {"quote": "none"}], "unknown").status_code == 404
     body = {"bookings": [{"quote": quotes[0]["quote"], "offer": 9}, {"quote": quotes[1]["quote"]}]}
-    assert town.ask("partner", "POST", "/v1/bookings/together", key="x", json=body).status_code == 422
-    assert town.ask("partner", "POST", "/v1/bookings/together", json=body).json()["code"] == "key_missing"
+    assert town.ask("partner", "POST", "/v1/joint-bookings", key="x", json=body).status_code == 422
+    assert town.ask("partner", "POST", "/v1/joint-bookings", json=body).json()["code"] == "key_missing"
     assert kept(town) == []

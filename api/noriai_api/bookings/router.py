@@ -64,7 +64,7 @@ async def take_offer(
 
 
 @router.post(
-    "/bookings/together", status_code=201, response_model=TogetherOut,
+    "/joint-bookings", status_code=201, response_model=TogetherOut,
     responses=described("not_found", "conflict", "offer_gone", "key_in_flight", "key_missing", "key_reused",
                         "store_down", "paused"),
 )  # fmt: skip

@@ -19,7 +19,7 @@ T = TypeVar("T")
 NOBODYS = Holding(None, 0)
 SETTLE_S = 5.0
 """What is being done to a region may take so long before it is passed on."""
-LOOKS_A_LEASE = 8
+LOOKS_A_LEASE, BEATS_A_LEASE = 8, 4
 
 log = structlog.get_logger("noriai.holding")
 
@@ -82,7 +82,7 @@ class Process:
         self.counts: Counter[str] = Counter()
         self._seen: dict[str, Seen] = {}
         self._gone: set[str] = set()
-        self._valid_until = self._next_beat = 0.0
+        self._valid_until = 0.0
         self._signal = 0
         self._lock = asyncio.Lock()
         self._is_leaving = False
@@ -93,17 +93,31 @@ class Process:
         """Take part. Raises what `begin` raises of a region that is ours from the start."""
         self.address = address
         self._signal = await self._store.read(leases.last_signal)
+        await self.say()
         await self.look(is_first=True)
 
     async def run(self, every_s: float) -> None:
-        """Look again and again."""
-        pause = min(every_s, self._lease_s / LOOKS_A_LEASE)
+        """Say again and again that we live, and look at what others do: a look may take long (a region is built from
+        its log), and must not let the beat falter."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._again(self.say, self._lease_s / BEATS_A_LEASE))
+            both.create_task(self._again(self.look, min(every_s, self._lease_s / LOOKS_A_LEASE)))
+
+    async def _again(self, act: Callable[[], Awaitable[None]], pause: float) -> None:
         while True:
             await asyncio.sleep(pause)
             try:
-                await self.look()
-            except Exception as error:  # the store is down: the next look tries again
-                log.warning("holdings are looked at later", error=type(error).__name__)
+                await act()
+            except Exception as error:  # the store is down: the next time it is tried again
+                log.warning("not done, to be tried again", work=act.__name__, error=type(error).__name__)
+
+    async def say(self) -> None:
+        """Say that we live; until a lease later nobody takes what is ours."""
+        if self._is_leaving:
+            return
+        now = asyncio.get_running_loop().time()
+        await self._store.write(lambda c: leases.beat(c, self.name, self.address))
+        self._valid_until = now + self._lease_s
 
     async def leave(self) -> None:
         """Pass everything on, and be gone."""
@@ -115,14 +129,11 @@ class Process:
             await self._store.write(lambda c: leases.bury(c, self.name))
 
     async def look(self, *, is_first: bool = False) -> None:
-        """Say that we live; see who else does; take what is ours or nobody's, give what is too much."""
+        """See who else lives; take what is ours or nobody's, give what is too much."""
         async with self._lock:
             if self._is_leaving:
                 return
             now = asyncio.get_running_loop().time()
-            if now >= self._next_beat:
-                await self._store.write(lambda c: leases.beat(c, self.name, self.address))
-                self._valid_until, self._next_beat = now + self._lease_s, now + self._lease_s / 4
             self.peers, held = await self._store.read(lambda c: (leases.peers(c), leases.all_held(c)))
             await self._watch(now, is_first=is_first)
             await self._see(held, is_first=is_first)
@@ -132,10 +143,15 @@ class Process:
     # --- for requests -------------------------------------------------------------------------------------------
 
     async def check(self, key: Key) -> None:
-        """Raises HeldElsewhereError unless this process holds a region, and has said so lately enough."""
-        if key in self.held and asyncio.get_running_loop().time() >= self._valid_until:
-            await self.look()
-        if key not in self.held:
+        """Raises HeldElsewhereError unless this process holds a region. Where it has not said for a lease that it lives
+        (it was frozen, or the store away), others may hold it by now: the store says."""
+        mine = self.held.get(key)
+        if mine is not None and asyncio.get_running_loop().time() >= self._valid_until:
+            if await self._store.read(lambda c: leases.held(c, key)) != mine:
+                mine = None  # the next look lets it go
+            else:
+                await self.say()
+        if mine is None:
             raise HeldElsewhereError(key)
 
     async def whereabouts(self, key: Key) -> Peer | None:
@@ -144,7 +160,7 @@ class Process:
         async with asyncio.timeout(SETTLE_S):
             while True:
                 holding = await self._store.read(lambda c: leases.held(c, key))
-                if key in self.held:
+                if key in self.held and self.held[key] == holding:
                     return None
                 if holding.holder == self.name and not self._is_leaving:
                     await self.look()

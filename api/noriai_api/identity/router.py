@@ -240,7 +240,7 @@ def _failed(request: Request, node: Node, code: str) -> Response:
     said, next_step = words("problem.sign_in_failed"), words("problem.sign_in_failed_next")
     page = "".join(
         f'<section lang="{language}"><h1>{said[language]}</h1><p>{next_step[language]}</p></section>'
-        for language in said
+        for language in ("ja", "en")
     )
     style = "body{font:1.25rem/1.7 sans-serif;max-width:36rem;margin:3rem auto;padding:0 1rem}h1{font-size:1.5rem}"
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>noriai</title>'
