@@ -245,6 +245,46 @@ def test_what_takes_long_to_build_is_not_taken_away(tmp_path: Path) -> None:
         database.close()
 
 
+class Failing(Member):
+    """Cannot build a region at the first try."""
+
+    tries = 0
+
+    async def begin(self, key: Key, holding: Holding) -> None:
+        self.tries += 1
+        if self.tries % 2:
+            raise OSError("the store is away")
+        await super().begin(key, holding)
+
+
+def test_what_failed_to_begin_is_begun_again(tmp_path: Path) -> None:
+    """Also by whoever asked and went away: nothing stays held by a process that does not dispatch it."""
+    database = open_database("", tmp_path)
+    migrate(database)
+    world = World(database, np.random.default_rng(1), fenced=True)
+
+    async def one() -> None:
+        failing = Failing(world)
+        world.living[failing.process.name] = failing
+        await asyncio.gather(failing.process.start("http://p1"), return_exceptions=True)
+        failing.tasks = [asyncio.create_task(failing.process.run(0.5))]
+        asking = [asyncio.create_task(failing.process.whereabouts(key)) for key in REGIONS]
+        await asyncio.sleep(0.004)
+        for task in asking:
+            task.cancel()
+        await asyncio.sleep(20 * LEASE_S)
+        assert failing.epochs == failing.process.held
+        assert failing.epochs.keys() == {*REGIONS, CHORES}
+        await failing.stop(politely=True)
+
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(one())
+    finally:
+        loop.close()
+        database.close()
+
+
 def test_a_region_changes_hands_once(tmp_path: Path) -> None:
     """Two who want it: one gets it, in a new epoch; what the former holder writes is refused."""
     database = open_database("", tmp_path)

@@ -3,9 +3,9 @@ on. Every region has a holder as long as one process lives."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -86,6 +86,7 @@ class Process:
         self._signal = 0
         self._lock = asyncio.Lock()
         self._is_leaving = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
     # --- for as long as it runs ---------------------------------------------------------------------------------
 
@@ -163,11 +164,9 @@ class Process:
                 if key in self.held and self.held[key] == holding:
                     return None
                 if holding.holder == self.name and not self._is_leaving:
-                    await self.look()
+                    await self._surely(self.look())
                 elif holding.holder is None or holding.holder == self.name or not self._is_alive(holding.holder):
-                    async with self._lock:
-                        if not self._is_leaving and key not in self.held:
-                            await self._claim(key, holding)
+                    await self._surely(self._take(key, holding))
                 elif holding.holder in self.peers:
                     return self.peers[holding.holder]
                 else:
@@ -184,6 +183,19 @@ class Process:
         """A process did not answer: see whether it is there at all."""
         if await self._is_dead(peer.process, peer):
             self._gone.add(peer.process)
+
+    async def _surely(self, doing: Coroutine[Any, Any, None]) -> None:
+        """Do something to its end, also where whoever asked for it goes away or waits no longer: a region half taken
+        over would be nobody's."""
+        task = asyncio.create_task(doing)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.shield(task)
+
+    async def _take(self, key: Key, holding: Holding) -> None:
+        async with self._lock:
+            if not self._is_leaving and key not in self.held:
+                await self._claim(key, holding)
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
@@ -243,8 +255,12 @@ class Process:
 
     async def _begin(self, key: Key, holding: Holding) -> None:
         self.held[key] = holding
+        try:
+            await self._work.begin(key, holding)
+        except BaseException:
+            self.held.pop(key, None)  # the next look begins it again
+            raise
         self.counts["begun"] += 1
-        await self._work.begin(key, holding)
 
     async def _lose(self, key: Key) -> None:
         """Somebody else holds it already."""

@@ -115,7 +115,7 @@ def _engine(url: URL, connections: int, *, is_writer: bool) -> Engine:
 
         @event.listens_for(engine, "begin")
         def _on_turn(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {TURN_MS}")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
+            patience = f"set_config('idle_in_transaction_session_timeout', '{TURN_MS}', true)"
+            connection.exec_driver_sql(f"SELECT {patience}, pg_advisory_xact_lock({TURN})")
 
     return engine
