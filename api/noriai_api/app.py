@@ -11,6 +11,7 @@ from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from noriai_api.access.decision import Subject
 from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
 from noriai_api.borders.provider import ride_services
@@ -26,6 +27,7 @@ from noriai_api.identity.router import guarded as identity
 from noriai_api.identity.router import router as signing_in
 from noriai_api.node import Node
 from noriai_api.notices.service import give_notices
+from noriai_api.ods.adapter import OdsAdapter
 from noriai_api.orders.router import router as orders
 from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
@@ -83,6 +85,10 @@ def create_app(node: Node, address: str) -> FastAPI:
 
     node.of_regions.append(speaks)
 
+    async def of_key(key: str) -> Subject | None:
+        client = await node.client(key)
+        return None if client is None else client.subject
+
     def speaker(path: str) -> Key | None:
         return node.first_region(path.split("/")[2]) if path.startswith(f"{MOUNT}/") else None
 
@@ -107,6 +113,7 @@ def create_app(node: Node, address: str) -> FastAPI:
     patch_fastapi(app, docs_url="/docs")  # FastAPI's own page loads its scripts from elsewhere
     add_problems(app)
     app.add_middleware(Forwarding, process=node.process, http=http, speaker=speaker)
+    app.add_middleware(OdsAdapter, of_key=of_key, of_token=node.identity.of_bearer)
     app.add_middleware(Edge, limit=node.settings.body_limit_kb * 1024, watch=app.state.watch)
     if node.settings.otlp:
         set_up(app, node.settings.otlp)

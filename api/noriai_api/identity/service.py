@@ -109,7 +109,22 @@ class Identity:
         return holder
 
     async def _of_theirs(self, provider: Provider, token: str) -> Holder:
-        """A machine whose access token another authorization server gave (RFC 9068)."""
+        """A machine whose access token another authorization server gave, bound to its key."""
+        tenant, client, claims = await self._theirs(provider, token)
+        return Holder(tenant, client, bound_to(claims), scopes_of(claims))
+
+    async def of_bearer(self, token: str) -> tuple[str, str]:
+        """(tenant, client) of another authorization server's access token that is not bound to a key: it counts only
+        beside something else the client has. Raises TokenError."""
+        _, payload = unverified(token)
+        for provider in self.providers.values():
+            if provider.told.machines and provider.told.issuer == payload.get("iss"):
+                tenant, client, _ = await self._theirs(provider, token)
+                return tenant, client
+        raise TokenError("wrong_issuer")
+
+    async def _theirs(self, provider: Provider, token: str) -> tuple[str, str, dict[str, Any]]:
+        """(tenant, client, claims) of an access token of another authorization server (RFC 9068)."""
         find = await provider.finder(unverified(token)[0])
         _, claims = opened(token, (TYPE,), THEIRS, find)
         in_time(claims, self.now_s())
@@ -123,7 +138,7 @@ class Identity:
         mine = [(tenant, client) for tenant, client in found if not tenants or tenant in tenants]
         if len(mine) != 1:
             raise TokenError("unknown_client")
-        return Holder(*mine[0], bound_to(claims), scopes_of(claims))
+        return *mine[0], claims
 
     async def _proof_once(self, proof: Proof, method: str) -> None:
         """A proof counts once: in this process at once, for requests that change something in the store too."""
