@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
+from google.transit import gtfs_realtime_pb2
 from gtfs.test_publish import mds_validator
 from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
@@ -17,6 +20,7 @@ from noriai_engine.roads import haversine_m
 from noriai_gtfs.validation import validate
 
 HOUR = 3_600_000
+NGSI = Path(__file__).parents[3] / "shared/standards/dataspace-protocol/related/ngsi-ld/FleetVehicleStatus.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +150,26 @@ def test_mds_documents_are_valid_and_complete(a_day: Serving, shared: Path) -> N
     assert len(status) == len(vehicles)
     wrong = a_day.ask("planner", "GET", "/mds/trips?end_time=2026-02-30T08")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid")
+
+
+def test_vehicles_as_ngsi_ld(a_day: Serving) -> None:
+    """FleetVehicleStatus by its own schema, whose common part is published elsewhere; the same vehicles as in GTFS
+    Realtime, at the same places."""
+    base = f"/feeds/home/{a_day.region}"
+    found = a_day.http.get(f"{base}/ngsi-ld/fleet_vehicle_status.json").json()
+    assert found
+    feed = gtfs_realtime_pb2.FeedMessage()
+    feed.ParseFromString(a_day.http.get(f"{base}/vehicle_positions.pb").content)
+    places = {e.vehicle.vehicle.id: (e.vehicle.position.longitude, e.vehicle.position.latitude) for e in feed.entity}
+    assert {one["fleetVehicle"].rsplit(":", 1)[1] for one in found} == set(places)
+    for one in found:
+        lon, lat = one["lastKnownPosition"]["coordinates"]
+        assert places[one["fleetVehicle"].rsplit(":", 1)[1]] == pytest.approx((lon, lat), abs=1e-4)
+        assert datetime.fromisoformat(one["lastKnownPositionUpdatedAt"]).tzinfo is not None
+    if not NGSI.is_file():
+        return
+    own = json.loads(NGSI.read_text())["allOf"][2]
+    own["properties"].pop("lastKnownPosition")
+    for one in found:
+        jsonschema.validate(one, own)
+        assert {"id", "type"} <= one.keys()

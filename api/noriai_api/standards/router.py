@@ -37,6 +37,12 @@ async def get_positions(tenant: Id, region: Id, node: TheNode) -> Response:
     return Response(data, media_type=PROTOBUF)
 
 
+@feeds.get("/ngsi-ld/fleet_vehicle_status.json", response_model=list[dict[str, Any]])
+async def get_fleet_status(tenant: Id, region: Id, node: TheNode) -> list[dict[str, Any]]:
+    """Vehicles on duty as NGSI-LD entities (FleetVehicleStatus)."""
+    return await node.actor(tenant, region).look(lambda runtime: service.fleet_status(runtime, node, tenant))
+
+
 @feeds.get("/gofs/{name}", response_model=dict[str, Any])
 async def get_gofs(tenant: Id, region: Id, name: Id, request: Request, node: TheNode) -> dict[str, Any]:
     """A file of the GOFS dataset; gofs.json names the others."""

@@ -56,7 +56,32 @@ def gofs(node: Node, actor: RegionActor, base_url: str, vehicles: Any) -> dict[s
 
 
 def positions_feed(runtime: RegionRuntime, node: Node, tenant: str) -> bytes:
-    """GTFS Realtime vehicle positions: simulated vehicles where they are, real ones where they last said."""
+    """GTFS Realtime vehicle positions."""
+    return vehicle_positions(_reports(runtime, node, tenant), runtime.now // 1000)
+
+
+NGSI_CONTEXT = [
+    "https://smart-data-models.github.io/dataModel.Transportation/context.jsonld",
+    "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context.jsonld",
+]
+
+
+def fleet_status(runtime: RegionRuntime, node: Node, tenant: str) -> list[dict[str, Any]]:
+    """Vehicles on duty as NGSI-LD entities: FleetVehicleStatus of the Smart Data Models, in key-values form."""
+    return [
+        {
+            "@context": NGSI_CONTEXT, "id": f"urn:ngsi-ld:FleetVehicleStatus:{tenant}:{report.vehicle_id}",
+            "type": "FleetVehicleStatus", "fleetVehicle": f"urn:ngsi-ld:FleetVehicle:{tenant}:{report.vehicle_id}",
+            "currentStatus": "deployed",
+            "lastKnownPosition": {"type": "Point", "coordinates": [report.lon, report.lat]},
+            "lastKnownPositionUpdatedAt": datetime.fromtimestamp(report.time_s, UTC).isoformat(),
+        }
+        for report in _reports(runtime, node, tenant)
+    ]  # fmt: skip
+
+
+def _reports(runtime: RegionRuntime, node: Node, tenant: str) -> list[VehicleReport]:
+    """Vehicles on duty: simulated ones where they are, real ones where they last said."""
     run, reports = runtime.today(), []
     told = node.positions.all_of(tenant)
     for index, vehicle in enumerate(run.dispatcher.vehicles):
@@ -74,7 +99,7 @@ def positions_feed(runtime: RegionRuntime, node: Node, tenant: str) -> bytes:
         chair = any(layout.wheelchairs for layout in vehicle.layouts)
         reports.append(VehicleReport(str(vehicle.id), str(vehicle.id), round(lon, 6), round(lat, 6), at_ms // 1000,
                                      aboard=min(aboard.riders, seats), seats=seats, wheelchair=chair))  # fmt: skip
-    return vehicle_positions(reports, runtime.now // 1000)
+    return reports
 
 
 # --- MDS ----------------------------------------------------------------------------------------------------
