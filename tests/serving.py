@@ -50,6 +50,17 @@ class MorningClock:
         return UtcMs(self._system.now() + AHEAD_MS)
 
 
+class Movable(MorningClock):
+    """May be set ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+
+    def now(self) -> UtcMs:
+        return UtcMs(super().now() + self.ahead_ms)
+
+
 class Serving:
     """A node that answers, and clients of it by role."""
 

@@ -13,21 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from openid import MachineKey, OpenIdProvider, ProviderKey, b64, provider
-from serving import MorningClock, Serving, serving, some_settings
+from serving import Movable, Serving, serving, some_settings
 
 from noriai_api.identity.machines import ASSERTION
-from noriai_engine.model.units import UtcMs
-
-
-class Movable(MorningClock):
-    """May be set ahead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead_ms = 0
-
-    def now(self) -> UtcMs:
-        return UtcMs(super().now() + self.ahead_ms)
 
 
 @dataclass

@@ -16,22 +16,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import pytest
 from openid import OpenIdProvider, ProviderKey, b64, provider
-from serving import MorningClock, Serving, serving, some_settings
-
-from noriai_engine.model.units import UtcMs
+from serving import Movable, Serving, serving, some_settings
 
 Claims = dict[str, Any]
-
-
-class Movable(MorningClock):
-    """May be set ahead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead_ms = 0
-
-    def now(self) -> UtcMs:
-        return UtcMs(super().now() + self.ahead_ms)
 
 
 @dataclass
