@@ -140,7 +140,7 @@ def session_cookie(*, safe: bool) -> str:
 def url_of(request: Request, node: Node, path: str | None = None) -> str:
     """A request's address as its caller wrote it, without query; another path of the same place."""
     here = node.settings.public_address or f"{request.url.scheme}://{request.url.netloc}"
-    return here + (request.scope["raw_path"].decode("ascii") if path is None else path)
+    return here + (request.scope["raw_path"].decode("latin-1") if path is None else path)
 
 
 TheSubject = Annotated[Subject, Depends(subject_of)]

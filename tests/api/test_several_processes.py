@@ -4,6 +4,7 @@ told to go, another takes over with nothing lost, nothing doubled and nobody ove
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -114,6 +115,24 @@ def test_whoever_is_asked_the_holder_answers(both: tuple[Serving, Serving]) -> N
     assert by(second.ask("administrator", "GET", "/v1/exchange/participants")) == holder
     assert by(second.ask(None, "POST", "/exchange/home/catalog/request", json={})) == holder
     assert by(second.ask(None, "GET", f"/feeds/home/{first.region}/vehicle_positions.pb")) == holder
+
+
+def test_odd_requests_are_passed_on_too(both: tuple[Serving, Serving]) -> None:
+    """Whatever callers write into headers and addresses, the process in between does not fall over it."""
+    first, second = both
+    path, key = f"/v1/regions/{second.region}/alerts", {"Authorization": f"Bearer {second.keys['desk']}"}
+    for hops in ("x", "-1", "99999999999999999999", "\u00b2", ""):
+        answer = second.http.get(path, headers=[*key.items(), ("X-Noriai-Hops", hops.encode("latin-1"))])
+        assert answer.status_code in (200, 503), (
+            hops
+        )  # one that claims to have been passed on too often goes no further
+    assert by(second.http.get(f"{path}?a=%FF&b=%00", headers=key)) == first.node.process.name
+    host, port = second.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as line:
+        line.sendall(f"GET {path}?q=".encode() + b"\xff\xfe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     + f"Authorization: Bearer {second.keys['desk']}\r\n\r\n".encode())  # fmt: skip
+        said = b"".join(iter(lambda: line.recv(4096), b""))
+    assert said.split()[1] in (b"200", b"400"), said[:200]
 
 
 def test_what_one_changes_the_others_learn(both: tuple[Serving, Serving]) -> None:

@@ -84,7 +84,8 @@ class Forwarding:
 
     async def _there(self, scope: Scope, again: "_Again", marked: Send, send: Send, key: Key) -> None:
         """Send the request on until somebody answers. Raises Problem (busy) where nobody can for now."""
-        hops = int(dict(scope["headers"]).get(HOPS, b"0"))
+        said = dict(scope["headers"]).get(HOPS, b"0")
+        hops = int(said) if said.isdigit() and len(said) < 3 else MOST_HOPS
         for _ in range(MOST_HOPS):
             try:
                 holder = await self._process.whereabouts(key)
@@ -131,7 +132,8 @@ class Forwarding:
 
     async def _pass_on(self, holder: Peer, scope: Scope, body: bytes, send: Send, hops: int) -> bool:
         """The answer as it comes; False where nothing listens there."""
-        path = scope["raw_path"].decode("ascii") + (f"?{query}" if (query := scope["query_string"].decode()) else "")
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
         headers = [(k, v) for k, v in scope["headers"] if k not in _OF_THE_LINE and k != HOPS]
         request = self._http.build_request(
             scope["method"], holder.address + path, content=body, headers=[*headers, (HOPS, str(hops + 1).encode())]
