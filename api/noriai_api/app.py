@@ -38,6 +38,7 @@ from noriai_api.sharing.demand import publishing_demand
 from noriai_api.sharing.participants import MOUNT, exchanges_of, keys_of
 from noriai_api.sharing.router import router as sharing
 from noriai_api.sharing.supply import publishing_supply
+from noriai_api.standards.mds_router import router as mds
 from noriai_api.standards.router import feeds
 from noriai_api.standards.router import router as standards
 from noriai_api.standards.tomp_router import router as tomp
@@ -49,7 +50,7 @@ from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
 ROUTERS = (
-    bookings, orders, vehicles, overrides, parties, standards, feeds, webhooks, events, access, identity,
+    bookings, orders, vehicles, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
     signing_in, tomp, services, sharing, borders, broker, watch,
 )  # fmt: skip
 

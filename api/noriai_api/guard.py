@@ -5,7 +5,7 @@ A route says with `allow(action)` what it does; a route that says nothing fails 
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
@@ -22,6 +22,8 @@ from noriai_api.identity.jwts import TokenError
 from noriai_api.identity.service import SAFE
 from noriai_api.node import Node
 from noriai_api.problems import Problem, described
+
+T = TypeVar("T")
 
 bearer = HTTPBearer(auto_error=False, scheme_name="api_key", description="An API key: `Bearer noriai_...`")
 bound = HTTPBase(scheme="DPoP", auto_error=False, scheme_name="access_token",
@@ -49,6 +51,14 @@ class Caller:
     @property
     def tenant(self) -> str:
         return self.subject.tenant
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query that sees no rows of other tenants."""
+        return await self.node.read(query, self.tenant)
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Write a change that touches no rows of other tenants, and wait until it is durable."""
+        return await self.node.write(change, self.tenant)
 
     def note(self, connection: Connection, now: int, resource: str, payload: Any, action: str | None = None) -> None:
         """Write what the caller does to the audit chain, in the transaction of what they do."""

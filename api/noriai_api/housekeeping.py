@@ -14,7 +14,7 @@ from noriai_api.holding.leases import forget_signals
 from noriai_api.identity import store as identity
 from noriai_api.parties.repository import erase_due
 from noriai_api.store import StoreError
-from noriai_api.store.tables import deliveries, idempotency, outbox, quotes, telemetry
+from noriai_api.store.tables import STANDING_REPORTS, deliveries, idempotency, outbox, quotes, reported, telemetry
 from noriai_api.vehicles.positions import write as write_positions
 from noriai_api.webhooks import worker
 from noriai_engine.model.units import DAY_MS, HOUR_MS
@@ -79,6 +79,11 @@ def forget(
         ).rowcount,
         "telemetry": connection.execute(
             delete(telemetry).where(telemetry.c.at < now - telemetry_days * DAY_MS)
+        ).rowcount,
+        "reported": connection.execute(
+            delete(reported).where(
+                reported.c.kind.not_in(STANDING_REPORTS), reported.c.time < now - telemetry_days * DAY_MS
+            )
         ).rowcount,
         "quotes": connection.execute(delete(quotes).where(quotes.c.expires < month_ago)).rowcount,
         "messages": connection.execute(

@@ -56,7 +56,7 @@ async def once(
         raise Problem("key_in_flight", headers={"Retry-After": "1"})
     node.in_flight.add(whole)
     try:
-        kept = await node.read(lambda connection: _kept(connection, whole))
+        kept = await caller.read(lambda connection: _kept(connection, whole))
         if kept is not None:
             if kept.fingerprint != fingerprint:
                 raise Problem("key_reused")

@@ -101,6 +101,8 @@ class Node:
     def prepare(self) -> dict[str, str]:
         """Bring the store up to date and open its regions; returns the keys made at the first start, else nothing."""
         migrate(self.database)
+        if not self.database.is_sqlite and not self.database.is_bound():
+            log.warning("row policies do not bind this user of the database, a superuser: let a plain role own it")
         keys: dict[str, str] = {}
         if not self.database.read(first_start.has_tenants):
             ready, now = first_start.prepare(self.settings), self.clock.now()
@@ -296,15 +298,15 @@ class Node:
         """A tenant's regions, each with its time zone."""
         return {name: a.runtime.region.timezone for (owner, name), a in self.actors.items() if owner == tenant}
 
-    async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run a query on what is durable."""
+    async def read(self, query: Callable[[Connection], T], tenant: str | None = None) -> T:
+        """Run a query on what is durable, with rows of one tenant or, for the node's own work, of all."""
         if self._readers is None:
-            return self.database.read(query)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, query)
+            return self.database.read(query, tenant)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.database.read, query, tenant)
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
-        """Write a change of no region, and wait until it is durable."""
-        result: T = await asyncio.wrap_future(self.writer.put(change))
+    async def write(self, change: Callable[[Connection], T], tenant: str | None = None) -> T:
+        """Write a change of no region, to rows of one tenant or of all, and wait until it is durable."""
+        result: T = await asyncio.wrap_future(self.writer.put(change, tenant=tenant))
         return result
 
     async def compute(self, work: Callable[[], T]) -> T:

@@ -25,6 +25,7 @@ PROBLEMS: Mapping[str, int] = {
     "not_allowed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "not_acceptable": 406,
     "conflict": 409,
     "offer_gone": 409,
     "key_in_flight": 409,

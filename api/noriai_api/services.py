@@ -46,7 +46,7 @@ async def put_pause(region: Id, why: PauseIn, caller: Annotated[Caller, allow("s
         connection.execute(update(regions).where(*where).values(body=json.dumps(body)))
         caller.note(connection, now, f"region/{region}", {"paused": reason})
 
-    await node.write(write)
+    await caller.write(write)
     node.paused[caller.tenant, region] = reason
     return PauseOut(region=region, paused=reason)
 
@@ -78,7 +78,7 @@ class Regions(Said):
 async def list_regions(caller: Annotated[Caller, allow("service.read")]) -> Regions:
     """The tenant's services: where and when they run, and what they ask of a booking."""
     query = select(regions.c.region, regions.c.body).where(regions.c.tenant == caller.tenant)
-    rows = await caller.node.read(lambda c: c.execute(query).all())
+    rows = await caller.read(lambda c: c.execute(query).all())
     paused = {row.region: json.loads(row.body).get("paused") for row in rows}
     found = []
     for (tenant, name), actor in sorted(caller.node.actors.items()):

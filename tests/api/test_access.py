@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import mds_documents as reports
 import pytest
 from exchanging import AUTHORITY, an_authority
 from fastapi.routing import APIRoute
@@ -27,6 +28,7 @@ from noriai_api.guard import action_of
 from noriai_api.sharing.participants import exchanges_of, keys_of
 from noriai_api.store.exchange_tables import proposals
 from noriai_api.store.tables import metadata
+from noriai_gtfs.publish.mds import Authority
 
 FEEDS = "/feeds/{tenant}/{region}"
 PUBLIC = {
@@ -38,11 +40,14 @@ PUBLIC = {
 }  # fmt: skip
 QUERIES = {
     "/v1/riders": "?phone=0901234", "/v1/settlements": "?first=2026-01-01&last=2099-12-31",
-    "/mds/events/historical": "?event_time=2026-11-24T08", "/mds/trips": "?end_time=2026-11-24T08",
+    "/mds/events/historical": "?event_time=2026-01-05T08", "/mds/trips": "?end_time=2026-01-05T08",
     "/mds/events/recent": "?start_time=1790000000000&end_time=1790000001000",
+    "/mds/telemetry": "?telemetry_time=2026-11-24T08",
     "/v1/regions/{region}/kpis": "?day=2026-11-24",
 }  # fmt: skip
 TENANTS = ("home", "away")
+MDS_PROVIDER = "48415839-3e38-4ba5-a557-e45fb4e6a0a3"
+MDS_DEVICE = Authority("home", (), ()).uuid("vehicle", "taxi-1")
 DATASET = "urn:noriai:dataset:home:matrix"
 AN_IDLE = {"operator": "taxi", "kind": "van", "weekday": 1, "begin": "13:00", "end": "16:00", "seats": 6,
            "base": {"lon": 137.6, "lat": 36.9}, "yen_per_hour": 3000}  # fmt: skip
@@ -159,11 +164,17 @@ def names_of(two: Serving) -> dict[str, str]:
     ride = ride.json()["ride"]
     assert two.ask("home:administrator", "PUT", "/v1/broker/idle/van-1", json=AN_IDLE).status_code == 200
     two.node.writer.put(a_proposal).result()
+    operator = {"name": "T", "kind": "taxi", "mds_provider": MDS_PROVIDER}
+    assert two.ask("home:administrator", "PUT", "/v1/operators/taxi", json=operator).status_code == 200
+    for path in ("/mds/agency/vehicles", "/mds/agency/stops"):
+        said = two.ask("home:administrator", "POST", path, **body_of(two, "POST", path))
+        assert said.status_code == 201, said.text
     return {"region": two.region, "quote": quote["quote"], "booking": booking, "vehicle": "taxi-1", "operator": "taxi",
             "rider": "rider-demo", "driver": "d1", "client": "home-planner", "override": done["override"],
             "what": "operators", "month": "2026-11", "webhook": hook, "order": order, "dataset": DATASET,
             "participant": two.exchanges["third"].me.participant, "process": process, "agreement": agreement,
-            "ride": ride, "idle": "van-1", "proposal": "p-1", "thumbprint": a_key(two)}  # fmt: skip
+            "ride": ride, "idle": "van-1", "proposal": "p-1", "thumbprint": a_key(two),
+            "device": MDS_DEVICE, "stop": MDS_DEVICE}  # fmt: skip
 
 
 def a_key(two: Serving) -> str:
@@ -183,6 +194,13 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
     bodies: dict[str, Any] = {
         "/v1/regions/{region}/quotes": two.wish(), "/v1/bookings/{booking}/quotes": two.wish(),
         "/v1/bookings": {"quote": "none"}, "/v1/bookings/{booking}/change": {"quote": "none"},
+        "/mds/agency/vehicles": [reports.a_vehicle(MDS_PROVIDER, MDS_DEVICE)],
+        "/mds/agency/stops": [reports.a_stop(MDS_PROVIDER, MDS_DEVICE)] if method == "POST" else [
+            {"stop_id": MDS_DEVICE, "last_updated": 1_790_000_000_000}
+        ],
+        "/mds/agency/events": [reports.an_event(MDS_PROVIDER, MDS_DEVICE)],
+        "/mds/agency/trips": [reports.a_trip(MDS_PROVIDER, MDS_DEVICE)],
+        "/mds/agency/telemetry": [reports.a_point(MDS_PROVIDER, MDS_DEVICE)],
         "/v1/vehicles/{vehicle}/steps": {"step": "arrive"},
         "/v1/vehicles/{vehicle}/positions": {"positions": [two.somewhere_now()]},
         "/v1/regions/{region}/overrides": {"action": "block", "vehicle": "taxi-2"},

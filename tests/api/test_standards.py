@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -125,9 +126,12 @@ def test_mds_documents_are_valid_and_complete(a_day: Serving, shared: Path) -> N
     for vehicle in vehicles:
         mds_validator(shared, "vehicle").validate(vehicle)
     judge, trips, events = mds_validator(shared, "trip"), [], []
-    for hour in range(14):
+    telemetry: list[dict[str, Any]] = []
+    now = a_day.node.clock.now()
+    for hour in range((now - int(datetime(2026, 11, 23, 22, tzinfo=UTC).timestamp() * 1000)) // HOUR):
         moment = datetime(2026, 11, 23, 22, tzinfo=UTC) + timedelta(hours=hour)
         stamp = moment.strftime("%Y-%m-%dT%H")
+        telemetry += a_day.ask("planner", "GET", f"/mds/telemetry?telemetry_time={stamp}").json()["telemetry"]
         trips += a_day.ask("planner", "GET", f"/mds/trips?end_time={stamp}").json()["trips"]
         events += a_day.ask("planner", "GET", f"/mds/events/historical?event_time={stamp}").json()["events"]
     for trip in trips:
@@ -137,17 +141,40 @@ def test_mds_documents_are_valid_and_complete(a_day: Serving, shared: Path) -> N
         a, b = trip["start_location"], trip["end_location"]
         assert trip["distance"] >= 0.99 * float(haversine_m(a["lng"], a["lat"], b["lng"], b["lat"])) - 10
     assert sum(trip["distance"] > 500 for trip in trips) > len(trips) // 2
+    judge = mds_validator(shared, "telemetry")
+    for point in telemetry:
+        judge.validate(point)
+    seen = {(trip, point["timestamp"]): point["location"] for point in telemetry for trip in point["trip_ids"] or ()}
+    for trip in trips:  # at least where it began and where it ended
+        for when, where in (("start_time", "start_location"), ("end_time", "end_location")):
+            assert seen[trip["trip_id"], trip[when]] == trip[where]
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for trip in trips:
+        (journey,) = {p["journey_id"] for p in telemetry if trip["trip_id"] in (p["trip_ids"] or ())}
+        spans.setdefault(journey, []).append((trip["start_time"], trip["end_time"]))
+    assert max(map(len, spans.values())) > 1  # shared rides are one journey
+    for rides in spans.values():
+        for ride in rides:
+            assert len(rides) == 1 or any(a <= ride[1] and ride[0] <= b for a, b in rides if (a, b) != ride)
     judge = mds_validator(shared, "event")
     for event in events[::5]:
         judge.validate(event)
     assert len({e["event_id"] for e in events}) == len(events) > 100
-    now = a_day.node.clock.now()
     recent = a_day.ask("planner", "GET", f"/mds/events/recent?start_time={now - 10 * HOUR}&end_time={now}").json()
     assert {e["event_id"] for e in recent["events"]} >= {
         e["event_id"] for e in events if e["timestamp"] > now - 10 * HOUR
     }
     status = a_day.ask("planner", "GET", "/mds/vehicles/status").json()["vehicles_status"]
     assert len(status) == len(vehicles)
+    for one in status:
+        mds_validator(shared, "vehicle-status").validate(one)
+        assert a_day.ask("planner", "GET", f"/mds/vehicles/status/{one['device_id']}").json()["vehicles_status"] == [
+            one
+        ]
+        assert a_day.ask("planner", "GET", f"/mds/vehicles/{one['device_id']}").json()["vehicles"][0] in vehicles
+    later = (datetime.fromtimestamp(now / 1000, UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H")
+    assert a_day.ask("planner", "GET", f"/mds/trips?end_time={later}").status_code == 404
+    assert a_day.ask("planner", "GET", "/mds/vehicles/6f0b8f5e-3a52-5c0e-9d1c-1b7f6e0a7a11").status_code == 404
     wrong = a_day.ask("planner", "GET", "/mds/trips?end_time=2026-02-30T08")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid")
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Signal
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from serving import serving, some_settings
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
 
 from noriai_api.store import StoreError, Writer, open_database
 from noriai_api.store.backup import restore_backup, write_backup
 from noriai_api.store.migrate import migrate
-from noriai_api.store.tables import audit, log, metadata, tenants
+from noriai_api.store.tables import audit, log, metadata, sessions, tenants
 from noriai_api.store.verify import verify_store
 from noriai_api.store.writer import Lane, LaneBrokenError
 from noriai_engine.model import InputError
@@ -31,6 +46,73 @@ def test_migrations_make_what_the_code_expects(database: str, tmp_path: Path) ->
     migrate(store)  # again changes nothing
     found = store.read(lambda c: compare_metadata(MigrationContext.configure(c), metadata))
     assert found == []
+    store.close()
+
+
+def test_a_query_that_forgets_its_tenant_sees_no_others_rows(postgres: Callable[[], str], tmp_path: Path) -> None:
+    """Row policies of PostgreSQL under every table of a party's data: read, change, remove and add, narrowed and not."""
+    store = open_database(postgres(), tmp_path)
+    migrate(store)
+    assert store.is_bound()
+    theirs = [table for table in metadata.sorted_tables if "tenant" in table.c and table not in (audit, sessions)]
+    bound = text("SELECT relname FROM pg_class JOIN pg_policy ON polrelid = pg_class.oid WHERE relforcerowsecurity")
+    assert store.read(lambda c: set(c.execute(bound).scalars())) == {table.name for table in theirs}
+    with store.writing.begin() as connection:
+        for table in theirs:
+            for number, name in enumerate(("ours", "theirs")):
+                connection.execute(insert(table).values(**{c.name: a_value(c, number, name) for c in table.c}))
+    for table in theirs:
+        everything = select(table.c.tenant).order_by(table.c.tenant)
+        assert store.read(lambda c, q=everything: c.execute(q).scalars().all()) == ["ours", "theirs"]
+        assert store.read(lambda c, q=everything: c.execute(q).scalars().all(), "ours") == ["ours"], table.name
+        with store.writing.begin() as connection:
+            store.narrow(connection, "ours")
+            assert connection.execute(update(table).values(tenant="ours")).rowcount == 1
+            assert connection.execute(delete(table).where(table.c.tenant == "theirs")).rowcount == 0
+        foreign = insert(table).values(**{c.name: a_value(c, 2, "theirs") for c in table.c})
+        with store.writing.connect() as connection:
+            store.narrow(connection, "ours")
+            with pytest.raises(SQLAlchemyError, match="row-level security"):
+                connection.execute(foreign)
+        assert store.read(lambda c, q=everything: c.execute(q).scalars().all()) == ["ours", "theirs"]
+    silent = text("SET LOCAL noriai.tenant = ''")
+    assert store.read(lambda c: (c.execute(silent), c.execute(select(tenants)).all())[1]) == []
+    store.close()
+
+
+def a_value(column: Column[Any], number: int, tenant: str) -> Any:
+    if column.name == "tenant":
+        return tenant
+    kind = column.type
+    if isinstance(kind, LargeBinary):
+        return b"x"
+    if isinstance(kind, Boolean):
+        return False
+    return number if isinstance(kind, (Integer, Float)) else f"{number}"
+
+
+def test_each_change_is_narrowed_to_its_tenant(postgres: Callable[[], str], tmp_path: Path) -> None:
+    """Also where several tenants' changes share a commit."""
+    store = open_database(postgres(), tmp_path)
+    migrate(store)
+    writer, gate = Writer(store), Signal()
+    writer.put(lambda connection: gate.wait(10))
+
+    def add(name: str) -> Any:
+        return lambda connection: connection.execute(insert(tenants).values(tenant=name, name=name, created=0)).rowcount
+
+    def count(connection: Connection) -> int:
+        return len(connection.execute(select(tenants)).all())
+
+    made = [writer.put(add("a"), tenant="a"), writer.put(add("b"), tenant="b")]
+    seen = [writer.put(count, tenant="a"), writer.put(count), writer.put(count, tenant="b"), writer.put(count)]
+    gate.set()
+    assert [f.result() for f in made] == [1, 1]
+    assert [f.result() for f in seen] == [1, 2, 1, 2]
+    assert writer.commits <= 2
+    with pytest.raises(StoreError, match="row-level security"):
+        writer.put(add("c"), tenant="a").result()
+    writer.close()
     store.close()
 
 

@@ -42,6 +42,7 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "kpi.read": {"planner": "tenant", **_OFFICE},
     "settlement.read": _OFFICE,
     "mds.read": {"planner": "tenant", "administrator": "tenant"},
+    "mds.report": _OFFICE,
     "client.write": {"administrator": "tenant"},
     "webhook.write": {"partner": "client", "administrator": "tenant"},
     "audit.read": {"administrator": "tenant"},

@@ -133,14 +133,14 @@ async def add_client(new: ClientIn, caller: Annotated[Caller, allow("client.writ
         caller.note(connection, now, f"client/{new.client}", {"role": new.role})
         return key
 
-    key = await node.write(write)
+    key = await caller.write(write)
     return ClientKey(client=new.client, key=key if new.key else None)
 
 
 @router.get("/v1/clients", response_model=Clients)
 async def list_clients(caller: Annotated[Caller, allow("client.write")]) -> Clients:
     """The tenant's clients, without their keys."""
-    rows = await caller.node.read(lambda connection: clients.all_of(connection, caller.grant))
+    rows = await caller.read(lambda connection: clients.all_of(connection, caller.grant))
     return Clients(clients=[ClientOut(**{k: v for k, v in row.items() if k != "tenant"}) for row in rows])
 
 
@@ -157,7 +157,7 @@ async def revoke_client(client: Id, caller: Annotated[Caller, allow("client.writ
         caller.note(connection, now, f"client/{client}", {"revoked": now})
         signal(connection, "clients", caller.tenant, now)
 
-    await node.write(write)
+    await caller.write(write)
     await node.heed("clients", caller.tenant)
 
 
@@ -180,7 +180,7 @@ async def read_audit(
         mine = [row for row in chain if row["tenant"] == caller.tenant and row["sequence"] > after]
         return AuditOut(entries=mine[:500], first_bad=audit.first_bad(chain))
 
-    return await caller.node.read(read)
+    return await caller.read(read)
 
 
 @router.get("/v1/actions", response_model=dict[str, dict[str, str]])

@@ -18,7 +18,7 @@ FINAL = (BookingState.DONE, BookingState.NO_SHOW)
 
 async def receipt(caller: Caller, name: str) -> ReceiptOut:
     """What a ride cost, or would as things stand. Raises Problem (not_found)."""
-    row = await caller.node.read(lambda connection: repository.booking(connection, caller.grant, name))
+    row = await caller.read(lambda connection: repository.booking(connection, caller.grant, name))
     if row is None:
         raise Problem("not_found", f"no booking {name}")
     fee = no_show_fee(caller, row)
@@ -53,7 +53,7 @@ async def settlements(caller: Caller, first: str, last: str) -> SettlementsOut:
         return list(connection.execute(query.order_by(bookings.c.operator, bookings.c.booking)).mappings())
 
     sums: dict[str, dict[str, Any]] = {}
-    for row in await caller.node.read(read):
+    for row in await caller.read(read):
         body = json.loads(row["body"])
         fee = no_show_fee(caller, row)
         fare = _charged(row["state"], body["fares"], shared=row["shared"], fee=fee)

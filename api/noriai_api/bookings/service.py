@@ -59,7 +59,7 @@ async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answe
 
 async def quoted(caller: Caller, name: str) -> QuoteOut:
     """A quote that was given."""
-    row = await caller.node.read(lambda connection: repository.quote(connection, caller.grant, name))
+    row = await caller.read(lambda connection: repository.quote(connection, caller.grant, name))
     if row is None:
         raise Problem("not_found")
     return QuoteOut.model_validate(row["body"]["said"])
@@ -158,7 +158,7 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
 
 
 async def _booking_row(caller: Caller, name: str) -> dict[str, Any]:
-    row = await caller.node.read(lambda connection: repository.booking(connection, caller.grant, name))
+    row = await caller.read(lambda connection: repository.booking(connection, caller.grant, name))
     if row is None:
         raise Problem("not_found", f"no booking {name}")
     return row
@@ -166,7 +166,7 @@ async def _booking_row(caller: Caller, name: str) -> dict[str, Any]:
 
 async def offer_taken(caller: Caller, taking: BookingIn) -> tuple[dict[str, Any], Offer]:
     """The quote's row and the offer of it. Raises Problem (not_found, invalid)."""
-    row = await caller.node.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
+    row = await caller.read(lambda connection: repository.quote(connection, caller.grant, taking.quote))
     if row is None:
         raise Problem("not_found", f"no quote {taking.quote}")
     offers = row["body"]["offers"]
@@ -187,7 +187,7 @@ async def listed(
 ) -> BookingsOut:
     """Bookings within reach, by pickup time."""
     mark = _mark(after)
-    rows = await caller.node.read(
+    rows = await caller.read(
         lambda c: repository.page(c, caller.grant, region=region, day=day, rider=rider, after=mark)
     )
     last = f"{rows[-1]['pickup']}.{rows[-1]['booking']}" if len(rows) == repository.PAGE else None
@@ -548,7 +548,7 @@ async def _rider(caller: Caller, named: str | None) -> tuple[str | None, dict[st
     if own is not None:
         raise Problem("not_found", f"no rider {named}")
     query = select(riders.c.client, riders.c.body).where(riders.c.tenant == caller.tenant, riders.c.rider == named)
-    row = await caller.node.read(lambda connection: connection.execute(query).first())
+    row = await caller.read(lambda connection: connection.execute(query).first())
     if row is None:
         raise Problem("not_found", f"no rider {named}")
     if caller.grant.narrows("client") is not None:
@@ -561,7 +561,7 @@ async def _profile(caller: Caller, rider: str | None) -> dict[str, Any]:
     if rider is None:
         return {}
     query = select(riders.c.body).where(riders.c.tenant == caller.tenant, riders.c.rider == rider)
-    found = await caller.node.read(lambda connection: connection.execute(query).scalar())
+    found = await caller.read(lambda connection: connection.execute(query).scalar())
     return {} if found is None else dict(json.loads(found))
 
 

@@ -49,7 +49,7 @@ async def put_idle(caller: Caller, name: str, new: IdleIn) -> IdleOut:
         connection.execute(caller.node.database.upsert(idle), [row])
         caller.note(connection, now, f"idle/{name}", new.model_dump(mode="json"))
 
-    await caller.node.write(write)
+    await caller.write(write)
     return IdleOut(idle=name, **new.model_dump())
 
 
@@ -64,12 +64,12 @@ async def drop_idle(caller: Caller, name: str) -> None:
         connection.execute(delete(idle).where(idle.c.tenant == caller.tenant, idle.c.idle == name))
         caller.note(connection, now, f"idle/{name}", {"idle": False})
 
-    await caller.node.write(write)
+    await caller.write(write)
 
 
 async def idle_vehicles(caller: Caller) -> IdleList:
     query = narrowed(select(idle).order_by(idle.c.idle), idle, caller.grant)
-    rows = await caller.node.read(lambda c: c.execute(query).mappings().all())
+    rows = await caller.read(lambda c: c.execute(query).mappings().all())
     return IdleList(idle=[IdleOut(idle=row["idle"], **json.loads(row["body"])) for row in rows])
 
 
@@ -79,8 +79,8 @@ async def search(caller: Caller, wanted: SearchIn) -> SearchOut:
     node = caller.node
     region = node.actor(caller.tenant, wanted.region).runtime.region
     since = node.clock.now() - wanted.weeks * WEEK_MS
-    found = await node.read(lambda c: _unmet(c, caller.tenant, since))
-    rows = await node.read(lambda c: _free(c, caller.tenant))
+    found = await caller.read(lambda c: _unmet(c, caller.tenant, since))
+    rows = await caller.read(lambda c: _free(c, caller.tenant))
     vehicles = {row["idle"]: (row["operator"], _vehicle(row["idle"], _idle_in(row))) for row in rows}
     unmet = wishes_of(found, region.timezone)
 
@@ -104,13 +104,13 @@ async def search(caller: Caller, wanted: SearchIn) -> SearchOut:
             )  # fmt: skip
         caller.note(connection, now, "proposals", [one.proposal for one in made])
 
-    await node.write(write)
+    await caller.write(write)
     return SearchOut(unmet=len(unmet.day), opportunities=[_shown(one) for one in seen], proposals=made)
 
 
 async def listed(caller: Caller) -> ProposalList:
     query = narrowed(select(proposals).order_by(proposals.c.made, proposals.c.proposal), proposals, caller.grant)
-    rows = await caller.node.read(lambda c: c.execute(query).mappings().all())
+    rows = await caller.read(lambda c: c.execute(query).mappings().all())
     return ProposalList(proposals=[_stored(row) for row in rows])
 
 
@@ -130,7 +130,7 @@ async def answer(caller: Caller, name: str, said: AnswerIn) -> ProposalOut:
         caller.note(connection, now, f"proposal/{name}", {"state": state, "reason": said.reason})
         return dict(row) | {"state": state}
 
-    return _stored(await caller.node.write(write))
+    return _stored(await caller.write(write))
 
 
 def _free(connection: Connection, tenant: str) -> list[Any]:

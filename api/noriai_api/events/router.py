@@ -38,7 +38,7 @@ async def _stream(caller: Caller, number: int) -> AsyncIterator[str]:
     yield ": here\n\n"
     while not node.is_draining:
         last = number
-        page = await node.read(lambda c, last=last: feed.within(c, caller.grant, last))  # type: ignore[misc]
+        page = await caller.read(lambda c, last=last: feed.within(c, caller.grant, last))  # type: ignore[misc]
         for event in page:
             yield f"id: {event.number}\nevent: {event.topic}\ndata: {event.body}\n\n"
             number = event.number

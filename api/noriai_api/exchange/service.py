@@ -52,9 +52,9 @@ log = structlog.get_logger("noriai.exchange")
 class Store(Protocol):
     """Reading what is durable, and writing through the one writer."""
 
-    def read(self, query: Callable[[Connection], T]) -> Awaitable[T]: ...
+    def read(self, query: Callable[[Connection], T], tenant: str) -> Awaitable[T]: ...
 
-    def write(self, change: Callable[[Connection], T]) -> Awaitable[T]: ...
+    def write(self, change: Callable[[Connection], T], tenant: str) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,11 @@ class Exchange:
         return Here(self.tenant, self.me.participant, f"{self.me.address}/dsp", self.clock.now(), self._new_id)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        return await self._store.read(query)
+        return await self._store.read(query, self.tenant)
 
     async def write(self, change: Callable[[Connection], T]) -> T:
         """Make a change that nobody else waits for."""
-        return await self._store.write(change)
+        return await self._store.write(change, self.tenant)
 
     async def change(self, change: Callable[[Connection, Here], T]) -> T:
         """Make a change; once it is durable, everybody who waits for news looks. What stands in ALSO is done in the
@@ -154,7 +154,7 @@ class Exchange:
                 also(connection)
             return found
 
-        done = await self._store.write(both)
+        done = await self._store.write(both, self.tenant)
         self.wake()
         return done
 
@@ -241,13 +241,13 @@ class Exchange:
         """A key we do not know: the participant may have a new one. They are asked once in a while."""
         if now_s - known.asked < ASK_KEYS_AGAIN_S:
             return False
-        await self._store.write(lambda c: participants.note_asked(c, self.tenant, known.participant, now_s))
+        await self.write(lambda c: participants.note_asked(c, self.tenant, known.participant, now_s))
         try:
             answer = await self._http.get(f"{known.address}/keys")
             if answer.status_code != 200:
                 return False
             text = answer.text
-            await self._store.write(lambda c: participants.learn_keys(c, self.tenant, known, text, now_s))
+            await self.write(lambda c: participants.learn_keys(c, self.tenant, known, text, now_s))
         except (httpx.HTTPError, ProofError):
             return False
         return True

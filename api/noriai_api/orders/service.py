@@ -43,7 +43,7 @@ async def add(caller: Caller, order: StandingIn) -> StandingOut:
         )  # fmt: skip
         caller.note(connection, now, f"order/{name}", {"rider": order.rider})
 
-    await node.write(write)
+    await caller.write(write)
     return StandingOut(order=name, runs=[], **order.model_dump())
 
 
@@ -51,7 +51,7 @@ async def checker(caller: Caller) -> Callable[[StandingIn], list[tuple[str, str,
     """Says of an order which region or rider it names is not there: (column, what, what to do)."""
     regions = {region for tenant, region in caller.node.actors if tenant == caller.tenant}
     query = select(riders.c.rider).where(riders.c.tenant == caller.tenant)
-    named = set(await caller.node.read(lambda connection: connection.execute(query).scalars().all()))
+    named = set(await caller.read(lambda connection: connection.execute(query).scalars().all()))
 
     def wrong(order: StandingIn) -> list[tuple[str, str, str]]:
         asked = (("region", order.region, regions), ("rider", order.rider, named))
@@ -74,7 +74,7 @@ async def take_in(caller: Caller, rows: list[tuple[str, StandingIn]]) -> None:
                 connection.execute(insert(standing).values(tenant=caller.tenant, order=name, **values))
         caller.note(connection, now, "import/standing-orders", {"rows": len(rows)})
 
-    await caller.node.write(write)
+    await caller.write(write)
 
 
 async def listed(caller: Caller) -> StandingOrders:
@@ -94,7 +94,7 @@ async def listed(caller: Caller) -> StandingOrders:
             found.append(StandingOut.model_validate({"order": row["order"], "runs": shown, **json.loads(row["body"])}))
         return StandingOrders(orders=found)
 
-    return await caller.node.read(read)
+    return await caller.read(read)
 
 
 async def end(caller: Caller, name: str) -> None:
@@ -109,7 +109,7 @@ async def end(caller: Caller, name: str) -> None:
         connection.execute(update(standing).where(*where).values(ended=now))
         caller.note(connection, now, f"order/{name}", {"ended": True})
 
-    await caller.node.write(write)
+    await caller.write(write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +176,7 @@ async def place(node: Node, one: _Due) -> None:
 
 async def wait(caller: Caller, quote: str) -> WaitOut:
     """Put a refused wish on the waiting list. Raises Problem (not_found, conflict)."""
-    node = caller.node
-    row = await node.read(lambda connection: quote_of(connection, caller.grant, quote))
+    row = await caller.read(lambda connection: quote_of(connection, caller.grant, quote))
     if row is None:
         raise Problem("not_found", f"no quote {quote}")
     if row["body"]["offers"] or row["body"]["wish"] is None:
@@ -193,7 +192,7 @@ async def wait(caller: Caller, quote: str) -> WaitOut:
         if connection.execute(select(waiting.c.quote).where(*mine)).first() is None:
             connection.execute(insert(waiting).values(**values))
 
-    await node.write(write)
+    await caller.write(write)
     return WaitOut(quote=quote, state="waiting", fresh_quote=None)
 
 
@@ -202,7 +201,7 @@ async def waiters(caller: Caller) -> WaitingList:
     query = select(waiting).where(waiting.c.tenant == caller.tenant)
     rider = caller.grant.narrows("rider")
     query = query.where(waiting.c.rider == rider) if rider else query.where(waiting.c.client == caller.subject.client)
-    rows = await caller.node.read(lambda c: c.execute(query.order_by(waiting.c.quote)).mappings().all())
+    rows = await caller.read(lambda c: c.execute(query.order_by(waiting.c.quote)).mappings().all())
     return WaitingList(
         waiting=[WaitOut(quote=r["quote"], state=r["state"], fresh_quote=r["fresh_quote"]) for r in rows]
     )

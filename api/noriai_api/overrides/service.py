@@ -69,7 +69,7 @@ async def undo(caller: Caller, region: str, name: str) -> UndoneOut:
     )
     if (operator := caller.grant.narrows("operator")) is not None:
         query = query.where(overrides.c.operator == operator)
-    row = await caller.node.read(lambda connection: connection.execute(query).mappings().first())
+    row = await caller.read(lambda connection: connection.execute(query).mappings().first())
     if row is None:
         raise Problem("not_found", f"no override {name}")
     body = json.loads(row["body"])
@@ -287,7 +287,7 @@ def _alert(kind: Any, vehicle: str, booking: str | None, minutes: int | None, su
 async def _request_of(caller: Caller, region: str, booking: str) -> tuple[str, str]:
     """(request, day) of a booking within reach. Raises Problem (not_found)."""
     query = select(bookings.c.quote, bookings.c.day).where(bookings.c.booking == booking, bookings.c.region == region)
-    row = await caller.node.read(lambda c: c.execute(narrowed(query, bookings, caller.grant)).first())
+    row = await caller.read(lambda c: c.execute(narrowed(query, bookings, caller.grant)).first())
     if row is None:
         raise Problem("not_found", f"no booking {booking}")
     return row.quote, row.day
@@ -295,7 +295,7 @@ async def _request_of(caller: Caller, region: str, booking: str) -> tuple[str, s
 
 async def _reach_vehicle(caller: Caller, region: str, vehicle: str) -> None:
     query = select(vehicles.c.vehicle).where(vehicles.c.vehicle == vehicle, vehicles.c.region == region)
-    if await caller.node.read(lambda c: c.execute(narrowed(query, vehicles, caller.grant)).first()) is None:
+    if await caller.read(lambda c: c.execute(narrowed(query, vehicles, caller.grant)).first()) is None:
         raise Problem("not_found", f"no vehicle {vehicle}")
 
 

@@ -109,14 +109,14 @@ async def find_riders(
         found = repository.by_phone(connection, caller.grant, phone)
         return [RiderOut(**repository.one(connection, tables.riders, caller.grant, name)) for name in found]
 
-    return Riders(riders=await caller.node.read(read))
+    return Riders(riders=await caller.read(read))
 
 
 @router.get("/riders/{rider}", response_model=RiderOut, responses=described("not_found"))
 async def get_rider(rider: Id, caller: Annotated[Caller, allow("rider.read")]) -> RiderOut:
     """What a rider's rides need."""
     grant = riders_grant(caller.grant)
-    return RiderOut(**await caller.node.read(lambda c: repository.one(c, tables.riders, grant, rider)))
+    return RiderOut(**await caller.read(lambda c: repository.one(c, tables.riders, grant, rider)))
 
 
 @router.put("/riders/{rider}", response_model=RiderOut, responses=PUT)
@@ -139,7 +139,7 @@ async def erase_rider(rider: Id, caller: Annotated[Caller, allow("rider.write")]
         repository.erase(connection, grant, rider)
         caller.note(connection, now, f"rider/{rider}", {"erased": True})
 
-    await caller.node.write(write)
+    await caller.write(write)
 
 
 @router.put("/riders/{rider}/personal", response_model=PersonalOut, responses=described("not_found", "store_down"))
@@ -153,7 +153,7 @@ async def put_personal(rider: Id, body: PersonalIn, caller: Annotated[Caller, al
         repository.put_personal(connection, caller.grant, rider, values)
         caller.note(connection, now, f"rider/{rider}/personal", {"purpose": body.purpose})
 
-    await caller.node.write(write)
+    await caller.write(write)
     return _personal_out({"rider": rider, **values})
 
 
@@ -167,7 +167,7 @@ async def get_personal(rider: Id, caller: Annotated[Caller, allow("rider.persona
         caller.note(connection, now, f"rider/{rider}/personal", {"read": True})
         return row
 
-    return _personal_out(await caller.node.write(read))
+    return _personal_out(await caller.write(read))
 
 
 @router.post(
@@ -191,7 +191,7 @@ async def import_riders(
                 repository.put_personal(connection, grant, name, _kept(row.personal, now))
         caller.note(connection, now, "import/riders", {"rows": len(good)})
 
-    await caller.node.write(write)
+    await caller.write(write)
     return Imported(rows=len(good), written=len(good), problems=[])
 
 
@@ -220,7 +220,7 @@ async def import_rows(
     if what == "vehicles":
         for _, body in good:
             caller.node.actor(caller.tenant, body.region)
-    await caller.node.write(write)
+    await caller.write(write)
     if what == "operators":
         await caller.node.heed(what, caller.tenant)
     if what == "vehicles":
@@ -233,7 +233,7 @@ async def import_rows(
 
 
 async def _all(caller: Caller, what: str) -> list[dict[str, Any]]:
-    rows = await caller.node.read(lambda connection: repository.all_of(connection, TABLES[what][0], caller.grant))
+    rows = await caller.read(lambda connection: repository.all_of(connection, TABLES[what][0], caller.grant))
     return [_shown(what, row) for row in rows]
 
 
@@ -250,7 +250,7 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
             signal(connection, what, subject, now)
         return is_new
 
-    if await caller.node.write(write):
+    if await caller.write(write):
         response.status_code = 201
     if what == "operators":
         await caller.node.heed(what, caller.tenant)

@@ -59,6 +59,13 @@ class OperatorIn(Strict):
     name_ja: Text = ""
     kind: Literal["taxi", "volunteer", "shuttle", "municipal"]
     phone: Text = ""
+    mds_provider: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+            description="the id under which it reports by MDS",
+        ),
+    ] = None
     licences: Annotated[tuple[LicenceIn, ...], Field(max_length=50, strict=False)] = ()
 
 

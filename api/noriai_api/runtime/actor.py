@@ -177,7 +177,10 @@ class RegionActor:
             raise
         if not rows and writes is None:
             return _Done(value, error, None)
-        return _Done(value, error, self._writer.put(self._change(holding, rows, writes, cause, actor), self._lane))
+        return _Done(value, error, self._put(self._change(holding, rows, writes, cause, actor)))
+
+    def _put(self, change: Writes) -> "Future[Any]":
+        return self._writer.put(change, self._lane, self.key[0])
 
     def _change(
         self, holding: Holding, rows: list[tuple[DayChange, Projected]], writes: Writes | None, cause: str,
@@ -227,6 +230,6 @@ class RegionActor:
                 states.setdefault(day, DayState()).fold(json.loads(body), time)
             return states
 
-        self.runtime.rebuild(self._database.read(read))
+        self.runtime.rebuild(self._database.read(read, tenant))
         self._is_stale = False
         self.rebuilds += 1

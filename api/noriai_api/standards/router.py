@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection, select
 
@@ -12,7 +12,7 @@ from noriai_api.problems import Problem, described
 from noriai_api.schemas import Id
 from noriai_api.standards import service
 from noriai_api.standards.day_log import DayLog, read_day
-from noriai_api.standards.service import MDS_VERSION, Mds, hour_of, kpi_document, mds_between, month_of
+from noriai_api.standards.service import kpi_document, month_of
 from noriai_api.store.tables import log
 
 feeds = APIRouter(prefix="/feeds/{tenant}/{region}", tags=["standards"], responses=described("not_found", "invalid"))
@@ -55,71 +55,6 @@ async def get_gofs(tenant: Id, region: Id, name: Id, request: Request, node: The
     return documents[name]
 
 
-# --- MDS ----------------------------------------------------------------------------------------------------
-
-Hour = Annotated[str, Query(pattern=r"^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3])$",
-                            examples=["2026-11-24T08"], description="An hour in UTC")]  # fmt: skip
-Millis = Annotated[int, Query(ge=946_684_800_000, lt=4_102_444_800_000, description="UTC milliseconds")]
-MdsReader = Annotated[Caller, allow("mds.read")]
-
-
-class MdsResponse(JSONResponse):
-    media_type = "application/vnd.mds+json;version=2.0"
-
-
-def _mds(caller: Caller, **data: Any) -> MdsResponse:
-    return MdsResponse({"version": MDS_VERSION, "last_updated": caller.node.clock.now(), "ttl": 60_000, **data})
-
-
-MDS: dict[int | str, dict[str, Any]] = {200: {"content": {MdsResponse.media_type: {"schema": {"type": "object"}}}}}
-
-
-@router.get("/mds/vehicles", response_class=MdsResponse, responses=MDS)
-async def mds_vehicles(caller: MdsReader) -> MdsResponse:
-    """Vehicles of today."""
-    now = caller.node.clock.now()
-    found = await mds_between(caller.node, caller.tenant, now, now, lambda mds: mds.vehicles())
-    return _mds(caller, vehicles=list({v["device_id"]: v for v in found}.values()))
-
-
-@router.get("/mds/vehicles/status", response_class=MdsResponse, responses=MDS)
-async def mds_status(caller: MdsReader) -> MdsResponse:
-    """Each vehicle's last event."""
-    now = caller.node.clock.now()
-    found = await mds_between(caller.node, caller.tenant, now, now, lambda mds: mds.status(now))
-    return _mds(caller, vehicles_status=list({v["device_id"]: v for v in found}.values()))
-
-
-@router.get("/mds/events/historical", response_class=MdsResponse, responses=MDS)
-async def mds_historical(caller: MdsReader, event_time: Hour) -> MdsResponse:
-    """Vehicles' events of an hour."""
-    begin, end = hour_of(event_time)
-    return _mds(caller, events=await _events(caller, begin, end))
-
-
-@router.get("/mds/events/recent", response_class=MdsResponse, responses=MDS)
-async def mds_recent(caller: MdsReader, start_time: Millis, end_time: Millis) -> MdsResponse:
-    """Vehicles' events of at most two weeks up to now."""
-    if end_time - start_time > 14 * 86_400_000 or end_time < start_time:
-        raise Problem("invalid", "the interval is longer than two weeks, or ends before it begins")
-    return _mds(caller, events=await _events(caller, start_time, end_time))
-
-
-@router.get("/mds/trips", response_class=MdsResponse, responses=MDS)
-async def mds_trips(caller: MdsReader, end_time: Hour) -> MdsResponse:
-    """Rides that ended within an hour."""
-    begin, end = hour_of(end_time)
-    found = await mds_between(caller.node, caller.tenant, begin, end, lambda mds: mds.trips(begin, end))
-    return _mds(caller, trips=found)
-
-
-async def _events(caller: Caller, begin: int, end: int) -> list[dict[str, Any]]:
-    def documents(mds: Mds) -> list[dict[str, Any]]:
-        return mds.events(begin, end)
-
-    return await mds_between(caller.node, caller.tenant, begin, end, documents)
-
-
 # --- KPIs ---------------------------------------------------------------------------------------------------
 
 
@@ -127,7 +62,7 @@ async def _events(caller: Caller, begin: int, end: int) -> list[dict[str, Any]]:
 async def get_kpis(region: Id, caller: Annotated[Caller, allow("kpi.read")], day: Day) -> dict[str, Any]:
     """KPIs of a day, by the code that makes the simulator's: each with definition and denominator."""
     caller.node.actor(caller.tenant, region)
-    found = await caller.node.read(lambda connection: read_day(connection, caller.tenant, region, day))
+    found = await caller.read(lambda connection: read_day(connection, caller.tenant, region, day))
     return kpi_document(found, region)
 
 
@@ -147,7 +82,7 @@ async def get_report(
         days = connection.execute(select(log.c.day).where(*mine).distinct().order_by(log.c.day)).scalars()
         return [read_day(connection, caller.tenant, region, day) for day in days]
 
-    logs = await caller.node.read(read)
+    logs = await caller.read(read)
     whole, daily = kpi_document(month_of(logs), region), [kpi_document(one, region) for one in logs]
     if form == "json":
         return JSONResponse({"region": region, "month": month, "whole": whole, "days": daily})

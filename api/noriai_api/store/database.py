@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -16,6 +16,9 @@ T = TypeVar("T")
 READERS = 4
 TURN = 7_601_874_402
 """Number of the lock that makes one writer of several processes."""
+ALL_TENANTS = "*"
+"""What the node's own work reaches; no tenant has this name."""
+_NARROW = text("SELECT set_config('noriai.tenant', :tenant, true)")
 TURN_MS = 5_000
 """A process that stops in the middle of a transaction (frozen, cut off) keeps the others waiting no longer."""
 
@@ -29,10 +32,23 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.writing, self.reading = _engine(url, 1, is_writer=True), _engine(url, READERS, is_writer=False)
 
-    def read(self, query: Callable[[Connection], T]) -> T:
-        """Run a query on one of the readers' connections; it sees one state of the store."""
+    def read(self, query: Callable[[Connection], T], tenant: str | None = None) -> T:
+        """Run a query on one of the readers' connections; it sees one state of the store, of one tenant or of all."""
         with self.reading.begin() as connection:
+            if tenant is not None:
+                self.narrow(connection, tenant)
             return query(connection)
+
+    def narrow(self, connection: Connection, tenant: str | None) -> None:
+        """Put rows of other tenants out of reach until the transaction ends, by PostgreSQL's row policies (migration
+        0004): the second belt, should a query ever forget its tenant. SQLite has none. `tenant` None: all."""
+        if not self.is_sqlite:
+            connection.execute(_NARROW, {"tenant": ALL_TENANTS if tenant is None else tenant})
+
+    def is_bound(self) -> bool:
+        """Whether row policies bind the user we connect as: a superuser passes them by."""
+        passes = text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        return not self.is_sqlite and not self.read(lambda connection: connection.execute(passes).scalar())
 
     def upsert(self, table: Table) -> Any:
         """A statement that inserts the rows it is executed with, or overwrites those with the same primary key."""
@@ -111,7 +127,16 @@ def _engine(url: URL, connections: int, *, is_writer: bool) -> Engine:
         def _on_begin(connection: Connection) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
-    elif is_writer:
+        return engine
+
+    @event.listens_for(engine, "connect")
+    def _for_all(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET noriai.tenant = '{ALL_TENANTS}'")
+        connection.commit()
+        cursor.close()
+
+    if is_writer:
 
         @event.listens_for(engine, "begin")
         def _on_turn(connection: Connection) -> None:

@@ -181,6 +181,15 @@ signals = table(
 )  # fmt: skip
 """What the other processes must look up anew, written with the change itself."""
 
+reported = table(
+    "mds_reported", key("kind", 16), key("id"), Column("operator", String(64), nullable=False),
+    Column("device", String(64)), Column("time", BigInteger, nullable=False), Column("body", Text, nullable=False),
+    Index("mds_reported_of", "tenant", "device", "kind", "time"),
+)  # fmt: skip
+"""What operators that dispatch by themselves reported by MDS."""
+STANDING_REPORTS = ("vehicle", "stop")
+"""Kinds of reports that are kept; others are erased with the positions of their time."""
+
 PASSING = frozenset({"processes", "holdings", "signals"})
 """Tables that mean nothing once the processes are gone: backups leave them out."""
 

@@ -42,6 +42,7 @@ class Lane:
 class _Job:
     change: Change
     lane: Lane | None
+    tenant: str | None
     done: "Future[Any]" = field(default_factory=Future)
 
 
@@ -58,9 +59,10 @@ class Writer:
             self._thread.start()
         self.commits = self.changes = 0
 
-    def put(self, change: Change, lane: Lane | None = None) -> "Future[Any]":
-        """Queue a change; the future has its result once it is durable, or StoreError."""
-        job = _Job(change, lane)
+    def put(self, change: Change, lane: Lane | None = None, tenant: str | None = None) -> "Future[Any]":
+        """Queue a change, to rows of one tenant or of all; the future has its result once it is durable, or
+        StoreError."""
+        job = _Job(change, lane, tenant)
         job.done.set_running_or_notify_cancel()  # whoever waits may go away; the change is written all the same
         if self._thread is None:
             self._write([job])
@@ -110,8 +112,14 @@ class Writer:
             job.done.set_result(result)
 
     def _commit(self, jobs: list[_Job]) -> list[Any]:
+        results, last = [], None
         with self._database.writing.begin() as connection:
-            return [job.change(connection) for job in jobs]
+            for job in jobs:
+                if job.tenant != last:
+                    self._database.narrow(connection, job.tenant)
+                    last = job.tenant
+                results.append(job.change(connection))
+        return results
 
 
 def _is_refused(job: _Job) -> bool:

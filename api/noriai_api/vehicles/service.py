@@ -36,7 +36,7 @@ from noriai_engine.model.units import VehicleId
 async def plan(caller: Caller, vehicle: str, day: str | None) -> PlanOut:
     """What a vehicle is to do today, or on a day. Raises Problem (not_found)."""
     node = caller.node
-    row = await node.read(lambda connection: row_of(connection, caller.grant, vehicle))
+    row = await caller.read(lambda connection: row_of(connection, caller.grant, vehicle))
     actor = node.actor(caller.tenant, row["region"])
     name = day or actor.runtime.service_day(node.clock.now()).date.isoformat()
 
@@ -44,7 +44,7 @@ async def plan(caller: Caller, vehicle: str, day: str | None) -> PlanOut:
         key = (plans.c.tenant == caller.tenant, plans.c.region == row["region"], plans.c.day == name)
         return connection.execute(select(plans).where(*key, plans.c.vehicle == vehicle)).mappings().first()
 
-    found = await node.read(read)
+    found = await caller.read(read)
     if found is None:
         raise Problem("not_found", f"no plan of {vehicle} on {name}")
     return plan_out(found, actor.runtime.region.timezone)
@@ -52,7 +52,7 @@ async def plan(caller: Caller, vehicle: str, day: str | None) -> PlanOut:
 
 async def plan_stream(caller: Caller, vehicle: str) -> AsyncIterator[str]:
     """Server-sent events: the plan now, and whenever it changes; a comment every few seconds keeps the line open."""
-    row = await caller.node.read(lambda connection: row_of(connection, caller.grant, vehicle))
+    row = await caller.read(lambda connection: row_of(connection, caller.grant, vehicle))
     actor = caller.node.actor(caller.tenant, row["region"])
     await actor.here()
     return _plans(caller, vehicle, actor)
@@ -76,7 +76,7 @@ async def _plans(caller: Caller, vehicle: str, actor: RegionActor) -> AsyncItera
 async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
     """Take a driver's report in. Raises Problem (not_found, conflict)."""
     node = caller.node
-    row = await node.read(lambda connection: row_of(connection, caller.grant, vehicle))
+    row = await caller.read(lambda connection: row_of(connection, caller.grant, vehicle))
     rider = None if said.booking is None else await _rider_of(caller, said.booking, vehicle)
     driver = None if said.driver is None else await _driver_of(caller, said.driver, row["operator"])
 
@@ -120,7 +120,7 @@ def _may_go_on_duty(
 async def _driver_of(caller: Caller, driver: str, operator: str) -> dict[str, Any]:
     """A driver of the vehicle's operator. Raises Problem (not_found)."""
     where = (drivers.c.tenant == caller.tenant, drivers.c.driver == driver, drivers.c.operator == operator)
-    found = await caller.node.read(lambda c: c.execute(select(drivers.c.body).where(*where)).scalar())
+    found = await caller.read(lambda c: c.execute(select(drivers.c.body).where(*where)).scalar())
     if found is None:
         raise Problem("not_found", f"no driver {driver} of {operator}")
     return dict(json.loads(found))
@@ -142,7 +142,7 @@ async def positions(caller: Caller, region: str) -> PositionsOut:
     node = caller.node
     actor = node.actor(caller.tenant, region)
     query = narrowed(select(vehicles.c.vehicle).where(vehicles.c.region == region), vehicles, caller.grant)
-    names = set(await node.read(lambda connection: connection.execute(query).scalars().all()))
+    names = set(await caller.read(lambda connection: connection.execute(query).scalars().all()))
     now = node.clock.now()
     if actor.runtime.rules.moves_itself:
         found = await actor.look(_simulated)
@@ -172,7 +172,7 @@ async def _rider_of(caller: Caller, booking: str, vehicle: str) -> str:
     """The request of a booking that this vehicle carries."""
     where = (bookings.c.tenant == caller.tenant, bookings.c.booking == booking, bookings.c.vehicle == vehicle)
     query = select(bookings.c.quote).where(*where)
-    found = await caller.node.read(lambda connection: connection.execute(query).scalar())
+    found = await caller.read(lambda connection: connection.execute(query).scalar())
     if found is None:
         raise Problem("not_found", f"no booking {booking} of vehicle {vehicle}")
     return str(found)

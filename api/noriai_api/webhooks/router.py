@@ -69,7 +69,7 @@ async def add_webhook(new: WebhookIn, caller: Annotated[Caller, allow("webhook.w
         )  # fmt: skip
         caller.note(connection, now, f"webhook/{name}", {"topics": new.topics})
 
-    await node.write(write)
+    await caller.write(write)
     return WebhookKey(webhook=name, secret=secret)
 
 
@@ -88,7 +88,7 @@ async def list_webhooks(caller: Annotated[Caller, allow("webhook.write")]) -> We
                                     waiting=count.get("waiting", 0), given_up=count.get("given_up", 0)))  # fmt: skip
         return Webhooks(webhooks=found)
 
-    return await caller.node.read(read)
+    return await caller.read(read)
 
 
 @router.delete("/{webhook}", status_code=204, responses=described("not_found", "store_down"))
@@ -104,4 +104,4 @@ async def drop_webhook(webhook: Id, caller: Annotated[Caller, allow("webhook.wri
             connection.execute(delete(table).where(table.c.tenant == caller.tenant, table.c.webhook == webhook))
         caller.note(connection, now, f"webhook/{webhook}", {"dropped": True})
 
-    await caller.node.write(write)
+    await caller.write(write)

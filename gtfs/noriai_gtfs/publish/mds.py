@@ -198,13 +198,41 @@ class Authority:
             "duration": (int(end.time) - int(begin.time)) // 1000, "distance": metres_of(begin, end),
         }  # fmt: skip
 
-    def telemetry(self, vehicle_id: str, time_ms: int, place: Place, riders: Iterable[str]) -> dict[str, Any]:
+    def telemetry(
+        self, vehicle_id: str, time_ms: int, place: Place, aboard: "Aboard", speed_mps: float | None = None,
+        heading: float | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """models/telemetry."""
-        trips = [self.uuid("trip", rider) for rider in sorted(riders)]
+        riders, first = aboard.at(vehicle_id, time_ms)
+        location = {"lat": place.lat, "lng": place.lon, "speed": speed_mps, "heading": heading}
         return {
             "device_id": self.uuid("vehicle", vehicle_id), "provider_id": self.provider_id,
             "telemetry_id": self.uuid("telemetry", f"{vehicle_id}:{time_ms}"), "timestamp": time_ms,
-            "trip_ids": trips or None,
-            "journey_id": self.uuid("journey", f"{vehicle_id}:{trips[0]}") if trips else None,
-            "location": {"lat": place.lat, "lng": place.lon},
+            "trip_ids": [self.uuid("trip", rider) for rider in riders] or None,
+            "journey_id": self.uuid("journey", f"{vehicle_id}:{first}") if riders else None,
+            "location": {name: value for name, value in location.items() if value is not None},
         }  # fmt: skip
+
+
+class Aboard:
+    """Who was aboard of which vehicle when, from the log. Rides that overlap are one journey."""
+
+    def __init__(self, log: Iterable[Event]) -> None:
+        self._rides: dict[str, list[list[Any]]] = {}
+        """Vehicle -> [boarded, alighted (None: not yet), rider, first rider of the journey], as they boarded."""
+        for event in log:
+            rides = self._rides.setdefault(event.vehicle_id or "", [])
+            if event.kind == "picked_up":
+                fellow = next((ride for ride in rides if ride[1] is None), None)
+                first = event.request_id if fellow is None else fellow[3]
+                rides.append([int(event.time), None, event.request_id, first])
+            elif event.kind == "dropped_off":
+                for ride in rides:
+                    if ride[2] == event.request_id:
+                        ride[1] = int(event.time)
+
+    def at(self, vehicle: str, time: int) -> tuple[list[str], str | None]:
+        """Riders aboard at an instant, both ends of a ride included, and the one whose name the journey has."""
+        found = [r for r in self._rides.get(vehicle, []) if r[0] <= time and (r[1] is None or time <= r[1])]
+        last = found[-1][3] if found else None
+        return [ride[2] for ride in found if ride[3] == last], last
