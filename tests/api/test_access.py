@@ -33,7 +33,7 @@ from noriai_gtfs.publish.mds import Authority
 FEEDS = "/feeds/{tenant}/{region}"
 PUBLIC = {
     ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics"), ("GET", f"{FEEDS}/gtfs-flex.zip"),
-    ("GET", f"{FEEDS}/vehicle_positions.pb"), ("GET", f"{FEEDS}/gofs/{{name}}"),
+    ("GET", f"{FEEDS}/vehicle_positions.pb"), ("GET", f"{FEEDS}/gofs/{{name}}"), ("GET", f"{FEEDS}/alerts.pb"),
     ("GET", f"{FEEDS}/ngsi-ld/fleet_vehicle_status.json"),
     ("GET", "/.well-known/oauth-authorization-server"), ("GET", "/oauth/jwks"), ("POST", "/oauth/token"),
     ("GET", "/auth/{tenant}/{provider}/login"), ("GET", "/auth/{tenant}/{provider}/callback"),

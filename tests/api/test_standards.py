@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -109,6 +112,27 @@ def test_vehicles_are_in_the_realtime_feed(a_day: Serving) -> None:
     assert {e.vehicle.vehicle.id for e in message.entity} == fleet
     assert message.header.timestamp == a_day.node.clock.now() // 1000
     assert all(137 < e.vehicle.position.longitude < 138 for e in message.entity)
+
+
+def test_a_suspension_is_an_alert_of_the_route_in_the_flex_feed(a_day: Serving, tmp_path: Path) -> None:
+    def alerts() -> list[Any]:
+        answer = a_day.http.get(f"/feeds/home/{a_day.region}/alerts.pb")
+        return list(gtfs_realtime_pb2.FeedMessage.FromString(answer.content).entity)
+
+    assert alerts() == []
+    pause = f"/v1/regions/{a_day.region}/pause"
+    said = {"ja": "大雪のため運休します。", "en": "No rides today: heavy snow."}
+    assert a_day.ask("administrator", "PUT", pause, json=said).status_code == 200
+    (alert,) = (entity.alert for entity in alerts())
+    assert a_day.ask("administrator", "PUT", pause, json={}).status_code == 200
+    assert alerts() == []
+    assert {t.language: t.text for t in alert.header_text.translation} == said
+    assert alert.effect == gtfs_realtime_pb2.Alert.NO_SERVICE
+    flex = a_day.http.get(f"/feeds/home/{a_day.region}/gtfs-flex.zip").content
+    with zipfile.ZipFile(io.BytesIO(flex)) as feed:
+        routes = list(csv.DictReader(io.StringIO(feed.read("routes.txt").decode("utf-8-sig"))))
+    (informed,) = alert.informed_entity
+    assert (informed.agency_id, informed.route_id) in {(row["agency_id"], row["route_id"]) for row in routes}
 
 
 def test_gofs_names_files_that_are_there(a_day: Serving) -> None:

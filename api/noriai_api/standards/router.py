@@ -37,6 +37,14 @@ async def get_positions(tenant: Id, region: Id, node: TheNode) -> Response:
     return Response(data, media_type=PROTOBUF)
 
 
+@feeds.get("/alerts.pb", response_class=Response, responses={200: {"content": {PROTOBUF: {}}}})
+async def get_alerts(tenant: Id, region: Id, node: TheNode) -> Response:
+    """While the service takes no new rides, an alert that says why, as GTFS Realtime."""
+    actor = node.actor(tenant, region)
+    await actor.here()
+    return Response(service.alerts_feed(node, actor), media_type=PROTOBUF)
+
+
 @feeds.get("/ngsi-ld/fleet_vehicle_status.json", response_model=list[dict[str, Any]])
 async def get_fleet_status(tenant: Id, region: Id, node: TheNode) -> list[dict[str, Any]]:
     """Vehicles on duty as NGSI-LD entities (FleetVehicleStatus)."""

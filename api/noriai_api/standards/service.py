@@ -15,7 +15,7 @@ from noriai_engine.texts import LANGUAGES, text
 from noriai_gtfs.feeds.write import write_feed
 from noriai_gtfs.publish import HEADERS, PublishedService, flex_of, write_flex
 from noriai_gtfs.publish.gofs import gofs_documents
-from noriai_gtfs.realtime.publish import VehicleReport, vehicle_positions
+from noriai_gtfs.realtime.publish import VehicleReport, suspension_alerts, vehicle_positions
 
 PUBLISHED_DAYS = 60
 
@@ -49,6 +49,12 @@ def gofs(node: Node, actor: RegionActor, base_url: str, vehicles: Any) -> dict[s
 def positions_feed(runtime: RegionRuntime, node: Node, tenant: str) -> bytes:
     """GTFS Realtime vehicle positions."""
     return vehicle_positions(_reports(runtime, node, tenant), runtime.now // 1000)
+
+
+def alerts_feed(node: Node, actor: RegionActor) -> bytes:
+    """GTFS Realtime alerts: routes and agency as in the GTFS-Flex feed."""
+    route, said = str(actor.runtime.rules.service.id), node.paused.get(actor.key)
+    return suspension_alerts(actor.key[0], route, said, int(node.clock.now()) // 1000)
 
 
 NGSI_CONTEXT = [

@@ -1,9 +1,11 @@
-"""Our vehicles as GTFS Realtime: VehiclePositions without a scheduled trip, which is how on-demand vehicles appear.
+"""Our service as GTFS Realtime: VehiclePositions without a scheduled trip, which is how on-demand vehicles appear, and
+an Alert while no new rides are taken.
 
-There is no message for demand-responsive trips; plans and promises go out as MDS and TOMP (gtfs-realtime reference).
+There is no TripUpdate for demand-responsive trips, whose stops have no timetable to be late against (gtfs-realtime
+reference); plans and promises go out as MDS and TOMP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +57,28 @@ def vehicle_positions(reports: Sequence[VehicleReport], time_s: int) -> bytes:
         if report.seats > 0:
             vehicle.occupancy_percentage = 100 * report.aboard // report.seats
             vehicle.occupancy_status = _status(vehicle, report)
+    data: bytes = message.SerializeToString(deterministic=True)
+    return data
+
+
+def suspension_alerts(agency_id: str, route_id: str, said: Mapping[str, str] | None, time_s: int) -> bytes:
+    """A FeedMessage that says a service is suspended, in the words given by language (BCP 47), or nothing at all."""
+    from google.transit.gtfs_realtime_pb2 import Alert, FeedMessage
+
+    message = FeedMessage()
+    message.header.gtfs_realtime_version = "2.0"
+    message.header.incrementality = message.header.FULL_DATASET
+    message.header.timestamp = time_s
+    if said is not None:
+        entity = message.entity.add()
+        entity.id = f"suspended:{route_id}"
+        entity.alert.effect, entity.alert.cause = Alert.NO_SERVICE, Alert.OTHER_CAUSE
+        informed = entity.alert.informed_entity.add()
+        informed.agency_id, informed.route_id = agency_id, route_id
+        for language, words in sorted(said.items()):
+            for target in (entity.alert.header_text, entity.alert.description_text):
+                translation = target.translation.add()
+                translation.language, translation.text = language, words
     data: bytes = message.SerializeToString(deterministic=True)
     return data
 
