@@ -50,11 +50,11 @@ class DirectStore:
     def __init__(self, database: Database) -> None:
         self.database, self.writer = database, Writer(database, threaded=False)
 
-    async def read(self, query: Callable[[Connection], T]) -> T:
-        return self.database.read(query)
+    async def read(self, query: Callable[[Connection], T], tenant: str) -> T:
+        return self.database.read(query, tenant)
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
-        result: T = self.writer.put(change).result()
+    async def write(self, change: Callable[[Connection], T], tenant: str) -> T:
+        result: T = self.writer.put(change, tenant=tenant).result()
         return result
 
 

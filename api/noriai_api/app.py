@@ -20,7 +20,7 @@ from noriai_api.borders.router import router as borders
 from noriai_api.broker.router import router as broker
 from noriai_api.events.router import router as events
 from noriai_api.exchange.door import exchange_app
-from noriai_api.guard import Rates
+from noriai_api.guard import SCHEMES, Rates, guarded
 from noriai_api.holding.forwarding import Forwarding, client
 from noriai_api.holding.leases import Key
 from noriai_api.identity.router import guarded as identity
@@ -50,7 +50,7 @@ from noriai_api.webhooks.router import router as webhooks
 from noriai_engine import __version__
 
 ROUTERS = (
-    bookings, orders, vehicles, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
+    vehicles, bookings, orders, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
     signing_in, tomp, services, sharing, borders, broker, watch,
 )  # fmt: skip
 
@@ -133,9 +133,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = SCHEMA
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        for operations in made["paths"].values():
-            for operation in operations.values():
+        made["components"]["securitySchemes"] = SCHEMES
+        actions = guarded(ROUTERS)
+        for path, operations in made["paths"].items():
+            for method, operation in operations.items():
                 said = operation["responses"]
+                if (method.upper(), path) in actions:
+                    operation["security"] = [{scheme: [actions[method.upper(), path]]} for scheme in SCHEMES]
                 needs_key = "key_missing" in said.get("400", {}).get("description", "")
                 for parameter in operation.get("parameters", ()):
                     if parameter["name"] == "Idempotency-Key" and needs_key:

@@ -3,16 +3,16 @@
 A route says with `allow(action)` what it does; a route that says nothing fails a test.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from threading import Timer
 from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
-from fastapi.security.http import HTTPBase
+from fastapi import APIRouter, Depends, Request
+from fastapi.routing import APIRoute
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import Connection
 
 from noriai_api.access import audit
@@ -25,12 +25,21 @@ from noriai_api.problems import Problem, described
 
 T = TypeVar("T")
 
-bearer = HTTPBearer(auto_error=False, scheme_name="api_key", description="An API key: `Bearer noriai_...`")
-bound = HTTPBase(scheme="DPoP", auto_error=False, scheme_name="access_token",
-                 description="A token of /oauth/token, with a proof in the header `DPoP` (RFC 9449)")  # fmt: skip
-signed_in = APIKeyCookie(name="noriai_session", auto_error=False, scheme_name="session",
-                         description="A sign-in's session (`__Host-noriai_session` over https)")  # fmt: skip
+SCHEMES = {
+    "api_key": {"type": "http", "scheme": "bearer", "description": "An API key: `Bearer noriai_...`"},
+    "access_token": {
+        "type": "http", "scheme": "DPoP",
+        "description": "A token of /oauth/token, with a proof in the header `DPoP` (RFC 9449)",
+    },
+    "session": {
+        "type": "apiKey", "in": "cookie", "name": "noriai_session",
+        "description": "A sign-in's session (`__Host-noriai_session` over https)",
+    },
+}  # fmt: skip
+"""How a caller says who it is, as OpenAPI has it."""
 
+KNOWN_WINDOWS = 20_000
+"""Counts of requests that are kept before those that are over are looked for."""
 REQUESTED = "Noriai-Request"
 """Header of requests in a session that change something: other sites cannot send it."""
 
@@ -72,13 +81,32 @@ class Rates:
     """Requests of each client in the last minute, over all routes."""
 
     def __init__(self, per_minute: int) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._storage.timer.cancel()
+        self._storage.timer = _NoTimer()  # it would start a thread a hundred times a second to clear up
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._usual, self._vehicle = RateLimitItemPerMinute(per_minute), RateLimitItemPerMinute(10 * per_minute)
 
     def hit(self, subject: Subject) -> bool:
         """Count a request; False where it is one too many."""
+        if len(self._storage.expirations) > KNOWN_WINDOWS:
+            self._forget()
         item = self._vehicle if subject.role == "vehicle" else self._usual
         return self._limiter.hit(item, subject.tenant, subject.client)
+
+    def _forget(self) -> None:
+        for key in list(self._storage.expirations):
+            self._storage.get(key)  # which drops those that are over
+
+
+class _NoTimer(Timer):
+    """Looks as if it were on its way already."""
+
+    def __init__(self) -> None:
+        super().__init__(0, lambda: None)
+
+    def is_alive(self) -> bool:
+        return True
 
 
 async def node_of(request: Request) -> Node:
@@ -92,21 +120,18 @@ COMMON = described("not_authenticated", "not_allowed", "invalid", "bad_request",
 """Problems that any route behind the guard may answer with."""
 
 
-async def subject_of(
-    request: Request,
-    node: TheNode,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-    token: Annotated[HTTPAuthorizationCredentials | None, Security(bound)],
-    session: Annotated[str | None, Security(signed_in)],
-) -> Subject:
+async def subject_of(request: Request, node: Node) -> Subject:
     """Who calls. Raises Problem (not_authenticated, not_allowed, too_many)."""
-    if token is not None and token.scheme.lower() == "dpop":
-        subject = await _of_token(request, node, token.credentials)
-    elif token is None:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "dpop":
+        subject = await _of_token(request, node, credentials)
+    elif scheme.lower() == "bearer":
+        client = await node.client(credentials)
+        subject = None if client is None else client.subject
+    elif not scheme:
         subject = await _of_session(request, node)
     else:
-        client = None if credentials is None else await node.client(credentials.credentials)
-        subject = None if client is None else client.subject
+        subject = None
     if subject is None:
         raise Problem("not_authenticated", headers={"WWW-Authenticate": 'Bearer, DPoP algs="ES256 EdDSA"'})
     if not request.app.state.rates.hit(subject):
@@ -153,20 +178,34 @@ def url_of(request: Request, node: Node, path: str | None = None) -> str:
     return here + (request.scope["raw_path"].decode("latin-1") if path is None else path)
 
 
-TheSubject = Annotated[Subject, Depends(subject_of)]
-
-
 def allow(action: str) -> Any:
-    """Dependency of a route that does `action`: the caller with a grant for it, or a Problem."""
+    """Dependency of a route that does `action`: the caller with a grant for it, or a Problem.
 
-    async def caller(node: TheNode, subject: TheSubject) -> Caller:
+    One dependency does it all: FastAPI takes longer to resolve each than most of them do."""
+
+    async def caller(request: Request) -> Caller:
+        node: Node = request.app.state.node
+        subject = await subject_of(request, node)
         grant = granted(subject, action)
         if grant is None:
             raise Problem("not_allowed", decide(subject, action).reason)
         return Caller(node, subject, grant)
 
-    caller.action = action  # type: ignore[attr-defined]  # the matrix test reads it off the route
+    caller.action = action  # type: ignore[attr-defined]  # OpenAPI and the matrix test read it off the route
     return Depends(caller)
+
+
+def guarded(routers: Iterable[APIRouter]) -> dict[tuple[str, str], str]:
+    """(method, path) -> action, for every route that says one."""
+    return {
+        (method, route.path): action
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for dependency in route.dependant.dependencies
+        if dependency.call is not None and (action := action_of(dependency.call)) is not None
+        for method in route.methods or ()
+    }
 
 
 def action_of(dependency: Callable[..., Awaitable[Any]]) -> str | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Header
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from noriai_api import digests
 from noriai_api.guard import Caller
@@ -24,6 +24,9 @@ KeyHeader = Annotated[
         description="Any text of your own for this request; repeat it when you repeat the request.",
     ),
 ]  # fmt: skip
+
+_KEEP = insert(idempotency)
+_KEPT = select(idempotency).where(*(idempotency.c[name] == bindparam(name) for name in ("tenant", "client", "key")))
 
 Keep = Callable[[Connection, int, Any], None]
 """Called in the transaction of the change with status and body of the answer."""
@@ -65,10 +68,9 @@ async def once(
 
         def keep(connection: Connection, status: int, body: Any) -> None:
             connection.execute(
-                insert(idempotency).values(
-                    tenant=whole[0], client=whole[1], key=key, fingerprint=fingerprint, status=status,
-                    result=json.dumps(body, ensure_ascii=False), created=now,
-                )
+                _KEEP,
+                {"tenant": whole[0], "client": whole[1], "key": key, "fingerprint": fingerprint, "status": status,
+                 "result": json.dumps(body, ensure_ascii=False), "created": now},
             )  # fmt: skip
 
         return await do(keep)
@@ -77,6 +79,4 @@ async def once(
 
 
 def _kept(connection: Connection, whole: tuple[str, str, str]) -> Any:
-    tenant, client, key = whole
-    where = (idempotency.c.tenant == tenant, idempotency.c.client == client, idempotency.c.key == key)
-    return connection.execute(select(idempotency).where(*where)).first()
+    return connection.execute(_KEPT, dict(zip(("tenant", "client", "key"), whole, strict=True))).first()

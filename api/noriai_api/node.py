@@ -38,7 +38,7 @@ from noriai_api.store import Database, Writer, open_database
 from noriai_api.store.migrate import migrate
 from noriai_api.store.tables import regions
 from noriai_api.vehicles.positions import Positions
-from noriai_api.vehicles.repository import row_of
+from noriai_api.vehicles.repository import regions_of
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
 from noriai_engine.regions import Region, open_region
@@ -77,7 +77,8 @@ class Node:
         self.in_flight: set[tuple[str, str, str]] = set()
         self.positions = Positions()
         self._operators: dict[str, dict[str, dict[str, Any]]] = {}
-        self._vehicles: dict[tuple[str, str, str], str] = {}
+        self._fleets: dict[str, dict[str, tuple[str, str]]] = {}
+        """Tenant -> vehicle -> (region, operator), until a vehicle changes."""
         self.is_ready = False
         self.is_draining = False
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="noriai reader") if outside.threaded else None
@@ -231,9 +232,12 @@ class Node:
             self._clients.clear()
         elif kind == "operators":
             self._operators.pop(subject, None)
-        elif kind == "vehicles" and (actor := self.actors.get(tuple(subject.split("/")))) is not None:  # type: ignore[arg-type]
-            with contextlib.suppress(HeldElsewhereError):
-                await actor.ask(_take_in, "join")
+        elif kind == "vehicles":
+            tenant, region = subject.split("/")
+            self.forget_fleet(tenant)
+            if (actor := self.actors.get((tenant, region))) is not None:
+                with contextlib.suppress(HeldElsewhereError):
+                    await actor.ask(_take_in, "join")
 
     def first_region(self, tenant: str) -> tuple[str, str]:
         """Whoever holds a tenant's first region also speaks for the tenant in the exchange."""
@@ -349,13 +353,20 @@ class Node:
             self._operators[grant.tenant] = await self.read(lambda connection: operators_of(connection, grant))
         return self._operators[grant.tenant]
 
+    def forget_fleet(self, tenant: str) -> None:
+        """A vehicle of a tenant has changed: whose it is and where is looked up anew."""
+        self._fleets.pop(tenant, None)
+
     async def region_of(self, grant: Grant, vehicle: str) -> str:
-        """A vehicle's region; the store is asked once. Raises Problem (not_found) for a vehicle that is not there or
-        out of reach."""
-        key = (grant.tenant, str(sorted(grant.only.items())), vehicle)
-        if key not in self._vehicles:
-            self._vehicles[key] = (await self.read(lambda connection: row_of(connection, grant, vehicle)))["region"]
-        return self._vehicles[key]
+        """A vehicle's region. Raises Problem (not_found) for a vehicle that is not there or out of reach."""
+        tenant = grant.tenant
+        if tenant not in self._fleets:
+            self._fleets[tenant] = await self.read(lambda connection: regions_of(connection, tenant), tenant)
+        region, operator = self._fleets[tenant].get(vehicle, ("", ""))
+        own = {"vehicle": vehicle, "operator": operator}
+        if not region or any(own.get(column) != value for column, value in grant.only.items()):
+            raise Problem("not_found", f"no vehicle {vehicle}")
+        return region
 
 
 def _tariff(body: dict[str, Any], name: str) -> Tariff | None:

@@ -1,8 +1,9 @@
 """The service under load: bookings a second and their latency while vehicles report, beside an empty FastAPI POST.
 
 One node as a process of its own on SQLite (or --database), vehicles that report a position every 5 s, and clients that
-ask for offers and take the first, one after the other. Between its parts the same clients post to an empty FastAPI app,
-which runs all the while: the ratio says what is ours. Client and servers share the machine's cores.
+ask for offers and take the first, one after the other or (--rate) as riders come, by chance. Between its parts the same
+clients post to an empty FastAPI app, which runs all the while: the ratio says what is ours. Client and servers share
+the machine's cores.
 
 Example: python benchmarks/suites/service.py --vehicles 1000 --seconds 20
 """
@@ -24,6 +25,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+LINES = 50
+"""Connections that vehicles share to report."""
 EMPTY = """
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -123,11 +126,34 @@ async def ride(line: Line, region: str, places: list[list[float]], rng: random.R
         times.failed[f"booking {status}"] = times.failed.get(f"booking {status}", 0) + 1
 
 
+async def arrivals(
+    rate: float, end: float, lines: list[Line], region: str, places: list[list[float]], rng: random.Random,
+    times: Times, turn: int,
+) -> None:  # fmt: skip
+    """Riders come by chance, `rate` a second, whether or not those before were served; waiting for a line counts."""
+    free: asyncio.Queue[Line] = asyncio.Queue()
+    for line in lines:
+        free.put_nowait(line)
+    under_way: list[asyncio.Task[None]] = []
+
+    async def one(name: str) -> None:
+        came = time.perf_counter()
+        line = await free.get()
+        times.add("waiting", time.perf_counter() - came)
+        await ride(line, region, places, rng, times, name)
+        free.put_nowait(line)
+
+    while time.monotonic() < end:
+        under_way.append(asyncio.create_task(one(f"r{turn}-{len(under_way)}")))
+        await asyncio.sleep(rng.expovariate(rate))
+    await asyncio.gather(*under_way)
+
+
 async def measure(arguments: argparse.Namespace, port: int, empty_port: int, keys: dict[str, str], world: Any) -> None:
     region, places, vehicles = world
     desk, partner = keys["desk"], keys["partner"]
     times, rng, stop = Times(), random.Random(1), asyncio.Event()
-    parts = [vehicles[k::20] for k in range(20)]
+    parts = [vehicles[k::LINES] for k in range(LINES)]
     reports = [asyncio.create_task(report(Line(port, desk), part, times, stop, places[0])) for part in parts if part]
     riders = [Line(port, partner) for _ in range(arguments.clients)]
     empties = [Line(empty_port) for _ in range(arguments.clients)]
@@ -144,7 +170,10 @@ async def measure(arguments: argparse.Namespace, port: int, empty_port: int, key
                 count += 1
                 await ride(riders[number], region, places, rng, times, f"b{count}")
 
-        await asyncio.gather(*(ask(number) for number in range(arguments.clients)))
+        if arguments.rate:
+            await arrivals(arguments.rate, end, riders, region, places, rng, times, turn)
+        else:
+            await asyncio.gather(*(ask(number) for number in range(arguments.clients)))
         wall_ours += time.monotonic() - began
 
         async def nothing(number: int) -> None:
@@ -157,8 +186,9 @@ async def measure(arguments: argparse.Namespace, port: int, empty_port: int, key
     stop.set()
     await asyncio.gather(*reports)
     print(f"{len(vehicles)} vehicles reporting every 5 s, {arguments.clients} clients, {arguments.seconds} s, "
-          f"{'PostgreSQL' if arguments.database else 'SQLite'}, {os.cpu_count()} cores")  # fmt: skip
-    for what in ("quote", "booking", "position"):
+          f"{'PostgreSQL' if arguments.database else 'SQLite'}, {os.cpu_count()} cores"
+          f"{f', {arguments.rate:g} riders a second by chance' if arguments.rate else ''}")  # fmt: skip
+    for what in ("quote", "booking", "position", *(("waiting",) if arguments.rate else ())):
         print(times.line(what, wall_ours))
     empty, booking = sorted(times.of["empty"]), sorted(times.of["booking"])
     print(f"empty      {len(empty):6} calls               p50 {1e3 * empty[len(empty) // 2]:7.1f} ms")
@@ -197,6 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vehicles", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=0, help="riders a second by chance; 0: each after the one before")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--improve", type=int, default=0)

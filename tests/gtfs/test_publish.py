@@ -25,7 +25,7 @@ from noriai_gtfs.feeds.write import write_feed
 from noriai_gtfs.publish import HEADERS, PublishedService, flex_of, read_flex, write_flex
 from noriai_gtfs.publish.flex import calendars_of
 from noriai_gtfs.publish.gofs import gofs_documents
-from noriai_gtfs.publish.mds import LEGAL, Authority
+from noriai_gtfs.publish.mds import LEGAL, Aboard, Authority
 from noriai_gtfs.services import service_days
 from noriai_gtfs.validation import validate
 
@@ -226,8 +226,15 @@ def test_a_simulated_day_in_mds(shared: Path, a_day: Any) -> None:
     named = {t for event in events for t in event.get("trip_ids", [])}
     assert {trip["trip_id"] for trip in trips} <= named
     telemetry = mds_validator(shared, "telemetry")
-    for riders in ([], ["r1"], ["r1", "r2"]):
-        telemetry.validate(authority.telemetry("v1", 1_790_000_000_000, Place(137.5, 36.9), riders))
+    aboard, seen = Aboard(a_day.events), set()
+    for event in a_day.events:
+        if event.kind in ("picked_up", "dropped_off"):
+            point = authority.telemetry(event.vehicle_id, int(event.time), Place(137.5, 36.9), aboard)
+            telemetry.validate(point)
+            assert authority.uuid("trip", event.request_id) in point["trip_ids"]
+            seen.add(len(point["trip_ids"]))
+    assert {1, 2} <= seen
+    telemetry.validate(authority.telemetry("nobody", 1_790_000_000_000, Place(137.5, 36.9), aboard))
     again = Authority("noriai.example", scenario.vehicles, scenario.requests)
     assert list(again.events(a_day.events, place_of)) == events
 

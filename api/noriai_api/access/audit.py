@@ -13,6 +13,8 @@ from noriai_api.store.tables import audit
 
 ALGORITHM = "sha256"
 FIRST = "0" * 64
+_ADD = insert(audit)
+_LAST = select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)
 _SIGNED = ("sequence", "time", "tenant", "actor", "on_behalf_of", "action", "resource", "digest", "algorithm",
            "previous")  # fmt: skip
 
@@ -29,13 +31,13 @@ def append(
     on_behalf_of: str | None = None,
 ) -> None:
     """Add an entry at the end of the chain, in the transaction of `connection`."""
-    last = connection.execute(select(audit.c.sequence, audit.c.hash).order_by(audit.c.sequence.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     entry = {
         "sequence": 0 if last is None else last.sequence + 1, "time": time, "tenant": tenant, "actor": actor,
         "on_behalf_of": on_behalf_of, "action": action, "resource": resource, "digest": digest(payload, str),
         "algorithm": ALGORITHM, "previous": FIRST if last is None else last.hash,
     }  # fmt: skip
-    connection.execute(insert(audit).values(**entry, hash=hash_of(entry)))
+    connection.execute(_ADD, {**entry, "hash": hash_of(entry)})
 
 
 def hash_of(entry: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
 from noriai_api.store.tables import riders
 from noriai_engine.model import Booking, BookingState, Offer, Quote, Request, Resources, RiderNeeds, ServiceDay, UtcMs
 from noriai_engine.model.errors import InputError, StaleOfferError
-from noriai_engine.model.places import Place
+from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import OperatorId, RequestId
 from noriai_engine.rules.judge import Decision as RuleDecision
 from noriai_engine.rules.judge import Facts, Verdict
@@ -397,9 +397,8 @@ def written(
 ) -> tuple[BookingOut, Writes]:  # fmt: skip
     """A booking just made: what its rider is told, and its rows. `together`: what those made with it have in common."""
     request, ends = run.request(booking.request_id), run.dispatcher.ends_of(booking.request_id)
-    times = run.dispatcher.travel_times
     walks = (ends.walk_to_ms // 1000, ends.walk_from_ms // 1000)
-    stops = [_place_out(times.place_of(spot), asked, walk) for spot, asked, walk in
+    stops = [_place_out(run, spot, asked, walk) for spot, asked, walk in
              ((ends.origin, request.origin, walks[0]), (ends.destination, request.destination, walks[1]))]  # fmt: skip
     promise = {
         "pickup": [booking.pickup.earliest, booking.pickup.latest],
@@ -485,10 +484,10 @@ def _offer_out(
     run: DayRun, request: Request, number: int, offer: Offer, names: dict[str, Any],
     fares: tuple[FareOut | None, FareOut | None],
 ) -> OfferOut:  # fmt: skip
-    ends, times, day = run.dispatcher.ends_of(request.id), run.dispatcher.travel_times, run.day
+    ends, day = run.dispatcher.ends_of(request.id), run.day
 
     def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
-        place, earliest = _place_out(times.place_of(spot), asked, walk_ms), max(window.earliest, offer.pickup.earliest)
+        place, earliest = _place_out(run, spot, asked, walk_ms), max(window.earliest, offer.pickup.earliest)
         return EndOut(
             place=place, earliest=in_zone(earliest, day), latest=in_zone(window.latest, day),
             planned=in_zone(planned, day), walk_s=walk_ms // 1000,
@@ -534,10 +533,12 @@ def _fare_of(row: dict[str, Any]) -> FareOut | None:
     return None if fare is None else FareOut.model_validate(fare)
 
 
-def _place_out(stop: Place, asked: Place, walk: int) -> PlaceOut:
+def _place_out(run: DayRun, spot: Spot, asked: Place, walk: int) -> PlaceOut:
     """Where the vehicle stops: at the place asked for, or at a stop the rider walks to."""
-    place = stop if walk else asked
-    return PlaceOut(lon=round(place.lon, 6), lat=round(place.lat, 6), name=place.name)
+    if not walk:
+        return PlaceOut(lon=round(asked.lon, 6), lat=round(asked.lat, 6), name=asked.name)
+    lon, lat = run.degrees(spot)
+    return PlaceOut(lon=lon, lat=lat)
 
 
 async def _rider(caller: Caller, named: str | None) -> tuple[str | None, dict[str, Any]]:

@@ -8,7 +8,7 @@ locking, 2016), so that one who was thought gone can do no harm when it comes ba
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
 from noriai_api.store.tables import holdings, processes, signals
 from noriai_api.store.writer import StoreError
@@ -57,9 +57,14 @@ def all_held(connection: Connection) -> dict[Key, Holding]:
     return {(row.tenant, row.region): Holding(row.holder, row.epoch) for row in rows}
 
 
+_HELD = select(holdings.c.holder, holdings.c.epoch).where(
+    holdings.c.tenant == bindparam("its_tenant"), holdings.c.region == bindparam("its_region")
+)
+
+
 def held(connection: Connection, key: Key) -> Holding:
     """As the store has it; nobody's where it has never been anybody's."""
-    row = connection.execute(select(holdings).where(*_of(key))).first()
+    row = connection.execute(_HELD, {"its_tenant": key[0], "its_region": key[1]}).first()
     return Holding(None, 0) if row is None else Holding(row.holder, row.epoch)
 
 

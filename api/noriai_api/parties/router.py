@@ -286,6 +286,7 @@ def _shown(what: str, row: dict[str, Any]) -> dict[str, Any]:
 
 async def _join(caller: Caller, vehicle: str, body: VehicleIn) -> None:
     """Open days take the vehicle in where they do not have it."""
+    caller.node.forget_fleet(caller.tenant)
 
     def act(runtime: RegionRuntime) -> tuple[None, None]:
         for run in runtime.days.values():

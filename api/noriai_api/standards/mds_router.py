@@ -155,6 +155,7 @@ BULK: dict[int | str, dict[str, Any]] = {
     for status, what in ((400, "Some are wrong"), (404, "Some are of vehicles or stops not registered"),
                          (409, "Some are registered already"))
 }  # fmt: skip
+BULK[400]["content"] |= described("bad_request")[400]["content"]
 BULK |= described("store_down")
 
 

@@ -18,3 +18,9 @@ def row_of(connection: Connection, grant: Grant, vehicle: str) -> dict[str, Any]
     if row is None:
         raise Problem("not_found", f"no vehicle {vehicle}")
     return {**row, "body": json.loads(row["body"])}
+
+
+def regions_of(connection: Connection, tenant: str) -> dict[str, tuple[str, str]]:
+    """Region and operator of each of a tenant's vehicles."""
+    query = select(vehicles.c.vehicle, vehicles.c.region, vehicles.c.operator).where(vehicles.c.tenant == tenant)
+    return {vehicle: (region, operator) for vehicle, region, operator in connection.execute(query)}

@@ -42,7 +42,7 @@ def hand_out(connection: Connection) -> int:
         return 0
     hooks = connection.execute(select(webhooks).where(webhooks.c.paused.is_(False))).mappings().all()
     made = []
-    for row in rows:
+    for row in rows if hooks else ():
         where = (bookings.c.tenant == row["tenant"], bookings.c.quote == row["subject"])
         booking = connection.execute(select(bookings.c.booking, bookings.c.client).where(*where)).first()
         if booking is None:

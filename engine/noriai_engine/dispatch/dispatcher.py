@@ -17,6 +17,7 @@ from noriai_engine.dispatch.improving import Improving
 from noriai_engine.dispatch.incidents import Incidents
 from noriai_engine.dispatch.overrides import Overrides
 from noriai_engine.dispatch.params import DispatchParams
+from noriai_engine.dispatch.plan_arrays import PlanRow
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends
@@ -227,9 +228,8 @@ class Dispatcher:
     def plan(self, vehicle: int, *, with_places: bool = True) -> Plan:
         """The vehicle's plan as a value, as it stands now; coordinates of stops only `with_places`, else (0, 0)."""
         self._settle(vehicle)
-        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        activities = tuple(self._activity(base + k, with_places) for k in range(int(plans.count[vehicle])))
-        aboard = Resources(*(int(x) for x in plans.aboard[vehicle]))
+        activities = tuple(self._activity(row, with_places) for row in self._store.rows_of(vehicle))
+        aboard = Resources(*self._store.plans.aboard[vehicle].tolist())
         return Plan(self.vehicles[vehicle].id, int(self._store.version[vehicle]), activities, aboard)
 
     def index_of(self, vehicle_id: VehicleId) -> int:
@@ -256,16 +256,12 @@ class Dispatcher:
     def ends_of(self, request_id: str) -> Ends:
         return self.bookings.ends[self.bookings.row_of[request_id]]
 
-    def _activity(self, row: int, with_place: bool) -> Activity:
-        plans, request = self._store.plans, int(self._store.plans.rows[row].request)
-        spot = self._store.spot(row)
-        utc = self.day.to_utc
+    def _activity(self, row: PlanRow, with_place: bool) -> Activity:
+        spot, utc = Spot(row.state, row.offset), self.day.to_utc
         return Activity(
-            ActivityKind(int(plans.rows[row].kind)),
-            Stop(spot, self.travel_times.place_of(spot) if with_place else NOWHERE),
-            self.bookings.requests[request].id if request >= 0 else None,
-            utc(int(plans.rows[row].earliest)), utc(int(plans.rows[row].latest)), utc(int(plans.rows[row].begin)),
-            int(plans.rows[row].service), int(plans.rows[row].leg), bool(plans.rows[row].locked),
+            ActivityKind(row.kind), Stop(spot, self.travel_times.place_of(spot) if with_place else NOWHERE),
+            self.bookings.requests[row.request].id if row.request >= 0 else None,
+            utc(row.earliest), utc(row.latest), utc(row.begin), row.service, row.leg, bool(row.locked),
         )  # fmt: skip
 
     def renewed(self, offer: Offer) -> Offer:
@@ -384,9 +380,11 @@ class Dispatcher:
 
     def _todo(self, vehicle: int) -> list[list[Any]]:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""
-        plans, base = self._store.plans, int(self._store.plans.first[vehicle])
-        rows = range(base + 1, base + int(plans.count[vehicle]))
-        names = [ActivityKind(int(plans.rows[row].kind)).name.lower() for row in rows]
-        riders = [self.bookings.requests[k].id if (k := int(plans.rows[row].request)) >= 0 else None for row in rows]
-        begins = [self.day.to_utc(int(plans.rows[row].begin)) for row in rows]
-        return [list(row) for row in zip(names, riders, map(self._store.spot, rows), begins, strict=True)]
+        return [
+            [
+                ActivityKind(row.kind).name.lower(),
+                self.bookings.requests[row.request].id if row.request >= 0 else None,
+                Spot(row.state, row.offset), self.day.to_utc(row.begin),
+            ]
+            for row in self._store.rows_of(vehicle)[1:]
+        ]  # fmt: skip

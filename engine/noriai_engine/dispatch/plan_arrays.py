@@ -38,6 +38,27 @@ ROW = np.dtype(
 """A row of a plan, 64 bytes: what one search step reads lies in one line of the cache."""
 
 
+class PlanRow(NamedTuple):
+    """A row as plain values: to read many fields of a row one by one is slow on records."""
+
+    state: int
+    offset: int
+    request: int
+    earliest: int
+    latest: int
+    begin: int
+    service: int
+    done: int
+    leg: int
+    partner: int
+    ride_limit: int
+    load: SmallArray
+    kind: int
+    locked: int
+    promised: int
+    spare: IntArray
+
+
 class PlanArrays(NamedTuple):
     """Blocks: `first`, `count`, `room` (V,) rows of each vehicle; `aboard` (V, R) load at the position.
 

@@ -8,7 +8,7 @@ import numpy as np
 from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, memo_for, scratch_for
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.kernels.upkeep import insert, lock_until, start_next
-from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, empty_plans, with_room
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, PlanRow, empty_plans, with_room
 from noriai_engine.model import RESOURCE_NAMES, InputError, ServiceDay, Spot, Vehicle
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.units import OperatorId
@@ -210,6 +210,11 @@ class PlanStore:
     def first_free(self, vehicle: int) -> int:
         """The row after which something may be inserted: the last locked one, or the position."""
         return int(first_free(self.plans, vehicle))
+
+    def rows_of(self, vehicle: int) -> list[PlanRow]:
+        """The vehicle's plan, row by row."""
+        base = int(self.plans.first[vehicle])
+        return [PlanRow(*row) for row in self.plans.rows[base : base + int(self.plans.count[vehicle])].tolist()]
 
     def spot(self, row: int) -> Spot:
         return Spot(int(self.plans.rows[row].state), int(self.plans.rows[row].offset))
