@@ -157,11 +157,11 @@ async def measure(arguments: argparse.Namespace, port: int, empty_port: int, key
     reports = [asyncio.create_task(report(Line(port, desk), part, times, stop, places[0])) for part in parts if part]
     riders = [Line(port, partner) for _ in range(arguments.clients)]
     empties = [Line(empty_port) for _ in range(arguments.clients)]
-    count, wall_ours = 0, 0.0
+    count, wall_ours, counted = 0, 0.0, time.monotonic()
     for turn in range(arguments.turns + 1):
         if turn == 1:
             times.of.clear()  # the first turn warms up
-            wall_ours = 0.0
+            wall_ours, counted = 0.0, time.monotonic()
         end, began = time.monotonic() + arguments.seconds / arguments.turns, time.monotonic()
 
         async def ask(number: int, end: float = end) -> None:
@@ -188,8 +188,9 @@ async def measure(arguments: argparse.Namespace, port: int, empty_port: int, key
     print(f"{len(vehicles)} vehicles reporting every 5 s, {arguments.clients} clients, {arguments.seconds} s, "
           f"{'PostgreSQL' if arguments.database else 'SQLite'}, {os.cpu_count()} cores"
           f"{f', {arguments.rate:g} riders a second by chance' if arguments.rate else ''}")  # fmt: skip
-    for what in ("quote", "booking", "position", *(("waiting",) if arguments.rate else ())):
+    for what in ("quote", "booking", *(("waiting",) if arguments.rate else ())):
         print(times.line(what, wall_ours))
+    print(times.line("position", time.monotonic() - counted))  # they go on while the empty app is asked
     empty, booking = sorted(times.of["empty"]), sorted(times.of["booking"])
     print(f"empty      {len(empty):6} calls               p50 {1e3 * empty[len(empty) // 2]:7.1f} ms")
     ratio = booking[len(booking) // 2] / empty[len(empty) // 2]

@@ -16,6 +16,14 @@ from noriai_api.vehicles.schemas import PlanOut, PositionsIn, PositionsOut, Posi
 router = APIRouter(prefix="/v1", tags=["vehicles"], responses=COMMON)
 
 
+@router.post("/vehicles/{vehicle}/positions", response_model=PositionsTaken, responses=described("not_found"))
+async def report_positions(
+    vehicle: Id, batch: PositionsIn, caller: Annotated[Caller, allow("vehicle.report")]
+) -> PositionsTaken:
+    """Where the vehicle was, in batches, in any order."""
+    return await service.take_positions(caller, vehicle, batch)
+
+
 @router.get("/vehicles/{vehicle}/plan", response_model=PlanOut, responses=described("not_found"))
 async def get_plan(vehicle: Id, caller: Annotated[Caller, allow("plan.read")], day: Day | None = None) -> PlanOut:
     """What the vehicle is to do today, or on a day."""
@@ -51,14 +59,6 @@ async def report_step(vehicle: Id, said: StepIn, caller: Annotated[Caller, allow
     """The driver reports: shift started, arrived, boarding or alighting begun or ended, nobody there. The answer is
     the plan that follows. Repeating a report changes nothing."""
     return await service.step(caller, vehicle, said)
-
-
-@router.post("/vehicles/{vehicle}/positions", response_model=PositionsTaken, responses=described("not_found"))
-async def report_positions(
-    vehicle: Id, batch: PositionsIn, caller: Annotated[Caller, allow("vehicle.report")]
-) -> PositionsTaken:
-    """Where the vehicle was, in batches, in any order."""
-    return await service.take_positions(caller, vehicle, batch)
 
 
 @router.get("/regions/{region}/positions", response_model=PositionsOut, responses=described("not_found"))
