@@ -33,6 +33,7 @@ from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
+from noriai_api.rules import router as rules
 from noriai_api.services import router as services
 from noriai_api.sharing.demand import publishing_demand
 from noriai_api.sharing.participants import MOUNT, exchanges_of, keys_of
@@ -51,7 +52,7 @@ from noriai_engine import __version__
 
 ROUTERS = (
     vehicles, bookings, orders, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
-    signing_in, tomp, services, sharing, borders, broker, watch,
+    signing_in, tomp, services, rules, sharing, borders, broker, watch,
 )  # fmt: skip
 
 DESCRIPTION = """

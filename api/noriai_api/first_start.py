@@ -20,7 +20,7 @@ from noriai_api.store.tables import operators, regions, riders, tenants, vehicle
 from noriai_engine.model import Service
 from noriai_engine.model.errors import InputError
 from noriai_engine.regions import Region, open_region, write_region
-from noriai_engine.rules.pack_file import load_pack
+from noriai_engine.rules.pack_file import check_versions, load_pack
 from noriai_engine.rules.service_file import service_of
 from noriai_engine.rules.tariff import FareTable, read_zones
 from noriai_engine.rules.town_file import TownFile, load_town_file
@@ -147,10 +147,11 @@ def _service(
     zones: dict[str, Any] = {}
     for fare in (town.fare, town.taxi_fare):
         zones |= {} if fare is None else read_zones(fare, locate)
-    packs = {
-        licence.id: [load_pack(name, base).model_dump(mode="json") for name in licence.packs]
-        for licence in town.licences
-    }
+    packs: dict[str, list[dict[str, Any]]] = {}
+    for licence in town.licences:
+        loaded = [load_pack(name, base) for name in licence.packs]
+        check_versions(loaded, f"licence {licence.id}")
+        packs[licence.id] = [pack.model_dump(mode="json") for pack in loaded]
     return service_of(town, region, locate), town, zones, packs
 
 

@@ -6,8 +6,9 @@ import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -209,8 +210,10 @@ class Node:
             self.positions.load(connection)
             return dict(json.loads(connection.execute(select(regions.c.body).where(*where)).scalar_one()))
 
-        self.paused[key] = (await self.read(read)).get("paused")
+        body = await self.read(read)
+        self.paused[key] = body.get("paused")
         self.actors[key].hold(holding)
+        await self.confirm_rules(*key, confirmed_in(body))
         await self.actors[key].ask(_tick, "tick")
 
     def is_busy(self, key: tuple[str, str]) -> bool:
@@ -291,6 +294,10 @@ class Node:
         reason = self.paused.get((tenant, region))
         if reason is not None:
             raise Problem("paused", headers={"Retry-After": "600"}, reason=reason)
+
+    async def confirm_rules(self, tenant: str, region: str, confirmed: frozenset[tuple[str, int]]) -> None:
+        """Judge by these packs, too, from now on."""
+        await self.actors[tenant, region].ask(partial(_confirm, confirmed=confirmed), "rules")
 
     def actor(self, tenant: str, region: str) -> RegionActor:
         """The task of a region. Raises Problem where the tenant has none by that name."""
@@ -381,8 +388,19 @@ def _legality(body: dict[str, Any], region: Region) -> Legality | None:
     service: Service = first_start.SERVICE.validate_python(body["service"])
     holidays = frozenset(date.fromisoformat(day) for day in law["holidays"])
     area, taxi = service.area or region.boundary, _tariff(body, "taxi_fare")
-    return Legality(licences, area, holidays, law["cash"], law["fares_posted"], taxi,
-                    law["taxis_of_area"], law["declared_number"])  # fmt: skip
+    return Legality(licences, area, holidays, law["cash"], law["fares_posted"], taxi, law["taxis_of_area"],
+                    law["declared_number"], not body["moves_itself"], confirmed_in(body))  # fmt: skip
+
+
+def confirmed_in(body: dict[str, Any]) -> frozenset[tuple[str, int]]:
+    """Packs (id, version) that were confirmed, from a region's body."""
+    return frozenset((one["pack"], one["version"]) for one in body["law"].get("confirmed", ()))
+
+
+def _confirm(runtime: RegionRuntime, confirmed: frozenset[tuple[str, int]]) -> tuple[None, None]:
+    if runtime.rules.legality is not None:
+        runtime.rules = replace(runtime.rules, legality=replace(runtime.rules.legality, confirmed=confirmed))
+    return None, None
 
 
 def _tick(runtime: RegionRuntime) -> tuple[None, None]:

@@ -174,7 +174,7 @@ def names_of(two: Serving) -> dict[str, str]:
             "what": "operators", "month": "2026-11", "webhook": hook, "order": order, "dataset": DATASET,
             "participant": two.exchanges["third"].me.participant, "process": process, "agreement": agreement,
             "ride": ride, "idle": "van-1", "proposal": "p-1", "thumbprint": a_key(two),
-            "device": MDS_DEVICE, "stop": MDS_DEVICE}  # fmt: skip
+            "device": MDS_DEVICE, "stop": MDS_DEVICE, "pack": "jp.20.taxi-area"}  # fmt: skip
 
 
 def a_key(two: Serving) -> str:
@@ -201,6 +201,7 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/mds/agency/events": [reports.an_event(MDS_PROVIDER, MDS_DEVICE)],
         "/mds/agency/trips": [reports.a_trip(MDS_PROVIDER, MDS_DEVICE)],
         "/mds/agency/telemetry": [reports.a_point(MDS_PROVIDER, MDS_DEVICE)],
+        "/v1/regions/{region}/rules/{pack}/confirmation": {"version": 1, "name": "n"},
         "/v1/vehicles/{vehicle}/steps": {"step": "arrive"},
         "/v1/vehicles/{vehicle}/positions": {"positions": [two.somewhere_now()]},
         "/v1/regions/{region}/overrides": {"action": "block", "vehicle": "taxi-2"},

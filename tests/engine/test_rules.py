@@ -11,19 +11,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from golden_rules import GOLDEN, HOLIDAYS, IN, OUT, SHORT, TAXI, at
 
 from noriai_engine.checker import law
-from noriai_engine.model import InputError, Place
+from noriai_engine.model import InputError
 from noriai_engine.rules.judge import Facts, Verdict, judge
-from noriai_engine.rules.pack_file import load_pack, shipped_packs
+from noriai_engine.rules.pack_file import check_versions, in_force, load_pack, shipped_packs
 from noriai_engine.texts import LANGUAGES, text
-
-IN, OUT = Place(140.0, 36.0), Place(141.0, 36.0)
-HOLIDAYS = {date(2026, 11, 3), date(2026, 11, 23), date(2026, 5, 3), date(2026, 5, 6)}
-
-
-def at(day: str, clock: str) -> datetime:
-    return datetime.fromisoformat(f"{day}T{clock}")
 
 
 def known(**change: Any) -> Facts:
@@ -48,100 +42,9 @@ def said(pack: str, **change: Any) -> str:
     return decision.key + ("?" if decision.verdict == Verdict.NEEDS_CONFIRMATION else "")
 
 
-SHORT, PAID, TAXI, AV = "jp.78-3.default-window", "jp.78-2.paid-transport", "jp.20.taxi-area", "jp.av4.example"
-FRI, SAT, SUN = "2026-11-27", "2026-11-28", "2026-11-29"
-
-GOLDEN: list[tuple[str, dict[str, Any], str]] = [
-    # L1: the window of 78-3, keyed to the day it starts on
-    *[(SHORT, {"departs": at(d, c)}, want) for d, c, want in (
-        (FRI, "15:59", "shortage.window"), (FRI, "16:00", "permit"), (SAT, "05:59", "permit"),
-        (SAT, "06:00", "shortage.window"), (SAT, "16:00", "permit"), (SUN, "05:59", "permit"),
-        (SUN, "06:00", "shortage.window"), (SUN, "16:00", "shortage.window"), ("2026-11-26", "20:00", "shortage.window"),
-        ("2026-11-30", "05:00", "shortage.window"), (SAT, "00:00", "permit"), (FRI, "05:00", "shortage.window"),
-    )],
-    # L2: its quota
-    *[(SHORT, {"taxis_of_area": n, "on_duty": k, "declared_number": own}, want) for n, k, own, want in (
-        (200, 9, None, "permit"), (200, 10, None, "shortage.quota"), (200, 8, None, "permit"),
-        (39, 0, None, "permit"), (19, 0, None, "shortage.quota"), (39, 1, None, "shortage.quota"),
-        (200, 10, 30, "permit"), (200, 3, 3, "shortage.quota"), (None, 0, None, "shortage.quota"), (None, 0, 1, "permit"),
-        (200, None, None, "shortage.quota"),
-    )],
-    # L3: how the trip comes about
-    (SHORT, {"fixed_before": False}, "trip.not_fixed"), (SHORT, {"fixed_before": None}, "trip.not_fixed"),
-    (SHORT, {"street_hail": True}, "trip.street_hail"), (SHORT, {"street_hail": None}, "trip.street_hail"),
-    (SHORT, {"cash": True}, "pay.cash"), (SHORT, {"cash": None}, "pay.cash"),
-    # L4: driver and car
-    (SHORT, {"licensed": date(2025, 11, 28)}, "driver.requirement"), (SHORT, {"licensed": date(2025, 11, 27)}, "permit"),
-    (SHORT, {"licensed": None}, "driver.requirement"), (SHORT, {"rollcall": False}, "driver.no_rollcall"),
-    (SHORT, {"rollcall": None}, "driver.no_rollcall"), (SHORT, {"inspected": date(2026, 8, 26)}, "vehicle.inspection"),
-    (SHORT, {"inspected": date(2026, 8, 27)}, "permit"), (SHORT, {"inspected": None}, "vehicle.inspection"),
-    # L5, L6, L7: 78-2
-    (PAID, {}, "permit"), (PAID, {"destination": OUT}, "area.outside"), (PAID, {"origin": OUT}, "area.outside"),
-    (PAID, {"origin": None}, "area.outside"), (PAID, {"registered": False}, "rider.not_registered"),
-    (PAID, {"registered": None}, "rider.not_registered"), (PAID, {"visitor": True}, "rider.not_eligible"),
-    (PAID, {"fare": 800}, "permit"), (PAID, {"fare": 801}, "fare.over_cap"), (PAID, {"fare": 100}, "permit"),
-    (PAID, {"fare": None}, "fare.over_cap"), (PAID, {"taxi_fare": None}, "fare.over_cap"),
-    (PAID, {"fare": 799, "taxi_fare": 999}, "permit"), (PAID, {"fare": 800, "taxi_fare": 999}, "fare.over_cap"),
-    (PAID, {"fare_posted": False}, "fare.not_posted"), (PAID, {"course_until": None}, "driver.requirement"),
-    (PAID, {"course_until": date(2026, 11, 26)}, "driver.expired"), (PAID, {"course_until": date(2026, 11, 27)}, "permit"),
-    (PAID, {"rollcall": False}, "driver.no_rollcall"),
-    # L8: taxis
-    *[(pack, {"origin": a, "destination": b}, want) for pack, a, b, want in (
-        (TAXI, IN, IN, "permit"), (TAXI, OUT, IN, "permit"), (TAXI, IN, OUT, "permit"), (TAXI, OUT, OUT, "taxi.area"),
-        (f"{TAXI}-strict", IN, IN, "permit"), (f"{TAXI}-strict", OUT, IN, "taxi.area"),
-        (f"{TAXI}-strict", IN, OUT, "permit"), (f"{TAXI}-strict", OUT, OUT, "taxi.area"),
-    )],
-    # L9, L10: automated vehicles
-    *[(AV, {"departs": at(FRI, "10:00")} | change, want) for change, want in (
-        ({}, "permit"),
-        ({"weather": {"rain_mm_h": 5.0, "wind_m_s": 12.0, "speed_km_h": 35.0}}, "permit"),
-        ({"weather": {"rain_mm_h": 5.1, "wind_m_s": 0.0, "speed_km_h": 30.0}}, "odd.weather"),
-        ({"weather": {"rain_mm_h": 0.0, "wind_m_s": 12.5, "speed_km_h": 30.0}}, "odd.weather"),
-        ({"weather": {"rain_mm_h": 0.0, "wind_m_s": 0.0, "speed_km_h": 36.0}}, "odd.weather"),
-        ({"weather": {"wind_m_s": 0.0, "speed_km_h": 30.0}}, "odd.weather"),
-        ({"roads": frozenset({"route-1", "route-2"})}, "permit"), ({"roads": frozenset({"route-3"})}, "odd.road"),
-        ({"roads": None}, "odd.road"), ({"departs": at(FRI, "07:59")}, "odd.hours"),
-        ({"departs": at(FRI, "08:00")}, "permit"), ({"departs": at(FRI, "16:59")}, "permit"),
-        ({"departs": at(FRI, "17:00")}, "odd.hours"), ({"supervised": 2}, "permit"), ({"supervised": 3}, "av.supervisor"),
-        ({"supervised": None}, "av.supervisor"), ({"on_site": False}, "av.on_site"),
-    )],
-    # L11: Nokkaru, the day before by 17:00
-    *[("service.nokkaru", {"departs": at(FRI, "09:00"), "booked": at(d, c)}, want) for d, c, want in (
-        ("2026-11-26", "16:59", "permit"), ("2026-11-26", "17:00", "permit"), ("2026-11-26", "17:01", "booking.cutoff"),
-        (FRI, "08:00", "booking.cutoff"), ("2026-11-20", "23:00", "permit"),
-    )],
-    ("service.nokkaru", {"booked": None}, "booking.cutoff"),
-    # L12, L19: Ushiku
-    *[("service.ushiku", {"departs": at(d, c)}, want) for d, c, want in (
-        (FRI, "07:59", "service.closed"), (FRI, "08:00", "permit"), (FRI, "14:59", "permit"), (FRI, "15:00", "service.closed?"),
-        (FRI, "15:01", "service.closed"), (SUN, "10:00", "service.closed"), ("2026-11-23", "10:00", "service.closed"),
-        ("2026-05-06", "10:00", "service.closed"), ("2026-12-28", "10:00", "permit"), ("2026-12-29", "10:00", "service.closed"),
-        ("2027-01-01", "10:00", "service.closed"), ("2027-01-03", "10:00", "service.closed"), ("2027-01-04", "10:00", "permit"),
-    )],
-    ("service.ushiku", {"departs": at(FRI, "10:00"), "home_end": False}, "area.home"),
-    ("service.ushiku", {"departs": at(FRI, "15:00"), "registered": False}, "rider.not_registered"),
-    # L14: the bank of four cities
-    *[("service.driver-bank", {"born": b, "applied": date(2026, 4, 1), "licensed": held}, want) for b, held, want in (
-        (date(2005, 4, 2), date(2000, 1, 1), "driver.requirement"), (date(2005, 4, 1), date(2020, 1, 1), "permit"),
-        (date(1956, 4, 2), date(2000, 1, 1), "permit"), (date(1956, 4, 1), date(2000, 1, 1), "driver.requirement"),
-        (date(1980, 1, 1), date(2023, 4, 2), "driver.requirement"), (date(1980, 1, 1), date(2023, 4, 1), "permit"),
-        (None, date(2000, 1, 1), "driver.requirement"),
-    )],
-    # L15: Shimotsuma's desk
-    *[("service.shimotsuma", {"booked": at("2026-11-26", c)}, want) for c, want in (
-        ("07:29", "booking.desk"), ("07:30", "permit"), ("18:59", "permit"), ("19:00", "booking.desk?"),
-        ("19:01", "booking.desk"),
-    )],
-    ("service.shimotsuma", {"destination": OUT}, "area.outside"),
-    # L17: disasters
-    ("jp.78-1.disaster", {"origin": OUT, "destination": OUT}, "permit"),
-    ("jp.78-1.disaster", {"event_declared": False}, "disaster.not_declared"),
-    ("jp.78-1.disaster", {"event_declared": None}, "disaster.not_declared"),
-    ("jp.78-1.disaster", {"event_declared": False, "boarded": True}, "permit"),
-    # L18: validity of every pack
-    *[(pack, {"departs": at("2024-03-31", "17:00")}, "pack.expired") for pack in shipped_packs()],
-    *[(pack, {"departs": at("2027-04-01", "17:00")}, "pack.expired") for pack in shipped_packs()],
-]  # fmt: skip
+def test_there_are_golden_decisions_enough() -> None:
+    assert len({(pack, str(sorted(change.items())), want) for pack, change, want in GOLDEN}) >= 300
+    assert {pack for pack, _, _ in GOLDEN} == set(shipped_packs())
 
 
 @pytest.mark.parametrize(("pack", "change", "want"), GOLDEN)
@@ -165,7 +68,8 @@ def case_of(facts: Facts) -> dict[str, Any]:
             "boarded")  # fmt: skip
     return {
         "day": day, "days": days, "minute": facts.departs.hour * 60 + facts.departs.minute,
-        "second": facts.departs.second, "booked_minute": booked, "origin_inside": ends[0],
+        "second": facts.departs.second, "booked_minute": booked,
+        "booked_second": 0 if facts.booked is None else facts.booked.second, "origin_inside": ends[0],
         "destination_inside": ends[1], **{name: getattr(facts, name) for name in same},
     }  # fmt: skip
 
@@ -262,6 +166,33 @@ def test_the_quota_is_never_exceeded() -> None:
         elif judge(pack, known(on_duty=running)).verdict == Verdict.PERMIT:
             running += 1
         assert running <= 10
+
+
+def test_a_new_version_at_midnight_splits_a_nights_trips() -> None:
+    """Each trip by the version that holds when it departs; where none does, the newest says that it has expired."""
+    old = load_pack(SHORT)
+    ended = old.model_copy(update={"pack": old.pack.model_copy(update={"valid_to": date(2026, 11, 27)})})
+    fresh = old.model_copy(update={
+        "pack": old.pack.model_copy(update={"version": 2, "valid_from": date(2026, 11, 28)}),
+        "quota": old.quota.model_copy(update={"permille_of_taxis": 0}) if old.quota else None,
+    })  # fmt: skip
+    check_versions([fresh, ended], "here")
+    for day, clock, version, verdict in (
+        ("2026-11-27", "23:59", 1, "permit"), ("2026-11-28", "00:00", 2, "shortage.quota"),
+        ("2027-04-02", "20:00", 2, "pack.expired"), ("2024-01-05", "20:00", 2, "pack.expired"),
+    ):  # fmt: skip
+        facts = known(departs=at(day, clock))
+        (pack,) = in_force([ended, fresh], facts.departs.date())
+        decision = judge(pack, facts)
+        assert (decision.version, decision.key or "permit") == (version, verdict), (day, clock)
+    both = in_force([ended, load_pack(TAXI), fresh], date(2026, 11, 28))
+    assert [(pack.pack.id, pack.pack.version) for pack in both] == [(SHORT, 2), (TAXI, 1)]
+    for wrong in (
+        [old, fresh],
+        [ended, fresh.model_copy(update={"pack": fresh.pack.model_copy(update={"version": 1})})],
+    ):
+        with pytest.raises(InputError, match="overlap, or do not follow"):
+            check_versions(wrong, "here")
 
 
 def test_a_pack_with_a_mistake_names_the_field(tmp_path: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from noriai_engine.model import Place, Request, ServiceDay, UtcMs
 from noriai_engine.rules.judge import OF_THE_REQUEST, ON_DUTY, Decision, Facts, Verdict, judge
-from noriai_engine.rules.pack_file import PackFile
+from noriai_engine.rules.pack_file import PackFile, in_force
 from noriai_engine.rules.tariff import Tariff
 
 RULE = "rule:"
@@ -33,6 +33,10 @@ class Legality:
     taxi_fare: Tariff | None = None
     taxis_of_area: int | None = None
     declared_number: int | None = None
+    live: bool = False
+    """Real vehicles carry real riders: a pack whose sources contradict or are silent refuses until confirmed."""
+    confirmed: Set[tuple[str, int]] = frozenset()
+    """Packs (id, version) that a named person has confirmed."""
 
     def skills_of(self, licence: str | None) -> tuple[str, ...]:
         """What a vehicle of a class has: a mark that it is licensed, and the absence of every other class."""
@@ -55,12 +59,23 @@ class Legality:
         """Classes that may not carry it, each with the decision that says why."""
         found = {}
         for name, packs in self.licences.items():
-            for pack in packs:
-                decision = judge(pack, facts, OF_THE_REQUEST)
+            for pack in in_force(packs, facts.departs.date()):
+                decision = self._judge(pack, facts, OF_THE_REQUEST)
                 if decision.verdict != Verdict.PERMIT:
                     found[name] = decision
                     break
         return found
+
+    def waits_for_confirmation(self, pack: PackFile) -> bool:
+        about = pack.pack
+        return self.live and about.source.mark != "S" and (about.id, about.version) not in self.confirmed
+
+    def _judge(self, pack: PackFile, facts: Facts, only: Set[str]) -> Decision:
+        if self.waits_for_confirmation(pack):
+            about = pack.pack
+            return Decision(Verdict.REFUSE, about.id, about.version, about.article, "source", "pack.unconfirmed",
+                            {"mark": about.source.mark})  # fmt: skip
+        return judge(pack, facts, only)
 
     def needs(self, barred: Mapping[str, Decision]) -> tuple[str, ...]:
         """Skills a request needs so that no barred class carries it."""
@@ -92,8 +107,8 @@ class Legality:
             inspected=_date(vehicle.get("inspected")), taxis_of_area=self.taxis_of_area,
             declared_number=self.declared_number, on_duty=running,
         )  # fmt: skip
-        for pack in self.licences[licence]:
-            decision = judge(pack, facts, ON_DUTY)
+        for pack in in_force(self.licences[licence], facts.departs.date()):
+            decision = self._judge(pack, facts, ON_DUTY)
             if decision.verdict != Verdict.PERMIT:
                 return decision
         return None

@@ -87,7 +87,7 @@ def times(pack: Mapping[str, Any], case: Case) -> Iterator[tuple[str, bool]]:
 
 def booking(rule: Mapping[str, Any], case: Case) -> Iterator[tuple[str, bool]]:
     if case.get("booked_minute") is None:
-        yield "booking.cutoff", False
+        yield ("booking.cutoff" if "days_before" in rule else "booking.desk"), False
         return
     # minutes from midnight of the day of departure; a booking of the day before is negative
     if "days_before" in rule and case["booked_minute"] > minutes(rule["until"]) - 1440 * rule["days_before"]:
@@ -96,7 +96,8 @@ def booking(rule: Mapping[str, Any], case: Case) -> Iterator[tuple[str, bool]]:
         opens, closes = map(minutes, rule["desk"])
         minute = case["booked_minute"] % 1440
         if not opens <= minute < closes:
-            yield "booking.desk", minute == closes and rule["desk"][1] in rule.get("confirm_at", [])
+            on_the_minute = minute == closes and case.get("booked_second", 0) == 0
+            yield "booking.desk", on_the_minute and rule["desk"][1] in rule.get("confirm_at", [])
 
 
 def places(pack: Mapping[str, Any], case: Case) -> Iterator[tuple[str, bool]]:

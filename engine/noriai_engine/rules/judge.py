@@ -152,7 +152,8 @@ def _is_closed(pack: PackFile, day: date, facts: Facts) -> bool:
 def _booking(pack: PackFile, facts: Facts) -> None:
     if pack.booking is None:
         return
-    booked: datetime = _known(facts.booked, "booked", "booking.cutoff")
+    unknown = "booking.desk" if pack.booking.days_before is None else "booking.cutoff"
+    booked: datetime = _known(facts.booked, "booked", unknown)
     if pack.booking.days_before is not None and pack.booking.until is not None:
         last = facts.departs.date() - timedelta(days=pack.booking.days_before)
         if _ms(booked, last) >= parse_time_of_day(pack.booking.until) + 60_000:

@@ -3,9 +3,11 @@ whoever is refused. No rule stands in code; nothing here is legal advice, and ev
 """
 
 import tomllib
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -148,6 +150,30 @@ class PackFile(FileTable):
         if self.pack.valid_to < self.pack.valid_from:
             raise ValueError("pack: valid_to is before valid_from")
         return self
+
+
+def in_force(packs: Iterable[PackFile], day: date) -> list[PackFile]:
+    """Of each pack the version that holds on a day; where none does, the newest, which then refuses."""
+    found: dict[str, PackFile] = {}
+    for pack in packs:
+        other = found.get(pack.pack.id)
+        if other is None or (_holds(pack, day), pack.pack.version) > (_holds(other, day), other.pack.version):
+            found[pack.pack.id] = pack
+    return list(found.values())
+
+
+def _holds(pack: PackFile, day: date) -> bool:
+    return pack.pack.valid_from <= day <= pack.pack.valid_to
+
+
+def check_versions(packs: Sequence[PackFile], where: str) -> None:
+    """Raises InputError where two versions of a pack hold on one day, or the later one is no newer."""
+    for a, b in combinations(sorted(packs, key=lambda pack: pack.pack.valid_from), 2):
+        if a.pack.id == b.pack.id and (b.pack.valid_from <= a.pack.valid_to or b.pack.version <= a.pack.version):
+            raise InputError(
+                f"versions {a.pack.version} and {b.pack.version} of {a.pack.id} overlap, or do not follow each other",
+                where=where, remedy="end the earlier one the day before, and give the later one a higher version",
+            )  # fmt: skip
 
 
 @cache
