@@ -215,6 +215,7 @@ class Process:
             log.warning("a process is gone", process=name)
             await self._store.write(lambda c, name=name: leases.bury(c, name))  # type: ignore[misc]
             del self.peers[name]
+            self._seen.pop(name, None)  # should it come back, its count begins anew
 
     async def _is_dead(self, name: str, peer: Peer) -> bool:
         if peer.address == self.address:

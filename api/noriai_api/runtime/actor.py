@@ -6,6 +6,7 @@ cannot be written, or a call fails halfway, the region is built anew from the lo
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,8 +37,15 @@ Act = Callable[[RegionRuntime], tuple[T, Writes | None]]
 """What to do, in the region's thread: a value, and what to write with the change, in its transaction."""
 
 
+PATIENCE_S = 0.5
+"""Nobody is let in who would wait for longer than this: an answer that comes too late is asked for again."""
+PACE_OVER = 20
+"""Calls over which their pace is smoothed."""
+
+
 class Urgency(IntEnum):
-    """Who is turned away first when a region has more to do than it can: the share of the inbox each may fill."""
+    """Who is turned away first when a region has more to do than it can: the share in per cent of the inbox, and of
+    the patience, that each may use up."""
 
     QUOTE = 50
     BOOKING = 80
@@ -46,7 +54,9 @@ class Urgency(IntEnum):
 
 
 class Worker(Protocol):
-    """Where a region's calls run: one at a time, in order."""
+    """Where a region's calls run: one at a time, in order. `pace_s`: what a call takes, of late."""
+
+    pace_s: float
 
     def run(self, call: Callable[[], T]) -> Awaitable[T]: ...
 
@@ -56,11 +66,19 @@ class Worker(Protocol):
 class ThreadWorker:
     """A thread of its own: kernels run off the event loop."""
 
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    def __init__(self, name: str, now: Callable[[], float] = time.perf_counter) -> None:
+        self._pool, self._now = ThreadPoolExecutor(1, thread_name_prefix=name), now
+        self.pace_s = 0.0
 
     def run(self, call: Callable[[], T]) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._pool, call)
+        return asyncio.get_running_loop().run_in_executor(self._pool, self._timed, call)
+
+    def _timed(self, call: Callable[[], T]) -> T:
+        began = self._now()
+        try:
+            return call()
+        finally:
+            self.pace_s += (self._now() - began - self.pace_s) / PACE_OVER
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -68,6 +86,8 @@ class ThreadWorker:
 
 class InlineWorker:
     """At once, in the caller's own turn: for deterministic simulation on a virtual clock."""
+
+    pace_s = 0.0
 
     async def run(self, call: Callable[[], T]) -> T:
         return call()
@@ -128,7 +148,7 @@ class RegionActor:
         where another process holds the region, and what `act` raises.
         """
         await self.here()
-        if self.waiting * 100 >= self._room * urgency:
+        if max(self.waiting / self._room, self.waiting * self._worker.pace_s / PATIENCE_S) * 100 >= urgency:
             raise Problem("busy", headers={"Retry-After": "1"})
         self.waiting += 1
         try:
@@ -226,8 +246,8 @@ class RegionActor:
                 select(log.c.day, log.c.time, log.c.body).where(*mine, log.c.day >= yesterday).order_by(log.c.sequence)
             )
             states: dict[str, DayState] = {}
-            for day, time, body in rows:
-                states.setdefault(day, DayState()).fold(json.loads(body), time)
+            for day, moment, body in rows:
+                states.setdefault(day, DayState()).fold(json.loads(body), moment)
             return states
 
         self.runtime.rebuild(self._database.read(read, tenant))
