@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving import Serving, serving, some_settings
 from sqlalchemy import func, select
 
+from noriai_api.runtime.actor import PATIENCE_S
 from noriai_api.store.tables import bookings, log
 
 
@@ -191,3 +193,33 @@ def test_the_audit_chain_names_every_booking_and_holds(node: Serving) -> None:
     listed = node.node.database.read(lambda c: c.execute(select(bookings.c.booking)).scalars().all())
     assert {f"booking/{name}" for name in listed} == made
     assert "lon" not in json.dumps(said)
+
+
+@pytest.mark.parametrize("cause", ["how many wait", "how long they would wait"])
+def test_who_is_turned_away_first(node: Serving, cause: str) -> None:
+    """With more to do than can be done: quotes, then bookings, then drivers' reports, and giving up last of all. Nothing
+    happened to whoever is turned away, and they are told when to come again."""
+    actor = next(iter(node.node.actors.values()))
+    worker: Any = actor._worker
+    quote, given = node.offered(700, minutes=200), node.booked(750, minutes=220)["booking"]
+    asks = {
+        "quote": ("partner", "POST", f"/v1/regions/{node.region}/quotes", {"json": node.wish(800, minutes=240)}),
+        "book": ("partner", "POST", "/v1/bookings", {"json": {"quote": quote["quote"]}, "key": f"turned-{len(cause)}"}),
+        "report": ("desk", "POST", "/v1/vehicles/taxi-1/steps", {"json": {"step": "arrive"}}),
+        "give up": ("partner", "POST", f"/v1/bookings/{given}/cancel", {}),
+    }
+    for percent, refused in ((100, set(asks)), (95, set(asks) - {"give up"}), (85, {"quote", "book"}), (60, {"quote"})):
+        for what, (role, method, path, more) in asks.items():
+            if what == "give up" and percent < 95:
+                continue  # it was given up already
+            waiting = actor._room * percent // 100 if cause == "how many wait" else 10
+            worker.pace_s = 0.0 if cause == "how many wait" else PATIENCE_S * percent / 1000 + 1e-9
+            actor.waiting += waiting
+            answer = node.ask(role, method, path, **more)
+            actor.waiting -= waiting
+            is_refused = answer.status_code == 503 and answer.json()["code"] == "busy"
+            assert is_refused == (what in refused), (percent, what, answer.status_code, answer.text)
+            assert not is_refused or answer.headers["Retry-After"] == "1"
+    worker.pace_s = 0.0
+    booked = node.ask("partner", "POST", "/v1/bookings", json={"quote": quote["quote"]}, key=f"turned-{len(cause)}")
+    assert booked.status_code == 201  # with the key of what was refused: it is no other request
