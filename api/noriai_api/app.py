@@ -18,6 +18,7 @@ from noriai_api.borders.provider import ride_services
 from noriai_api.borders.riding import look_after_rides
 from noriai_api.borders.router import router as borders
 from noriai_api.broker.router import router as broker
+from noriai_api.delegates.router import router as delegates
 from noriai_api.events.router import router as events
 from noriai_api.exchange.door import exchange_app
 from noriai_api.guard import SCHEMES, Rates, guarded
@@ -52,7 +53,7 @@ from noriai_engine import __version__
 
 ROUTERS = (
     vehicles, bookings, orders, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
-    signing_in, tomp, services, rules, sharing, borders, broker, watch,
+    signing_in, delegates, tomp, services, rules, sharing, borders, broker, watch,
 )  # fmt: skip
 
 DESCRIPTION = """

@@ -150,7 +150,10 @@ async def _of_token(request: Request, node: Node, token: str) -> Subject | None:
         node.identity.note(error.code, "access token")
         return None
     client = await node.client_named(holder.tenant, holder.client)
-    return None if client is None else replace(client.subject, scopes=holder.scopes)
+    if client is None:
+        return None
+    own, asked = client.subject.scopes, holder.scopes
+    return replace(client.subject, scopes=own if asked is None else asked if own is None else own & asked)
 
 
 async def _of_session(request: Request, node: Node) -> Subject | None:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import structlog
@@ -95,6 +96,8 @@ class Node:
         self.tenants: frozenset[str] = frozenset()
         self.identity = Identity(self, self.clock, load_providers(settings.providers), self.ids.new_id, self.new_secret)
         self.process = Process(self.ids.new_id(), self, self, settings.lease_s, process_at)
+        self.taking_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        """Clients whose bookings are counted, one after another."""
         self.of_regions: list[Callable[[str, str, bool], Awaitable[None]]] = []
         """Told of each region this process gets (True) or loses."""
 
@@ -304,6 +307,13 @@ class Node:
         if (tenant, region) not in self.actors:
             raise Problem("not_found", f"no region {region}")
         return self.actors[tenant, region]
+
+    def today_in(self, tenant: str) -> str:
+        """The date where a tenant is, by its first region."""
+        actor = self.actors.get(self.first_region(tenant))
+        if actor is None:
+            return datetime.fromtimestamp(self.clock.now() / 1000, UTC).date().isoformat()
+        return actor.runtime.service_day(self.clock.now()).date.isoformat()
 
     def regions_of(self, tenant: str) -> dict[str, str]:
         """A tenant's regions, each with its time zone."""

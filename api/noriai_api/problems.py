@@ -23,6 +23,7 @@ PROBLEMS: Mapping[str, int] = {
     "token_refused": 400,
     "not_authenticated": 401,
     "not_allowed": 403,
+    "limit_reached": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "not_acceptable": 406,

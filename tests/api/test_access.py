@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import mds_documents as reports
@@ -202,6 +203,8 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/mds/agency/trips": [reports.a_trip(MDS_PROVIDER, MDS_DEVICE)],
         "/mds/agency/telemetry": [reports.a_point(MDS_PROVIDER, MDS_DEVICE)],
         "/v1/regions/{region}/rules/{pack}/confirmation": {"version": 1, "name": "n"},
+        "/v1/me/delegates": {"name": "D", "kind": "family", "may": ["booking.read"],
+                             "expires": (two.now() + timedelta(days=9)).isoformat()},
         "/v1/vehicles/{vehicle}/steps": {"step": "arrive"},
         "/v1/vehicles/{vehicle}/positions": {"positions": [two.somewhere_now()]},
         "/v1/regions/{region}/overrides": {"action": "block", "vehicle": "taxi-2"},

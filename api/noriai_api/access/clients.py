@@ -1,12 +1,13 @@
 """Clients and their API keys. A key is shown once; the store has only its hash."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.access.decision import ROLES, Grant, Subject
+from noriai_api.access.decision import ROLES, Grant, Limits, Subject
 from noriai_api.store.tables import clients, tenants
 from noriai_engine.model.errors import InputError
 
@@ -35,7 +36,7 @@ def add_tenant(connection: Connection, tenant: str, name: str, now: int) -> None
 
 
 def add_client(connection: Connection, subject: Subject, name: str, secret: str, now: int,
-               expires: int | None = None) -> str:  # fmt: skip
+               expires: int | None = None, made_by: str | None = None) -> str:  # fmt: skip
     """Write a client; returns its key, made from the `secret` given (hexadecimal). Raises InputError."""
     if subject.role not in ROLES:
         raise InputError(f"role {subject.role!r}", where="role", remedy=f"give one of {', '.join(ROLES)}")
@@ -49,6 +50,8 @@ def add_client(connection: Connection, subject: Subject, name: str, secret: str,
         insert(clients).values(
             tenant=subject.tenant, client=subject.client, role=subject.role, name=name, operator=subject.operator,
             vehicle=subject.vehicle, rider=subject.rider, secret_hash=hash_of(key), created=now, expires=expires,
+            scopes=None if subject.scopes is None else json.dumps(sorted(subject.scopes)),
+            limits=None if subject.limits is None else json.dumps(asdict(subject.limits)), made_by=made_by,
         )
     )  # fmt: skip
     return key
@@ -72,8 +75,16 @@ def named(connection: Connection, tenant: str, client: str) -> Client | None:
 
 
 def _client(row: Any) -> Client:
-    subject = Subject(row["tenant"], row["client"], row["role"], row["operator"], row["vehicle"], row["rider"])
-    return Client(subject, row["expires"], row["revoked"])
+    return Client(subject_of(row), row["expires"], row["revoked"])
+
+
+def subject_of(row: Any) -> Subject:
+    """Who a client's row is, with what it was let do."""
+    return Subject(
+        row["tenant"], row["client"], row["role"], row["operator"], row["vehicle"], row["rider"],
+        None if row["scopes"] is None else frozenset(json.loads(row["scopes"])),
+        None if row["limits"] is None else Limits(**json.loads(row["limits"])),
+    )  # fmt: skip
 
 
 def all_of(connection: Connection, grant: Grant) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
     "rider.read": {"resident": "rider", "proxy": "rider", "partner": "client", **_OFFICE},
     "rider.write": {"resident": "rider", "proxy": "rider", "partner": "client", **_OFFICE},
     "rider.personal": {"resident": "rider", "dispatcher": "tenant", "administrator": "tenant"},
+    "delegate.write": {"resident": "rider"},
     "rider.import": {"dispatcher": "tenant", "administrator": "tenant"},
     "fleet.read": {"vehicle": "vehicle", "planner": "tenant", **_OFFICE},
     "fleet.write": _OFFICE,
@@ -56,6 +57,14 @@ ACTIONS: Mapping[str, Mapping[str, Reach]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a delegate may book: rides of a day, and what those of a calendar month cost (minor units)."""
+
+    rides_a_day: int | None
+    most_a_month: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """Who asks: an authenticated client in one role of one tenant."""
 
@@ -66,7 +75,8 @@ class Subject:
     vehicle: str | None = None
     rider: str | None = None
     scopes: frozenset[str] | None = None
-    """Actions that its token is good for; None: all that the role may."""
+    """Actions that it, or its token, is good for; None: all that the role may."""
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)

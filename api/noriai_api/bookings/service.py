@@ -22,6 +22,7 @@ from noriai_api.bookings.schemas import (
     RefusalOut,
     RuleOut,
 )
+from noriai_api.delegates.limits import within_limits
 from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, Keep
 from noriai_api.problems import Problem
@@ -88,9 +89,10 @@ async def book(caller: Caller, taking: BookingIn, keep: Keep) -> Answer:
         run.look_again([run.dispatcher.index_of(booking.vehicle_id)])
         return written(runtime, run, caller, row, offer, booking, keep)
 
-    said = await node.actor(caller.tenant, row["region"]).ask(
-        act, "book", actor=caller.subject.client, urgency=Urgency.BOOKING
-    )
+    async with within_limits(caller, row):
+        said = await node.actor(caller.tenant, row["region"]).ask(
+            act, "book", actor=caller.subject.client, urgency=Urgency.BOOKING
+        )
     if isinstance(said, QuoteOut):
         raise Problem("offer_gone", fresh_quote=said.model_dump(mode="json"))
     return Answer(201, said.model_dump(mode="json"))
@@ -149,9 +151,10 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
         return said, both
 
     try:
-        said = await node.actor(caller.tenant, old["region"]).ask(
-            act, "change", actor=caller.subject.client, urgency=Urgency.BOOKING
-        )
+        async with within_limits(caller, row, but=name):
+            said = await node.actor(caller.tenant, old["region"]).ask(
+                act, "change", actor=caller.subject.client, urgency=Urgency.BOOKING
+            )
     except InputError as error:
         raise Problem("conflict", error.what) from error
     return Answer(201, said.model_dump(mode="json"))

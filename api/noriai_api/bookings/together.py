@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from noriai_api.bookings import service
 from noriai_api.bookings.schemas import BookingOut, TogetherIn, TogetherOut
+from noriai_api.delegates.limits import within_limits
 from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, Keep
 from noriai_api.problems import Problem
@@ -65,9 +66,10 @@ async def book_all(caller: Caller, wanted: TogetherIn, keep: Keep) -> Answer:
 
         return answer, write_all
 
-    made = await node.actor(caller.tenant, region).ask(
-        act, "book together", actor=caller.subject.client, urgency=Urgency.BOOKING
-    )
+    async with within_limits(caller, *rows):
+        made = await node.actor(caller.tenant, region).ask(
+            act, "book together", actor=caller.subject.client, urgency=Urgency.BOOKING
+        )
     return Answer(201, made.model_dump(mode="json"))
 
 

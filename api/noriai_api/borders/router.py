@@ -35,6 +35,8 @@ async def take_ride(
     ride: Id, taking: AcceptanceIn, request: Request, caller: Annotated[Caller, allow("booking.create")]
 ) -> RideOut:
     """Take an offer. Repeating it says where the ride stands, and takes nothing twice."""
+    if caller.subject.limits is not None:
+        raise Problem("limit_reached", "what another node's rides cost is not counted here: the rider books them")
     return await riding.take(caller, exchange_of(request, caller, speaks=False), ride, taking.number)
 
 

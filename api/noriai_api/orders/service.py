@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.access.decision import Subject, granted
+from noriai_api.access.clients import subject_of
+from noriai_api.access.decision import granted
 from noriai_api.bookings import service as bookings_service
 from noriai_api.bookings.repository import quote as quote_of
 from noriai_api.bookings.schemas import BookingIn, QuoteIn
@@ -240,6 +241,6 @@ async def _caller(node: Node, tenant: str, client: str) -> Caller | None:
     row = await node.read(lambda connection: connection.execute(query).mappings().first())
     if row is None:
         return None
-    subject = Subject(tenant, client, row["role"], row["operator"], row["vehicle"], row["rider"])
+    subject = subject_of(row)
     grant = granted(subject, "booking.create")
     return None if grant is None else Caller(node, subject, grant)

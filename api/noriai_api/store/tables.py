@@ -40,8 +40,10 @@ clients = table(
     Column("operator", String(64)), Column("vehicle", String(64)), Column("rider", String(64)),
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("created", BigInteger, nullable=False), Column("expires", BigInteger), Column("revoked", BigInteger),
+    Column("scopes", Text), Column("limits", Text), Column("made_by", String(64)),
 )  # fmt: skip
-"""Who may call: an API key and the role it acts in. `operator`, `vehicle`, `rider` narrow what it reaches."""
+"""Who may call: an API key and the role it acts in. `operator`, `vehicle`, `rider` narrow what it reaches, `scopes`
+what it does; `limits` how much of it; `made_by` is the rider's client that let it act."""
 
 client_keys = table(
     "client_keys", key("client"), key("thumbprint"),
