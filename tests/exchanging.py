@@ -162,7 +162,7 @@ async def live(folder: Path, *names: str) -> AsyncIterator[tuple[Hand, list[Part
     clock, authority = Hand(), an_authority()
     found, servers = [], []
     for name in names:
-        listening = socket.socket()
+        listening = socket.socket(proto=socket.IPPROTO_TCP)  # named, else asyncio lets answers wait 40 ms
         listening.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
         party = Party(name, folder / name, clock, None, authority, address)

@@ -137,7 +137,7 @@ def serving(
     set_up_logs("warning", "text")
     node = Node(settings, Outside(clock or MorningClock(), seed))
     made = node.prepare()
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # named, else asyncio lets answers wait 40 ms
     listening.bind(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(create_app(node, address), log_config=None, access_log=False))

@@ -73,7 +73,8 @@ class NodeServer(uvicorn.Server):
 
 def _listen(settings: NodeSettings) -> socket.socket:
     """A socket on the port asked for, before anything else is done. Raises InputError where it is taken."""
-    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, else asyncio lets answers wait
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))

@@ -57,7 +57,7 @@ def main(file: Path) -> None:
     keys = _first_start(settings, config, clock)
     node = Node(settings, Outside(clock, config["seed"] * 10 + number))
     node.prepare()
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # named, else asyncio lets answers wait 40 ms
     listening.bind(("127.0.0.1", 0))
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = NodeServer(uvicorn.Config(create_app(node, address), log_config=None, access_log=False))
