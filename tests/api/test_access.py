@@ -286,7 +286,8 @@ def test_the_matrix(two: Serving) -> None:
             if allowed and "{" in path and method == "GET":
                 assert answer.status_code == 404, what
             assert answer.status_code >= 400 or names["booking"] not in answer.text, what
-            assert tables_of(two, "home") == home_before, what
+            if method != "GET" or role == ROLES[-1]:  # reading is looked at once for all roles
+                assert tables_of(two, "home") == home_before, what
         for role in ROLES:
             if method == "DELETE" or (method, path) == ("POST", "/v1/bookings/{booking}/cancel"):
                 continue
