@@ -157,6 +157,7 @@ GOLDEN += [
     *[(SHORT, {"departs": at(day, "17:00"), "licensed": date.fromisoformat(since)}, want) for since, day, want in (
         ("2025-11-27", FRI, "permit"), ("2025-11-28", FRI, "driver.requirement"), ("2025-11-28", SAT, "permit"),
         ("2025-11-29", SAT, "driver.requirement"), ("2026-11-27", FRI, "driver.requirement"), ("1999-12-31", FRI, "permit"))],
+    (SHORT, {"licensed": date(2025, 11, 21), "applied": date(2025, 2, 28)}, "permit"),  # licensed after applying
     (SHORT, {"origin": OUT}, "permit"), (SHORT, {"destination": OUT}, "permit"),
     (SHORT, {"origin": OUT, "destination": OUT}, "area.outside"), (SHORT, {"destination": None}, "area.outside"),
     (SHORT, {"registered": None, "visitor": True, "fare_posted": None}, "permit"),  # nobody need be of the place

@@ -223,7 +223,8 @@ def _driver(pack: PackFile, facts: Facts) -> None:
     if need.licence_days or need.licence_years:
         held: date = _known(facts.licensed, "licensed", "driver.requirement")
         first = min(held + timedelta(days=need.licence_days), date.max)
-        if today < first or _years(held, facts.applied or today) < need.licence_years:
+        too_few = need.licence_years > 0 and _years(held, facts.applied or today) < need.licence_years
+        if today < first or too_few:
             raise _Fallen("driver.requirement", licensed=held)
     if need.course and _known(facts.course_until, "course_until", "driver.requirement") < today:
         raise _Fallen("driver.expired", course_until=facts.course_until)
