@@ -85,11 +85,12 @@ class Rates:
         self._storage.timer.cancel()
         self._storage.timer = _NoTimer()  # it would start a thread a hundred times a second to clear up
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+        self._most = KNOWN_WINDOWS
         self._usual, self._vehicle = RateLimitItemPerMinute(per_minute), RateLimitItemPerMinute(10 * per_minute)
 
     def hit(self, subject: Subject) -> bool:
         """Count a request; False where it is one too many."""
-        if len(self._storage.expirations) > KNOWN_WINDOWS:
+        if len(self._storage.expirations) > self._most:
             self._forget()
         item = self._vehicle if subject.role == "vehicle" else self._usual
         return self._limiter.hit(item, subject.tenant, subject.client)
@@ -97,6 +98,7 @@ class Rates:
     def _forget(self) -> None:
         for key in list(self._storage.expirations):
             self._storage.get(key)  # which drops those that are over
+        self._most = max(KNOWN_WINDOWS, 2 * len(self._storage.expirations))
 
 
 class _NoTimer(Timer):

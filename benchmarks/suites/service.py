@@ -234,6 +234,8 @@ def main() -> None:
     parser.add_argument("--improve", type=int, default=0)
     parser.add_argument("--database", default="")
     arguments = parser.parse_args()
+    if arguments.rate < 0:
+        parser.error("--rate: riders a second, 0 or more")
     with tempfile.TemporaryDirectory() as folder:
         node, port, keys, start = start_node(arguments, folder)
         from noriai_engine.regions import open_region

@@ -92,6 +92,22 @@ def test_it_does_what_it_was_let_do_and_nothing_else(town: Serving) -> None:
     assert let(town, "partner").status_code == 403
 
 
+def test_who_let_it_act_takes_it_along(town: Serving) -> None:
+    """A rider's key that is taken away ends what the rider let others do; others' delegates go on."""
+    daughter = let(town).json()["client"]
+    assert town.ask(daughter, "GET", "/v1/me").status_code == 200
+    assert town.ask("administrator", "DELETE", "/v1/clients/resident").status_code == 204
+    assert town.ask(daughter, "GET", "/v1/me").status_code == 401
+    assert town.ask("partner", "GET", "/v1/me").status_code == 200
+
+
+def test_rides_that_cannot_be_counted_are_for_those_without_limits(town: Serving) -> None:
+    path = "/v1/exchange/rides/none/acceptance"
+    limited, free = (let(town, **more).json()["client"] for more in ({"rides_a_day": 5}, {}))
+    assert town.ask(limited, "POST", path, json={"number": 0}).json()["code"] == "limit_reached"
+    assert town.ask(free, "POST", path, json={"number": 0}).json()["code"] != "limit_reached"
+
+
 def test_limits_hold_also_at_once(town: Serving) -> None:
     """Two rides a day and 1,400 yen a month: the third of a day is refused, also where ten are asked for at once; what is
     given up counts no more; the rider is bound by none of it."""

@@ -95,6 +95,9 @@ def all_of(connection: Connection, grant: Grant) -> list[dict[str, Any]]:
 
 
 def revoke(connection: Connection, grant: Grant, client: str, now: int) -> bool:
-    """Take a client's key away; False where there is no such client with a valid key."""
-    where = (clients.c.tenant == grant.tenant, clients.c.client == client, clients.c.revoked.is_(None))
-    return connection.execute(update(clients).where(*where).values(revoked=now)).rowcount > 0
+    """Take a client's key away, and those of whom it let act for it; False where there is no such client with a valid
+    key."""
+    valid = (clients.c.tenant == grant.tenant, clients.c.revoked.is_(None))
+    found = connection.execute(update(clients).where(*valid, clients.c.client == client).values(revoked=now)).rowcount
+    connection.execute(update(clients).where(*valid, clients.c.made_by == client).values(revoked=now))
+    return found > 0

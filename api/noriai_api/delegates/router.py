@@ -1,6 +1,5 @@
 """HTTP of delegates: a rider lets somebody book for them, sees what they did with it, and ends it in one step."""
 
-from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter
@@ -76,14 +75,15 @@ async def add_delegate(new: DelegateIn, caller: Writer) -> DelegateKey:
     if not now < expires <= now + LONGEST_DAYS * DAY_MS:
         raise Problem("invalid", "a delegate acts for a year at most", errors=[
             {"where": "body.expires", "what": "not within a year from now",
-             "do": f"give a time within {timedelta(days=LONGEST_DAYS).days} days"}
+             "do": f"give a time within {LONGEST_DAYS} days"}
         ])  # fmt: skip
     found = None if new.provider is None else node.identity.providers.get(new.provider)
     if new.provider is not None and (found is None or (found.told.tenants and caller.tenant not in found.told.tenants)):
         raise Problem("not_found", f"no provider {new.provider}")
     name, secret, code = f"{new.kind}-{node.ids.new_id()}", node.new_secret(), node.new_secret()
-    subject = Subject(caller.tenant, name, "proxy", rider=rider, scopes=frozenset(new.may) | ALWAYS,
-                      limits=Limits(new.rides_a_day, new.most_a_month))  # fmt: skip
+    is_limited = (new.rides_a_day, new.most_a_month) != (None, None)
+    limits = Limits(new.rides_a_day, new.most_a_month) if is_limited else None
+    subject = Subject(caller.tenant, name, "proxy", rider=rider, scopes=frozenset(new.may) | ALWAYS, limits=limits)
 
     def write(connection: Connection) -> str:
         key = clients.add_client(connection, subject, new.name, secret, now, expires, made_by=caller.subject.client)
