@@ -261,3 +261,13 @@ def random_requests(network: RoadNetwork | PlainNetwork, rng: np.random.Generato
             )
         )  # fmt: skip
     return out
+
+
+def with_demands(requests: list[Request], rng: np.random.Generator) -> list[Request]:
+    """Some riders need a skill of the vehicle, some must not meet others, named by either of the two."""
+    out = []
+    for request in requests:
+        skills = ("lift",) if rng.random() < 0.2 else ()
+        others = [r.id for r in requests if r.id != request.id and rng.random() < 0.15]
+        out.append(replace(request, needs=replace(request.needs, skills=skills), apart_from=tuple(others)))
+    return out

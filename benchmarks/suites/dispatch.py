@@ -83,7 +83,7 @@ class Bench:
         roads, nobody = self.times.kernel_view(day.plans.rows.state), np.zeros(0, np.int32)
         while at < len(spent):
             at = _timed(
-                roads, day.fleet, day.plans, day.paths, day.trips, at, day._memo, day._scratch, day._found, day._wake,
+                roads, day.fleet, day.plans, day.paths, day.trips, at, day._memo, day._scratch, day._found, day.wake,
                 day.journal, day.answers, nobody, play_all, answer, spent,
             )  # fmt: skip
             if at < len(spent):

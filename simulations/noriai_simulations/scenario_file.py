@@ -100,6 +100,12 @@ class DispatchTable(FileTable):
     nearest_reach_min: Minutes = 720
     improve_every_min: Minutes = 0
     improve_iterations: Annotated[int, Field(ge=1, le=10_000_000)] = 500
+    batch_every_s: Annotated[float, Field(ge=0, le=3600)] = 0
+    answer: Literal["at_once", "in_batch"] = "at_once"
+    freeze_min: Minutes = 0
+    rider_weight: Annotated[float, Field(ge=0, le=10)] = 0
+    rebalance_every_s: Annotated[float, Field(ge=0, le=3600)] = 0
+    rebalance_drive_min: Minutes = 10
 
 
 class DayPlanTable(FileTable):

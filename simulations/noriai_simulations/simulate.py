@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from noriai_engine.dispatch import Dispatcher
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams, flow_solver
 from noriai_engine.kpis import Kpi, Ride, compute_kpis, rides_of
 from noriai_engine.model import Event, IdSource, Leg, UtcMs, VirtualClock
 from noriai_engine.plans import annealing
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import replace_folder
-from noriai_engine.world.day import Day, Improve, PlanAhead
+from noriai_engine.world.day import Batch, Day, Improve, PlanAhead
 from noriai_engine.world.whims import draw_whims
 from noriai_simulations import run_folder
 from noriai_simulations.report import write_report, write_run_sheets
 from noriai_simulations.scenario import Scenario
-from noriai_simulations.scenario_file import day_plan_ms
+from noriai_simulations.scenario_file import DispatchTable, day_plan_ms
 
 Progress = Callable[[int, int], None]
 
@@ -60,12 +62,23 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     if table.improve_every_min > 0:
         params = annealing(scenario.source.seed, table.improve_iterations)
         improve = Improve(round(table.improve_every_min * 60_000), params)
-    day = Day(dispatcher, clock, scenario.requests, whims, ahead, improve)
+    day = Day(dispatcher, clock, scenario.requests, whims, ahead, improve, _batch(table))
     day.run(progress)
     legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
     rides = rides_of(scenario.requests, dispatcher.events)
     kpis = compute_kpis(rides.values(), legs, scenario.vehicles)
     return Result(scenario, tuple(dispatcher.events), legs, rides, tuple(kpis))
+
+
+def _batch(table: DispatchTable) -> Batch | None:
+    """How riders are matched in batches, None where each is answered alone."""
+    if table.batch_every_s == 0:
+        return None
+    if table.rebalance_every_s > 0:
+        flow_solver()  # say now, not after half a day, that it is missing
+    rebalance = RebalanceParams(round(table.rebalance_every_s * 1_000), round(table.rebalance_drive_min * 60_000))
+    params = MatchParams(freeze_ms=round(table.freeze_min * 60_000), rider_permille=round(table.rider_weight * 1_000))
+    return Batch(round(table.batch_every_s * 1_000), params, table.answer == "at_once", rebalance)
 
 
 def check_output(folder: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import (
     IdSource,
     Place,
@@ -23,7 +24,7 @@ from noriai_engine.model import (
 from noriai_engine.model.units import OperatorId, RequestId, VehicleId
 from noriai_engine.regions import Region, open_region, write_region
 from noriai_engine.roads import Oracle, TravelTimes
-from noriai_engine.world.day import Day
+from noriai_engine.world.day import Batch, Day
 from noriai_engine.world.rural import RuralParams, rural_region
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="noriai-warmup-")
@@ -85,6 +86,10 @@ def _dispatch() -> None:
     ]  # fmt: skip
     ids = IdSource(clock, np.random.default_rng(1))
     service = Service(max_wait_ms=3_600_000, max_ride_ms=3_600_000)
+    batch = Batch(600_000, at_once=False, rebalance=RebalanceParams(600_000))
+    played = Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests, batch=batch)
+    list(played.steps())
+    clock = VirtualClock(day.at("08:00"))
     played = Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests)
     for number, _ in enumerate(played.steps()):
         if number == 0:

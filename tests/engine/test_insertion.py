@@ -22,28 +22,19 @@ from builders import (
     node,
     random_requests,
     somewhere,
+    with_demands,
 )
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from naive.insertion import Fleet, Row, Task, best_insertion
-from naive.roads import Times
+from naive.roads import times_of
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.terms import Terms, wish_of
 from noriai_engine.model import Request, Resources, RiderNeeds, Service, VirtualClock
-from noriai_engine.roads import PlainNetwork, RoadNetwork
 from noriai_engine.world.day import Day
-
-TIMES: list[tuple[object, Times]] = []
-
-
-def times_of(network: RoadNetwork | PlainNetwork) -> Times:
-    """The twin of the network in use, made once."""
-    if not TIMES or TIMES[0][0] is not network:
-        TIMES[:] = [(network, Times(network))]
-    return TIMES[0][1]
 
 
 def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
@@ -80,16 +71,6 @@ def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: in
         else None
         for k, vehicle in enumerate(dispatcher.vehicles)
     ]
-
-
-def with_demands(requests: list[Request], rng: np.random.Generator) -> list[Request]:
-    """Some riders need a skill of the vehicle, some must not meet others, named by either of the two."""
-    out = []
-    for request in requests:
-        skills = ("lift",) if rng.random() < 0.2 else ()
-        others = [r.id for r in requests if r.id != request.id and rng.random() < 0.15]
-        out.append(replace(request, needs=replace(request.needs, skills=skills), apart_from=tuple(others)))
-    return out
 
 
 @hypothesis_settings(max_examples=40)

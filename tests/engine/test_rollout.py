@@ -13,8 +13,11 @@ from naive.roads import Times
 
 from noriai_engine.dispatch.kernels.positions import locate
 from noriai_engine.dispatch.kernels.rollout import play_all
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import Spot
 from noriai_engine.roads import TravelTimes
+from noriai_engine.world.epochs import BatchRollout, Epochs
 from noriai_engine.world.rollout import OnDemand, Rollout, uniform_fleet
 
 SEATS = 2
@@ -38,6 +41,23 @@ def a_rollout(seed: int, requests: int) -> tuple[Rollout, Times]:
 def test_every_promise_is_kept_by_the_journal(seed: int) -> None:
     rollout, times = a_rollout(seed, 60)
     rollout.run()
+    judge(rollout, times)
+
+
+@hypothesis_settings(max_examples=25)
+@given(seed=st.integers(0, 100_000))
+def test_every_promise_is_kept_by_the_journal_of_batches(seed: int) -> None:
+    """Riders who change vehicles, vehicles that turn, stop where they are, or are sent to wait somewhere."""
+    rollout, times = a_rollout(seed, 60)
+    rebalance = RebalanceParams(60_000 * (seed % 3), 1_200_000, 1_200_000)
+    days = BatchRollout(rollout, Epochs(30_000, seed % 2 == 0, MatchParams(rider_permille=300 * (seed % 4)), rebalance))
+    days.run()
+    judge(rollout, times)
+    assert all(batch.value <= batch.greedy for batch in days.batches)
+
+
+def judge(rollout: Rollout, times: Times) -> None:
+    """Every rider who was taken is brought, by one vehicle, within the limits; drives take their time; loads fit."""
     journal, trips, answers = rollout.journal, rollout.trips, rollout.answers
     stops: dict[int, dict[int, tuple[int, int, int]]] = {}
     by_vehicle: dict[int, list[tuple[int, int, int, int, int]]] = {}
@@ -70,7 +90,7 @@ def test_every_answer_is_the_best_of_all(seed: int) -> None:
     rollout, times = a_rollout(seed, 40)
     for k in range(40):
         now = int(rollout.trips.placed[k])
-        play_all(rollout.fleet, rollout.plans, rollout.paths, now, rollout._wake, rollout.journal)
+        play_all(rollout.fleet, rollout.plans, rollout.paths, now, rollout.wake, rollout.journal)
         view = rollout.times.kernel_view(rollout.plans.rows.state)
         for vehicle in range(3):
             locate(view, rollout.plans, rollout.paths, vehicle, now)

@@ -68,3 +68,13 @@ class Row:
 
     def __getitem__(self, target: Spot) -> int:
         return self._times.between(self._source, target)
+
+
+TIMES: list[tuple[object, Times]] = []
+
+
+def times_of(network: RoadNetwork | PlainNetwork) -> Times:
+    """The twin of the network in use, made once."""
+    if not TIMES or TIMES[0][0] is not network:
+        TIMES[:] = [(network, Times(network))]
+    return TIMES[0][1]

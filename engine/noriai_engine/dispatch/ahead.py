@@ -69,7 +69,7 @@ class Ahead:
         d._say("request_received", request_id=request.id)
         ends = d.finder.area.ends_of(request)
         d.bookings.ends.append(Ends(Spot(-1), Spot(-1)) if isinstance(ends, str) else ends)
-        reason = ends if isinstance(ends, str) else self._wish(request)
+        reason = ends if isinstance(ends, str) else self.wish(request)
         if isinstance(reason, str):
             return d._refuse(request, reason, ends=None if isinstance(ends, str) else ends).refusal
         d.bookings.waiting.append(request.id)
@@ -96,7 +96,7 @@ class Ahead:
         rides = self._rides(vehicles)
         for name in waiting:
             request = d.bookings.requests[d.bookings.row_of[name]]
-            wish = self._wish(request)
+            wish = self.wish(request)
             if isinstance(wish, str):  # the evening is later than when it was heard
                 refusals.append(self._refusal(d._refuse(request, wish, ends=d.ends_of(name))))
                 continue
@@ -109,14 +109,15 @@ class Ahead:
         bookings = self._adopt(vehicles, rides, solution, problem)
         for name in waiting:
             if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
-                more, refused = self._ask(name, waiting)
+                more, refused = self.ask(name, waiting)
                 bookings += more
                 refusals += refused
         return DayPlan(tuple(bookings), tuple(refusals), problem, solution, tuple(vehicles))
 
     # --- the problem ----------------------------------------------------------------------------------------
 
-    def _wish(self, request: Request) -> Wish | str:
+    def wish(self, request: Request) -> Wish | str:
+        """A request's limits as of now, or the reason that rules it out."""
         d = self._d
         apart = np.array(d.bookings.kept_apart(request), np.int32)
         return d.finder.wish(request, d.ends_of(request.id), apart, d._clock.now())
@@ -299,20 +300,10 @@ class Ahead:
             TimeWindow(utc(promised.dropoff_earliest), utc(promised.dropoff_latest)), wish.max_ride,
         )  # fmt: skip
         d.bookings.booked[request.id] = booking
-        ends = d.ends_of(request.id)
-        d._say(
-            "booking_accepted", vehicle=vehicle, request_id=request.id, reason="plan",
-            details={
-                "booking": booking.id, "origin": ends.origin, "destination": ends.destination,
-                "pickup": [booking.pickup.earliest, booking.pickup.latest],
-                "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
-                "planned": [utc(planned[0]), utc(planned[1])], "max_ride_ms": wish.max_ride, "direct_ms": wish.direct,
-                "added_drive_ms": None, "runner_up": None,
-            },
-        )  # fmt: skip
+        d.log_booking(booking, (utc(planned[0]), utc(planned[1])), wish.direct, reason="plan")
         return booking
 
-    def _ask(self, name: RequestId, waiting: Sequence[RequestId]) -> tuple[list[Booking], list[Refusal]]:
+    def ask(self, name: RequestId, waiting: Sequence[RequestId]) -> tuple[list[Booking], list[Refusal]]:
         """Online after all, with the other half of its pair: places the optimiser missed, or what stands in the way."""
         d = self._d
         pair = [name] + [other for other in waiting if name in self._pair_of(other) or other in self._pair_of(name)]

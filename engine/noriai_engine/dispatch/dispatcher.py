@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from noriai_engine.dispatch.ahead import Ahead
+from noriai_engine.dispatch.batching import Batching
 from noriai_engine.dispatch.bookings import Bookings, OpenQuote
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.improving import Improving
 from noriai_engine.dispatch.incidents import Incidents
+from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.overrides import Overrides
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_arrays import PlanRow
 from noriai_engine.dispatch.plan_store import PlanStore
+from noriai_engine.dispatch.rebalancing import TurnedAway
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends
 from noriai_engine.dispatch.trial import Trial
@@ -46,6 +49,12 @@ class DriveOrder:
     drive: Drive
     leaves: UtcMs
     purpose: ActivityKind
+    """The activity there, or POSITION where there is none."""
+
+    @property
+    def is_to_wait(self) -> bool:
+        """No activity there: the vehicle is sent to where riders are expected."""
+        return self.purpose == ActivityKind.POSITION
 
     @property
     def arrives(self) -> UtcMs:
@@ -77,6 +86,8 @@ class Dispatcher:
         self.incidents = Incidents(self)
         self.ahead = Ahead(self)
         self.improving = Improving(self)
+        self.batching = Batching(self)
+        self.outlook = TurnedAway()
         self.overrides = Overrides(self)
 
     # --- riders ---------------------------------------------------------------------------------------------
@@ -128,7 +139,11 @@ class Dispatcher:
             offer.pickup, offer.dropoff, offer.max_ride_ms,
         )  # fmt: skip
         self.bookings.promised[row], self.bookings.booked[offer.request_id] = promised, booking
-        self._log_booking(booking, offer, opened)
+        planned = offer.planned_pickup, offer.planned_dropoff
+        self.log_booking(
+            booking, planned, offer.direct_ms, added_drive_ms=offer.cost_ms, runner_up=opened.runner_up
+        )  # fmt: skip
+        self._say_plan(vehicle)
         return booking
 
     def accept(self, offer: Offer) -> Booking:
@@ -174,6 +189,48 @@ class Dispatcher:
         self._say("vehicle_departed", vehicle=vehicle, spot=order.drive.source, details={"to": order.drive.target})
         return order
 
+    def reposition(self, vehicle: int, spot: Spot) -> DriveOrder | None:
+        """A standing vehicle leaves now to wait at `spot`; None, and no change, where it is there already or its plan
+        leaves no time for it. A rider may turn it on its way."""
+        self._settle(vehicle)
+        store, now = self._store, self.day.to_day_ms(self._clock.now())
+        base = int(store.plans.first[vehicle])
+        position, coming = store.plans.rows[base], store.plans.rows[base + 1]
+        if store.plans.count[vehicle] < 2 or store.paths.driving[vehicle] or coming.locked:
+            return None
+        drive = self.travel_times.drive(store.spot(base), spot)
+        onward = self.travel_times.between(spot, store.spot(base + 1))
+        leaves = max(int(position.begin), now)
+        if drive.ms <= 0 or leaves > now or leaves + drive.ms + onward > coming.begin:
+            return None
+        store.set_path(vehicle, drive, leaves)
+        store.roam(vehicle, spot, leaves + drive.ms, onward)
+        details = {"to": drive.target, "why": "rebalancing"}
+        self._say("vehicle_departed", vehicle=vehicle, spot=drive.source, details=details)
+        return DriveOrder(drive, self.day.to_utc(leaves), ActivityKind.POSITION)
+
+    def idle_ms(self, vehicle: int) -> int:
+        """How long a vehicle has nothing to do from now on, the drive to its next activity left aside."""
+        store, now = self._store, self.day.to_day_ms(self._clock.now())
+        coming = store.plans.rows[int(store.plans.first[vehicle]) + 1]
+        return int(coming.begin) - int(coming.leg) - now
+
+    def keeps_roaming(self, vehicle: int) -> bool:
+        """Whether a vehicle on its way to wait somewhere may go on: its plan has nothing to do before."""
+        store = self._store
+        if not store.paths.roaming[vehicle]:
+            return False
+        coming = store.plans.rows[int(store.plans.first[vehicle]) + 1]
+        onward = self.travel_times.between(store.goal(vehicle), self.next_stop(vehicle))
+        store.paths.onward[vehicle] = onward  # the plan may have changed
+        return int(store.paths.due[vehicle]) + onward <= coming.begin and not coming.locked
+
+    def stand(self, vehicle: int) -> None:
+        """A vehicle on its way to wait somewhere waits where it is."""
+        spot, instant = self.position(vehicle)
+        self._store.stand_at(vehicle, spot, self.day.to_day_ms(instant))
+        self._say("vehicle_arrived", vehicle=vehicle, spot=spot)
+
     def divert(self, vehicle: int) -> DriveOrder:
         """A new plan has another next activity: turn at the vehicle's position."""
         order = self.drive_order(vehicle)
@@ -182,9 +239,10 @@ class Dispatcher:
         return order
 
     def arrive(self, vehicle: int) -> None:
-        """The vehicle stands at the stop of its next activity."""
-        spot = self.next_stop(vehicle)
-        self._store.stop_at(vehicle, spot, self.day.to_day_ms(self._clock.now()))
+        """The vehicle stands at the stop of its next activity, or where it was sent to wait."""
+        now = self.day.to_day_ms(self._clock.now())
+        spot = self._store.goal(vehicle)
+        self._store.stop_at(vehicle, spot, now)
         self._say("vehicle_arrived", vehicle=vehicle, spot=spot)
 
     def start_shift(self, vehicle: int) -> None:
@@ -292,19 +350,30 @@ class Dispatcher:
 
     def _answer(self, request: Request) -> Quote:
         """Offers or a refusal for a request that was received."""
-        now, ends = self._clock.now(), self.bookings.ends[self.bookings.row_of[request.id]]
-        apart = np.array(self.bookings.kept_apart(request), np.int32)
-        self._store.new_question()
-        wish = self.finder.wish(request, ends, apart, now)
-        if isinstance(wish, str):
-            return self._refuse(request, wish, ends=ends)
-        search = self.finder.search(wish, now)
+        found = self._search(request)
+        if isinstance(found, str):
+            return self._refuse(request, found, ends=self.ends_of(request.id))
+        wish, search = found
         if not search.best:
-            return self._refuse(request, search.reason, search=search, ends=ends)
+            return self._refuse(request, search.reason, search=search, ends=self.ends_of(request.id))
+        return self._offer(request, wish, search)
+
+    def offers_for(self, request: Request) -> Quote | None:
+        """Offers for a request that was received, or nothing where no vehicle could serve it as of now."""
+        found = self._search(request)
+        return None if isinstance(found, str) or not found[1].best else self._offer(request, *found)
+
+    def _search(self, request: Request) -> tuple[Wish, Search] | str:
+        """What the fleet could do for a request that was received, or the reason that rules it out."""
+        self._store.new_question()
+        wish = self.ahead.wish(request)
+        return wish if isinstance(wish, str) else (wish, self.finder.search(wish, self._clock.now()))
+
+    def _offer(self, request: Request, wish: Wish, search: Search) -> Quote:
         second = search.best[1] if len(search.best) > 1 else None
         runner_up = None if second is None else (self.vehicles[second.vehicle].id, second.cost_ms)
-        self.bookings.open[request.id] = OpenQuote(wish, ends, runner_up)
-        return Quote(request.id, self.finder.offers(request, wish, search, now), runner_up=runner_up)
+        self.bookings.open[request.id] = OpenQuote(wish, self.ends_of(request.id), runner_up)
+        return Quote(request.id, self.finder.offers(request, wish, search, self._clock.now()), runner_up=runner_up)
 
     def _refuse(
         self,
@@ -344,20 +413,22 @@ class Dispatcher:
             operator_id=who.operator_id if who else None, spot=spot, reason=reason, details=details,
         )  # fmt: skip
 
-    def _log_booking(self, booking: Booking, offer: Offer, opened: OpenQuote) -> None:
-        vehicle = self.index_of(booking.vehicle_id)
+    def log_booking(
+        self, booking: Booking, planned: tuple[UtcMs, UtcMs], direct_ms: int, *, reason: str | None = None,
+        added_drive_ms: int | None = None, runner_up: tuple[VehicleId, int] | None = None,
+    ) -> None:  # fmt: skip
+        """A promise was made; `reason`: how it came about other than by an offer."""
+        ends = self.ends_of(booking.request_id)
         self._say(
-            "booking_accepted", vehicle=vehicle, request_id=booking.request_id,
+            "booking_accepted", vehicle=self.index_of(booking.vehicle_id), request_id=booking.request_id, reason=reason,
             details={
-                "booking": booking.id, "origin": opened.ends.origin, "destination": opened.ends.destination,
+                "booking": booking.id, "origin": ends.origin, "destination": ends.destination,
                 "pickup": [booking.pickup.earliest, booking.pickup.latest],
-                "dropoff": [booking.dropoff.earliest, booking.dropoff.latest],
-                "planned": [offer.planned_pickup, offer.planned_dropoff],
-                "max_ride_ms": booking.max_ride_ms, "direct_ms": offer.direct_ms, "added_drive_ms": offer.cost_ms,
-                "runner_up": opened.runner_up,
+                "dropoff": [booking.dropoff.earliest, booking.dropoff.latest], "planned": list(planned),
+                "max_ride_ms": booking.max_ride_ms, "direct_ms": direct_ms, "added_drive_ms": added_drive_ms,
+                "runner_up": runner_up,
             },
         )  # fmt: skip
-        self._say_plan(vehicle)
 
     def _say_plan(self, vehicle: int) -> None:
         self._say("plan_changed", vehicle=vehicle, details={"activities": self._todo(vehicle)})

@@ -79,7 +79,7 @@ class Improving:
         Returns the vehicles whose plans changed: who drives them must look again.
         """
         d = self._d
-        parts = [self._part(k) for k in range(len(d.vehicles)) if d.is_on_duty(k) and not self._is_late(k)]
+        parts = [self._part(k) for k in range(len(d.vehicles)) if d.is_on_duty(k) and not self.is_late(k)]
         tasks = [task for number, part in enumerate(parts) for task in self._tasks(number, part)]
         if sum(task.vehicle < 0 for task in tasks) == 0:
             return Improvement(0)
@@ -93,7 +93,7 @@ class Improving:
             return Improvement(0)
         return self._adopt(parts, built, solution, int(before - solution.cost))
 
-    def _is_late(self, vehicle: int) -> bool:
+    def is_late(self, vehicle: int) -> bool:
         """The vehicle is behind its plan already, and nobody has said so yet: mending comes first."""
         d, store = self._d, self._d._store
         d._settle(vehicle)

@@ -73,8 +73,9 @@ class Incidents:
         store, free = self._store, int(self._d.day.to_day_ms(until))
         position, onward = self._rows(vehicle)[:2]
         if store.paths.driving[vehicle]:
-            free -= int(onward.leg)
-            store.paths.driving[vehicle] = 0
+            if not store.paths.roaming[vehicle]:
+                free -= int(onward.leg)
+            store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
         position.begin = position.done = max(int(position.begin), free)
         self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
         return self.mend([vehicle], cause)
@@ -114,7 +115,8 @@ class Incidents:
         here = store.spot(int(plans.first[vehicle]))
         waiting = [int(r.request) for r in rows if r.kind == ActivityKind.PICKUP]
         aboard = [int(r.request) for r in rows if r.kind == ActivityKind.DROPOFF and r.partner <= 0]
-        plans.count[vehicle], plans.aboard[vehicle], store.paths.driving[vehicle] = 1, 0, 0
+        plans.count[vehicle], plans.aboard[vehicle] = 1, 0
+        store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
         store.version[vehicle] += 1
         self._d._say("vehicle_failed", vehicle=vehicle, spot=here, details={"cause": cause})
         self._d._say_plan(vehicle)

@@ -11,7 +11,7 @@ from noriai_engine.dispatch.kernels.upkeep import insert, lock_until, start_next
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, PlanRow, empty_plans, with_room
 from noriai_engine.model import RESOURCE_NAMES, InputError, ServiceDay, Spot, Vehicle
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.model.units import OperatorId
+from noriai_engine.model.units import ByteArray, OperatorId
 from noriai_engine.roads import Drive, TravelTimes
 from noriai_engine.roads.kernels.bounds import RoadView
 from noriai_engine.roads.kernels.climbing import Climbs
@@ -186,7 +186,7 @@ class PlanStore:
             for old, new in zip((self.paths.state, self.paths.enter), wider, strict=True):
                 new[:, : old.shape[1]] = old
             self.paths = self.paths._replace(state=wider[0], enter=wider[1])
-        self.paths.driving[vehicle], self.paths.whole[vehicle] = 1, 1
+        self.paths.driving[vehicle], self.paths.whole[vehicle], self.paths.roaming[vehicle] = 1, 1, 0
         self.paths.located[vehicle] = leaves
         self.paths.at[vehicle], self.paths.count[vehicle] = 0, count
         self.paths.state[vehicle, :count] = drive.states
@@ -194,11 +194,34 @@ class PlanStore:
         self.paths.target[vehicle] = drive.target.offset_ms
         self._stand(vehicle, drive.source, leaves)
 
+    def roam(self, vehicle: int, spot: Spot, due: int, onward: int) -> None:
+        """The path just set ends where the vehicle is to wait, `onward` ms from its next activity."""
+        self.paths.roaming[vehicle], self.paths.due[vehicle], self.paths.onward[vehicle] = 1, due, onward
+        self.paths.goal[vehicle], self.paths.goal_ms[vehicle] = spot
+
+    def goal(self, vehicle: int) -> Spot:
+        """Where a vehicle under way drives to: to wait, or to its next activity."""
+        if self.paths.roaming[vehicle]:
+            return Spot(int(self.paths.goal[vehicle]), int(self.paths.goal_ms[vehicle]))
+        return self.spot(int(self.plans.first[vehicle]) + 1)
+
     def stop_at(self, vehicle: int, spot: Spot, now: int) -> None:
-        """The vehicle stands at `spot` from `now` on."""
-        self.paths.driving[vehicle] = 0
+        """The vehicle stands at the goal of its drive from `now` on."""
+        onward = int(self.paths.onward[vehicle]) if self.paths.roaming[vehicle] else 0
+        self.paths.driving[vehicle], self.paths.roaming[vehicle] = 0, 0
         self._stand(vehicle, spot, now)
-        self.plans.rows[self.plans.first[vehicle] + 1].leg = 0
+        self.plans.rows[self.plans.first[vehicle] + 1].leg = onward
+
+    def stand_at(self, vehicle: int, spot: Spot, since: int) -> None:
+        """The vehicle stands at its position, the drive to its next activity known."""
+        self.paths.driving[vehicle], self.paths.roaming[vehicle] = 0, 0
+        self._stand(vehicle, spot, since)
+
+    def put_plans(self, plans: PlanArrays, changed: Iterable[int]) -> None:
+        """Other plans, of which these vehicles' differ."""
+        self.plans = plans
+        self.version[list(changed)] += 1
+        self.refit()
 
     def _stand(self, vehicle: int, spot: Spot, since: int) -> None:
         base = self.plans.first[vehicle]
@@ -224,9 +247,14 @@ def paths_for(vehicles: int, room: int, climbs: Climbs) -> Paths:
     def ints() -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
         return np.zeros(vehicles, np.int32)
 
+    def flags() -> ByteArray:
+        return np.zeros(vehicles, np.int8)
+
     ways = np.zeros((vehicles, room), np.int32), np.zeros((vehicles, room), np.int32)
-    flags = np.zeros(vehicles, np.int8), np.zeros(vehicles, np.int8)
-    return Paths(flags[0], ints(), flags[1], ints(), ints(), ints(), *ways, np.zeros(room, np.int32), climbs)
+    return Paths(
+        flags(), ints(), flags(), ints(), ints(), ints(), *ways, flags(), ints(), ints(), ints(), ints(),
+        np.zeros(room, np.int32), climbs,
+    )  # fmt: skip
 
 
 def _operators_of(vehicles: Sequence[Vehicle]) -> list[OperatorId]:

@@ -55,6 +55,7 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
         "in_service": bool(store.fleet.can[vehicle] & IN_SERVICE),
         "depot": list(store.depot[vehicle]),
         "path": [int(store.paths.located[vehicle]), int(store.paths.at[vehicle])] if driving else None,
+        "onward": int(store.paths.onward[vehicle]) if store.paths.roaming[vehicle] else None,
     }
 
 
@@ -77,11 +78,13 @@ def put_vehicle(
     store.fleet.shift_end[vehicle] = record["shift_end"]
     store.set_in_service(vehicle, record["in_service"])
     store.depot[vehicle] = Spot(*record["depot"])
-    store.paths.driving[vehicle] = 0
+    store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
     if order is not None and record["path"] is not None:
         position = rows[0]
         store.set_path(vehicle, order.drive, int(dispatcher.day.to_day_ms(order.leaves)))
         store.paths.located[vehicle], store.paths.at[vehicle] = record["path"]
+        if record.get("onward") is not None:
+            store.roam(vehicle, order.drive.target, int(dispatcher.day.to_day_ms(order.arrives)), record["onward"])
         for name, value in zip(_FIELDS, position[2:], strict=True):
             store.plans.rows[int(store.plans.first[vehicle])][name] = value
     store.new_question()

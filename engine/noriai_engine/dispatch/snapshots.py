@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _KEPT = ("bookings", "events")
 """Parts that know how to copy themselves: their values never change, only which there are."""
 _STORE = ("plans", "version", "operators", "fleet", "depot", "paths", "_vehicles", "_skill_bit")
-_DISPATCHER = ("vehicles", "_index_of", "bookings", "events")
+_DISPATCHER = ("vehicles", "_index_of", "bookings", "events", "outlook")
 
 
 @dataclass(frozen=True, slots=True)

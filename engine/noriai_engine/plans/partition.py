@@ -37,7 +37,7 @@ class Master:
         self.column_of = np.full(len(pool.key), -1)
         self.dual = np.zeros(self.tasks + self.kinds)
         self.bound = -np.inf
-        h: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        h: Any = highspy.Highs()
         h.setOptionValue("output_flag", False)
         h.setOptionValue("threads", 1)
         h.passModel(self._model(np.zeros(0, int), np.arange(self.tasks), np.full(self.tasks, np.inf), integer=False))
@@ -208,7 +208,7 @@ class Master:
         known_tasks = np.zeros(self.tasks, bool)
         known_tasks[self._entries(known_rows)[1][self._entries(known_rows)[1] < self.tasks]] = True
         absent = np.flatnonzero((self.price - self.dual[: self.tasks] <= gap) | ~known_tasks)
-        h: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        h: Any = highspy.Highs()
         h.setOptionValue("output_flag", False)
         h.setOptionValue("threads", 1)
         h.setOptionValue("mip_rel_gap", 1e-6)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model.clock import VirtualClock
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.plan import Leg
 from noriai_engine.model.requests import Quote, Request
-from noriai_engine.model.units import RequestId, UtcMs, VehicleId
+from noriai_engine.model.units import FOREVER_MS, RequestId, UtcMs, VehicleId
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads.traffic import Traffic
 from noriai_engine.world.motion import Alarms, Motion
@@ -35,11 +37,31 @@ class Improve:
     params: SolveParams
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Riders are matched every `every_ms`; `at_once`: those for whom there is a vehicle are answered when they ask, the
+    others wait for the next batch. `rebalance`: idle vehicles are sent to where riders were turned away."""
+
+    every_ms: int
+    params: MatchParams = MatchParams()
+    at_once: bool = True
+    rebalance: RebalanceParams = RebalanceParams()
+
+
+@dataclass
+class _Job:
+    """What is done again and again."""
+
+    at: UtcMs
+    every_ms: int
+    do: Callable[[], None]
+
+
 class Day:
     """Drives a Dispatcher through one service day. Riders accept the cheapest offer.
 
     `whims` says who then cancels or is not there when boarding time is over; `ahead`: who asks early enough is planned
-    for before the day; `improve`: plans are improved between requests.
+    for before the day; `improve`: plans are improved between requests; `batch`: riders are matched in batches.
 
     At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
     order given: the same input gives the same events.
@@ -53,19 +75,26 @@ class Day:
         whims: Whims | None = None,
         ahead: PlanAhead | None = None,
         improve: Improve | None = None,
+        batch: Batch | None = None,
     ) -> None:
         self.dispatcher, self._clock, self._whims, self._ahead = dispatcher, clock, whims or Whims(), ahead
-        self._improve = improve
-        self._next_improvement: UtcMs | None = None
-        if improve is not None:
-            first = min(vehicle.shift.start for vehicle in dispatcher.vehicles)
-            self._next_improvement = UtcMs(first + improve.every_ms)
+        self._batch, self._jobs = batch, self._all_jobs(batch, improve)
         self._cancels: list[tuple[UtcMs, RequestId]] = []
         self._requests = sorted(requests, key=lambda r: r.placed_at)
         self.motion = Motion(dispatcher, clock, self._whims.absent)
         self._alarms = Alarms(self.motion, clock)
         for index in range(len(dispatcher.vehicles)):
             self._alarms.set(index)
+
+    def _all_jobs(self, batch: Batch | None, improve: Improve | None) -> list[_Job]:
+        first = min((vehicle.shift.start for vehicle in self.dispatcher.vehicles), default=UtcMs(0))
+        jobs: list[tuple[int, Callable[[], None]]] = []
+        if batch is not None:
+            jobs.append((batch.every_ms, lambda: self._match(batch, batch.every_ms)))
+            jobs.append((batch.rebalance.every_ms, lambda: self._rebalance(batch.rebalance)))
+        if improve is not None:
+            jobs.append((improve.every_ms, lambda: self._improve_plans(improve)))
+        return [_Job(UtcMs(first + every), every, do) for every, do in jobs if every > 0]
 
     @property
     def legs(self) -> list[Leg]:
@@ -90,6 +119,8 @@ class Day:
         if self._ahead is not None:
             self._plan_ahead(self._ahead)
         self._move_until(None)
+        if self._batch is not None:  # nobody is left without an answer
+            self._match(self._batch, FOREVER_MS)
 
     def _go_to(self, instant: UtcMs) -> None:
         self._move_until(instant)
@@ -99,8 +130,11 @@ class Day:
         if self._ahead is not None:
             refusal = self.dispatcher.ahead.hear(request)
             return None if refusal is None else Quote(request.id, refusal=refusal)
-        quote = self.dispatcher.quote(request)
-        if quote.offers:
+        if self._batch is not None and not self._batch.at_once:
+            refusal = self.dispatcher.ahead.hear(request)
+            return None if refusal is None else Quote(request.id, refusal=refusal)
+        quote = self.dispatcher.quote(request) if self._batch is None else self.dispatcher.batching.ask(request)
+        if quote is not None and quote.offers:
             offer = quote.offers[0]
             self.dispatcher.commit(offer)
             self._booked(request.id, offer.vehicle_id, offer.planned_pickup)
@@ -155,14 +189,28 @@ class Day:
         self._alarms.look_again(found.changed)
         return found.saved_ms
 
+    def _match(self, batch: Batch, until_ms: int) -> None:
+        found = self.dispatcher.batching.run(batch.params, until_ms)
+        self._alarms.look_again(found.changed)
+        for booking in found.bookings:
+            self._booked(booking.request_id, booking.vehicle_id, booking.pickup.earliest)
+
+    def _rebalance(self, params: RebalanceParams) -> None:
+        for vehicle in self.motion.rebalance(params):
+            self._alarms.set(vehicle)
+
+    def _improve_plans(self, improve: Improve) -> None:
+        self.improve(improve.params)
+
     def _move_until(self, limit: UtcMs | None) -> None:
-        while self._improve is not None and (at := self._next_improvement) is not None:
-            if (limit is not None and at > limit) or not self._alarms:
+        while self._jobs and self._alarms:
+            job = min(self._jobs, key=lambda one: one.at)  # at one instant in the order of the list
+            if limit is not None and job.at > limit:
                 break
-            self._cancel_until(at)
-            self._clock.advance_to(max(at, self._clock.now()))
-            self.improve(self._improve.params)
-            self._next_improvement = UtcMs(at + self._improve.every_ms)
+            self._cancel_until(job.at)
+            self._clock.advance_to(max(job.at, self._clock.now()))
+            job.do()
+            job.at = UtcMs(job.at + job.every_ms)
         self._cancel_until(limit)
 
     def _cancel_until(self, limit: UtcMs | None) -> None:

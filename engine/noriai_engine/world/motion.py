@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from noriai_engine.dispatch.dispatcher import Dispatcher, DriveOrder
+from noriai_engine.dispatch.rebalancing import RebalanceParams, moves
 from noriai_engine.model.clock import Clock, VirtualClock
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.lifecycle import BookingState
@@ -93,9 +94,31 @@ class Motion:
     def turn(self, vehicle: int) -> None:
         """The plan changed: a vehicle under way turns if its next stop is another one now."""
         order = self._driving.get(vehicle)
-        if order is not None and self.dispatcher.next_stop(vehicle) != order.drive.target:
+        if order is None or (order.is_to_wait and self.dispatcher.keeps_roaming(vehicle)):
+            return
+        if order.is_to_wait or self.dispatcher.next_stop(vehicle) != order.drive.target:
             self._end_leg(vehicle, order, *self.dispatcher.position(vehicle))
             self._driving[vehicle] = self.dispatcher.divert(vehicle)
+
+    def send(self, vehicle: int, spot: Spot) -> bool:
+        """An idle vehicle drives to wait at a spot; False where its plan leaves no time for it."""
+        if vehicle not in self._started or vehicle in self._serving or vehicle in self._driving:
+            return False
+        order = self.dispatcher.reposition(vehicle, spot)
+        if order is not None:
+            self._driving[vehicle] = order
+        return order is not None
+
+    def rebalance(self, params: RebalanceParams) -> list[int]:
+        """Send idle vehicles to where riders are expected; returns those that left."""
+        d = self.dispatcher
+        now = d.day.to_day_ms(self._clock.now())
+        busy = self._driving.keys() | self._serving.keys()
+        idle = sorted(v for v in self._started - busy if d.is_on_duty(v) and d.idle_ms(v) > 0)
+        standing = [d.position(vehicle)[0] for vehicle in idle]
+        coming = [order.drive.target for _, order in sorted(self._driving.items()) if order.is_to_wait]
+        gaps = d.outlook.gaps(now, standing + coming, params)
+        return [idle[k] for k, spot in moves(d.travel_times, standing, gaps, params) if self.send(idle[k], spot)]
 
     # --- what was not planned; each returns vehicles whose plans changed -------------------------------------
 
@@ -136,6 +159,9 @@ class Motion:
 
     def set_traffic(self, traffic: Traffic, cause: str = "traffic") -> list[int]:
         """Other travel times: every vehicle under way takes the fastest way from where it is."""
+        for vehicle in [v for v, order in self._driving.items() if order.is_to_wait]:
+            self._end_leg(vehicle, self._driving.pop(vehicle), *self.dispatcher.position(vehicle))
+            self.dispatcher.stand(vehicle)
         here = {vehicle: self.dispatcher.position(vehicle) for vehicle in self._driving}
         for vehicle, (spot, instant) in here.items():
             self._end_leg(vehicle, self._driving.pop(vehicle), spot, instant)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from noriai_engine.dispatch.kernels.batch import Trips
 from noriai_engine.dispatch.kernels.insertion import END, memo_for, scratch_for
-from noriai_engine.dispatch.kernels.rollout import NEVER, Answers, Journal, Trips, play_all, roll
+from noriai_engine.dispatch.kernels.rollout import NEVER, Answers, Journal, play_all, roll
 from noriai_engine.dispatch.kernels.search import found_for
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, empty_plans, with_room
 from noriai_engine.dispatch.plan_store import paths_for
@@ -75,12 +76,12 @@ class Rollout:
         vehicles, requests = len(starts), len(trips.placed)
         if requests and (np.diff(trips.placed) < 0).any():
             raise InputError("requests are not in order of time", where="trips", remedy="sort them by `placed`")
-        self.times, self.fleet, self.trips, self._horizon = times, fleet, trips, horizon_ms
+        self.times, self.fleet, self.trips, self.horizon_ms = times, fleet, trips, horizon_ms
         self.plans = _waiting(starts)
         self.paths = paths_for(vehicles, _WAY, times.metric.oracle.climbs())
         self._memo, self._scratch = memo_for(vehicles, len(self.plans.rows)), scratch_for(4 * _ROOM)
         self._found = found_for(vehicles, int(fleet.operator.max(initial=0)) + 1, 1)
-        self._wake = np.full(vehicles, NEVER, np.int32)
+        self.wake = np.full(vehicles, NEVER, np.int32)
         rows = _JOURNAL_ROWS * requests + vehicles
         columns: Any = [np.zeros(rows, np.int8 if name == "kind" else np.int32) for name in Journal._fields[1:]]
         self.journal = Journal(np.zeros(1, np.int64), *columns)
@@ -97,8 +98,8 @@ class Rollout:
             at = self.answer(at, last)
             if progress is not None:
                 progress(at, count)
-        play_all(self.fleet, self.plans, self.paths, FOREVER_MS - 1, self._wake, self.journal)
-        self._sort_journal()
+        play_all(self.fleet, self.plans, self.paths, FOREVER_MS - 1, self.wake, self.journal)
+        self.sort_journal()
 
     def answer(self, first: int, last: int) -> int:
         """Answer requests first .. last - 1; returns `last`."""
@@ -107,22 +108,26 @@ class Rollout:
             roads = self.times.kernel_view(self.plans.rows.state)
             while first < last:
                 first = roll(
-                    roads, self.fleet, self.plans, self.paths, self.trips, first, last, self._horizon, self._memo,
-                    self._scratch, self._found, self._wake, self.journal, self.answers, nobody,
+                    roads, self.fleet, self.plans, self.paths, self.trips, first, last, self.horizon_ms, self._memo,
+                    self._scratch, self._found, self.wake, self.journal, self.answers, nobody,
                 )  # fmt: skip
                 if first < last:
                     self._grow(int(self.answers.vehicle[first]))
         return first
 
     def _grow(self, vehicle: int) -> None:
-        rows = 2 * int(self.plans.room[vehicle])
-        self.plans = with_room(self.plans, vehicle, rows)
+        self.plans = with_room(self.plans, vehicle, 2 * int(self.plans.room[vehicle]))
+        self.fit()
+
+    def fit(self) -> None:
+        """Working space for the plans as they are."""
+        rows = int(self.plans.room.max())
         if len(self.plans.rows) > len(self._memo.rows):
-            self._memo = memo_for(len(self._wake), 2 * len(self.plans.rows))
+            self._memo = memo_for(len(self.wake), 2 * len(self.plans.rows))
         if rows + 4 > len(self._scratch.rows):
             self._scratch = scratch_for(2 * rows)
 
-    def _sort_journal(self) -> None:
+    def sort_journal(self) -> None:
         used = int(self.journal.used[0])
         columns: Any = [column[:used] for column in self.journal[1:]]
         order = np.lexsort((np.arange(used), columns[2], columns[0]))

@@ -44,10 +44,9 @@ def vehicle_positions(reports: Sequence[VehicleReport], time_s: int) -> bytes:
         vehicle = entity.vehicle
         vehicle.vehicle.id, vehicle.vehicle.label = report.vehicle_id, report.label or report.vehicle_id
         if report.wheelchair is not None:
-            kinds = vehicle.vehicle.WheelchairAccessible
-            vehicle.vehicle.wheelchair_accessible = (
-                kinds.WHEELCHAIR_ACCESSIBLE if report.wheelchair else kinds.WHEELCHAIR_INACCESSIBLE
-            )
+            kinds: Any = vehicle.vehicle.WheelchairAccessible
+            name = "WHEELCHAIR_ACCESSIBLE" if report.wheelchair else "WHEELCHAIR_INACCESSIBLE"
+            vehicle.vehicle.wheelchair_accessible = kinds.Value(name)
         vehicle.position.longitude, vehicle.position.latitude = report.lon, report.lat
         if report.bearing is not None:
             vehicle.position.bearing = report.bearing

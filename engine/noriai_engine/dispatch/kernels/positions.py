@@ -8,13 +8,16 @@ from noriai_engine.model.units import ByteArray, IntArray
 from noriai_engine.roads.kernels.bounds import RoadView
 from noriai_engine.roads.kernels.climbing import Climbs, key_path
 from noriai_engine.roads.kernels.key_spots import best_end
+from noriai_engine.roads.kernels.spots import spot_pair
 
 
 class Paths(NamedTuple):
     """Drives under way (V,): `driving` 0 or 1; `located` the instant (day ms) the position was last found for;
     `count` states of the way are known (0: none yet), `whole` 1 where they are all of it, `at` the one the vehicle is
     on. `state` and `enter` (V, P): the way, and when the start of each state is passed (day ms); `target` the offset
-    on the last state where the drive ends. `turns` and `climbs` are working space."""
+    on the last state where the drive ends. A vehicle that is `roaming` drives to wait somewhere, not to its next row:
+    to the state `goal` and the offset `goal_ms`, where it is `due` (day ms) and `onward` ms from its next row. `turns`
+    and `climbs` are working space."""
 
     driving: ByteArray
     located: IntArray
@@ -24,22 +27,29 @@ class Paths(NamedTuple):
     target: IntArray
     state: IntArray
     enter: IntArray
+    roaming: ByteArray
+    goal: IntArray
+    goal_ms: IntArray
+    due: IntArray
+    onward: IntArray
     turns: IntArray
     climbs: Climbs
 
 
 @lean_kernel
 def trace(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int) -> None:
-    """The way from the position to the next row, or as much of it as there is room for."""
+    """The way from the position to where the vehicle drives, or as much of it as there is room for."""
     row = plans.first[vehicle]
-    source, target = plans.rows[row].state, plans.rows[row + 1].state
+    source, target, ends = plans.rows[row].state, plans.rows[row + 1].state, plans.rows[row + 1].offset
+    if paths.roaming[vehicle]:
+        target, ends = paths.goal[vehicle], paths.goal_ms[vehicle]
     states = roads.states
     passed = plans.rows[row].begin - plans.rows[row].offset
     paths.state[vehicle, 0] = source
     paths.enter[vehicle, 0] = passed
     paths.at[vehicle], paths.count[vehicle], paths.whole[vehicle] = 0, 1, 1
-    paths.target[vehicle] = plans.rows[row + 1].offset
-    if states.arc[source] == states.arc[target] and plans.rows[row + 1].offset >= plans.rows[row].offset:
+    paths.target[vehicle] = ends
+    if states.arc[source] == states.arc[target] and ends >= plans.rows[row].offset:
         return
     end, first = target, -1
     if source == target or states.twin[target] >= 0:
@@ -107,4 +117,10 @@ def locate(roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, now: 
     plans.rows[row].offset = offset
     plans.rows[row].begin = paths.enter[vehicle, at] + offset
     plans.rows[row].done = plans.rows[row].begin
-    plans.rows[row + 1].leg = arrives - plans.rows[row].begin
+    if not paths.roaming[vehicle]:
+        plans.rows[row + 1].leg = arrives - plans.rows[row].begin
+    elif plans.rows[row + 1].state >= 0:
+        plans.rows[row + 1].leg = spot_pair(
+            roads.labels, roads.states, plans.rows[row].state, plans.rows[row].offset, plans.rows[row + 1].state,
+            plans.rows[row + 1].offset,
+        )  # fmt: skip

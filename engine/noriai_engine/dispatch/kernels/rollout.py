@@ -5,47 +5,20 @@ The same search and the same upkeep as behind the Dispatcher, with rows of array
 
 from typing import NamedTuple
 
-import numpy as np
-
-from noriai_engine.dispatch.kernels.insertion import (
-    END,
-    NO_COST,
-    Memo,
-    Scratch,
-    Wish,
-    joins,
-)
+from noriai_engine.dispatch.kernels.batch import Trips, wide, wish_at
+from noriai_engine.dispatch.kernels.insertion import END, NO_COST, Memo, Scratch, joins
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.search import Found, best_insertions
 from noriai_engine.dispatch.kernels.upkeep import insert, start_next
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import lean_kernel
-from noriai_engine.model.units import FOREVER_MS, ByteArray, IntArray, LongArray, SmallArray
+from noriai_engine.model.units import FOREVER_MS, ByteArray, IntArray, LongArray
 from noriai_engine.roads.kernels.bounds import RoadView
+from noriai_engine.roads.kernels.metric import INF
+from noriai_engine.roads.kernels.spots import spot_pair
 
 DEPARTED, DIVERTED, ARRIVED = 10, 11, 12
 NEVER = FOREVER_MS
-
-
-class Trips(NamedTuple):
-    """Requests (r,) in order of `placed` (day ms), with the fields of Wish; `demand` (r, R)."""
-
-    placed: IntArray
-    origin: IntArray
-    origin_ms: IntArray
-    destination: IntArray
-    destination_ms: IntArray
-    pickup_earliest: IntArray
-    pickup_latest: IntArray
-    dropoff_earliest: IntArray
-    dropoff_latest: IntArray
-    boarding: IntArray
-    alighting: IntArray
-    max_ride: IntArray
-    direct: IntArray
-    demand: SmallArray
-    needs: LongArray
-    operator: IntArray
 
 
 class Answers(NamedTuple):
@@ -90,6 +63,17 @@ def play(
     base = plans.first[vehicle]
     while plans.count[vehicle] > 1:
         following = base + 1
+        if paths.roaming[vehicle]:
+            arrives = paths.due[vehicle]
+            if arrives > until:
+                wake[vehicle] = arrives
+                return
+            paths.driving[vehicle], paths.roaming[vehicle] = 0, 0
+            plans.rows[base].state, plans.rows[base].offset = paths.goal[vehicle], paths.goal_ms[vehicle]
+            plans.rows[base].begin = arrives
+            plans.rows[base].done = arrives
+            plans.rows[following].leg = paths.onward[vehicle]
+            _write(journal, plans, base, vehicle, ARRIVED, arrives, arrives)
         if paths.driving[vehicle]:
             arrives = plans.rows[base].begin + plans.rows[following].leg
             if arrives > until:
@@ -133,40 +117,21 @@ def play_all(fleet: FleetArrays, plans: PlanArrays, paths: Paths, until: int, wa
 
 
 @lean_kernel
-def _wide(number: int) -> int:
-    """An int64."""
-    wide: int = np.int64(number)  # type: ignore[assignment]  # as numba has it
-    return wide
-
-
-@lean_kernel
-def wish_at(trips: Trips, k: int, nobody: IntArray) -> Wish:
-    """A row of the table as a wish, in the very types the Dispatcher's wishes have: one compilation serves both."""
-    return Wish(
-        _wide(trips.origin[k]), _wide(trips.origin_ms[k]), _wide(trips.destination[k]),
-        _wide(trips.destination_ms[k]), _wide(trips.pickup_earliest[k]), _wide(trips.pickup_latest[k]),
-        _wide(trips.dropoff_earliest[k]), _wide(trips.dropoff_latest[k]), _wide(trips.boarding[k]),
-        _wide(trips.alighting[k]), _wide(trips.max_ride[k]), _wide(trips.direct[k]), trips.demand[k],
-        trips.needs[k], _wide(trips.operator[k]), nobody,
-    )  # fmt: skip
-
-
-@lean_kernel
 def answer(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, trips: Trips, k: int, horizon_ms: int,
     nobody: IntArray, memo: Memo, s: Scratch, found: Found, wake: IntArray, journal: Journal, answers: Answers,
 ) -> bool:  # fmt: skip
     """Search for request k and take the best vehicle. False, with nothing done, where its block of rows is full."""
-    now = _wide(trips.placed[k])
+    now = wide(trips.placed[k])
     wish = wish_at(trips, k, nobody)
     memo.question[0] += 1
     best_insertions(roads, fleet, plans, paths, wish, now, now + horizon_ms, memo, s, found)
-    cost, vehicle, i, j = NO_COST, _wide(-1), _wide(0), _wide(0)
+    cost, vehicle, i, j = NO_COST, wide(-1), wide(0), wide(0)
     for operator in range(found.cost.shape[0]):
-        other = _wide(found.vehicle[operator, 0])
+        other = wide(found.vehicle[operator, 0])
         if found.cost[operator, 0] < cost or (found.cost[operator, 0] == cost and cost < NO_COST and other < vehicle):
             cost, vehicle = found.cost[operator, 0], other
-            i, j = _wide(found.after_pickup[operator, 0]), _wide(found.after_dropoff[operator, 0])
+            i, j = wide(found.after_pickup[operator, 0]), wide(found.after_dropoff[operator, 0])
     answers.vehicle[k], answers.cost[k] = -1, cost
     if vehicle < 0:
         for v in range(found.sieve.shape[0]):
@@ -179,8 +144,8 @@ def answer(
     insert(roads, fleet, plans, paths, vehicle, k, wish, i, j, now, now + horizon_ms, memo, s)
     answers.vehicle[k] = vehicle
     answers.pickup[k], answers.dropoff[k] = plans.rows[base + i + 1].begin, plans.rows[base + j + 2].begin
-    if was_driving and i == 0:
-        paths.count[vehicle] = 0
+    if was_driving and (i == 0 or paths.roaming[vehicle]):
+        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
         _write(journal, plans, base, vehicle, DIVERTED, plans.rows[base].begin, plans.rows[base].begin)
     wake[vehicle] = now
     return True
@@ -198,3 +163,48 @@ def roll(
         if not answer(roads, fleet, plans, paths, trips, k, horizon_ms, nobody, memo, s, found, wake, journal, answers):
             return k
     return last
+
+
+@lean_kernel
+def take_turns(
+    before: PlanArrays, after: PlanArrays, paths: Paths, changed: IntArray, now: int, wake: IntArray, journal: Journal
+) -> None:
+    """Vehicles under way whose next row is another one turn to it, or stop where they are if there is none."""
+    for vehicle in changed:
+        wake[vehicle] = now
+        if not paths.driving[vehicle]:
+            continue
+        old, new = before.rows[before.first[vehicle] + 1], after.rows[after.first[vehicle] + 1]
+        if old.request == new.request and old.kind == new.kind:
+            continue
+        base = after.first[vehicle]
+        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
+        at = after.rows[base].begin
+        if new.kind == END and new.state < 0:
+            paths.driving[vehicle] = 0
+            _write(journal, after, base, vehicle, ARRIVED, at, at)
+        else:
+            _write(journal, after, base, vehicle, DIVERTED, at, at)
+
+
+@lean_kernel
+def send(
+    roads: RoadView, plans: PlanArrays, paths: Paths, vehicle: int, state: int, offset: int, now: int,
+    wake: IntArray, journal: Journal,
+) -> bool:  # fmt: skip
+    """A vehicle that stands drives to a spot, to wait there; False, and no change, where it stands there already."""
+    base = plans.first[vehicle]
+    here, onward = plans.rows[base], plans.rows[base + 1]
+    leaves = max(now, here.begin)
+    drive = spot_pair(roads.labels, roads.states, here.state, here.offset, state, offset)
+    if drive <= 0 or drive >= INF:
+        return False
+    here.begin = here.done = leaves
+    _write(journal, plans, base, vehicle, DEPARTED, leaves, leaves)
+    paths.driving[vehicle], paths.roaming[vehicle], paths.count[vehicle], paths.located[vehicle] = 1, 1, 0, leaves
+    paths.goal[vehicle], paths.goal_ms[vehicle], paths.due[vehicle] = state, offset, leaves + drive
+    paths.onward[vehicle] = 0
+    if onward.state >= 0:
+        paths.onward[vehicle] = spot_pair(roads.labels, roads.states, state, offset, onward.state, onward.offset)
+    wake[vehicle] = leaves + drive
+    return True

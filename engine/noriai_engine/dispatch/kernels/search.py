@@ -18,7 +18,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     free_from,
     least_drops,
 )
-from noriai_engine.dispatch.kernels.positions import Paths
+from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.kernels.upkeep import lock_until
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import inlined_kernel, lean_kernel
@@ -155,6 +155,8 @@ def best_insertions(
             found.sieve[vehicle] = PARTY_TOO_BIG
             continue
         found.sieve[vehicle] = TOO_FAR
+        if paths.roaming[vehicle]:  # it may come nearer or go away: bounds from where it was last seen do not hold
+            locate(roads, plans, paths, vehicle, now)
         lock_until(plans, vehicle, horizon)
         cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now, s)
         if cost >= 0:
