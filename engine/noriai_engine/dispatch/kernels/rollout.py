@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from noriai_engine.dispatch.kernels.batch import Trips, wide, wish_at
 from noriai_engine.dispatch.kernels.insertion import END, NO_COST, Memo, Scratch, joins
+from noriai_engine.dispatch.kernels.meeting import Desk, Spots, best_meeting, fill_direct, wish_with
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.search import Found, best_insertions
 from noriai_engine.dispatch.kernels.upkeep import insert, start_next
+from noriai_engine.dispatch.kernels.walking import Walks, near
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import FOREVER_MS, ByteArray, IntArray, LongArray
@@ -208,3 +210,61 @@ def send(
         paths.onward[vehicle] = spot_pair(roads.labels, roads.states, state, offset, onward.state, onward.offset)
     wake[vehicle] = leaves + drive
     return True
+
+
+@lean_kernel
+def answer_on_foot(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, trips: Trips, k: int, horizon_ms: int,
+    permille: int, toward: Walks, back: Walks, longest_ms: int, spots: Spots, desk: Desk, nobody: IntArray, memo: Memo,
+    s: Scratch, found: Found, best: LongArray, wake: IntArray, journal: Journal, answers: Answers,
+) -> bool:  # fmt: skip
+    """`answer` where riders may walk up to `longest_ms` from and to their doors; who walks how far is in `spots`."""
+    now = wide(trips.placed[k])
+    wish = wish_at(trips, k, nobody)
+    memo.question[0] += 1
+    boards = near(toward, trips.origin[k], longest_ms, spots.board, spots.board_walk)
+    leaves = near(back, trips.destination[k], longest_ms, spots.leave, spots.leave_walk)
+    here = Spots(
+        spots.board[:boards], spots.board_ms[:boards], spots.board_walk[:boards], spots.leave[:leaves],
+        spots.leave_ms[:leaves], spots.leave_walk[:leaves], spots.direct[:boards, :leaves],
+    )  # fmt: skip
+    fill_direct(roads, here)
+    best_meeting(
+        roads, fleet, plans, paths, wish, here, now, now + horizon_ms, permille, desk, memo, s, found, best[6:], best
+    )
+    answers.vehicle[k], answers.cost[k] = -1, best[0]
+    if best[0] >= NO_COST:
+        return True
+    vehicle, i, j = best[1], best[2], best[3]
+    if plans.count[vehicle] + 2 > plans.room[vehicle]:
+        answers.vehicle[k] = vehicle
+        return False
+    was_driving, base = paths.driving[vehicle], plans.first[vehicle]
+    memo.question[0] += 1
+    exact = wish_with(wish, here, best[4], best[5])
+    insert(roads, fleet, plans, paths, vehicle, k, exact, i, j, now, now + horizon_ms, memo, s)
+    answers.vehicle[k] = vehicle
+    answers.pickup[k], answers.dropoff[k] = plans.rows[base + i + 1].begin, plans.rows[base + j + 2].begin
+    if was_driving and (i == 0 or paths.roaming[vehicle]):
+        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
+        _write(journal, plans, base, vehicle, DIVERTED, plans.rows[base].begin, plans.rows[base].begin)
+    wake[vehicle] = now
+    return True
+
+
+@lean_kernel
+def roll_on_foot(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, trips: Trips, first: int, last: int,
+    horizon_ms: int, permille: int, toward: Walks, back: Walks, longest_ms: int, spots: Spots, desk: Desk,
+    nobody: IntArray, memo: Memo, s: Scratch, found: Found, best: LongArray, wake: IntArray, journal: Journal,
+    answers: Answers,
+) -> int:  # fmt: skip
+    """`roll` where riders may walk."""
+    for k in range(first, last):
+        play_all(fleet, plans, paths, trips.placed[k], wake, journal)
+        if not answer_on_foot(
+            roads, fleet, plans, paths, trips, k, horizon_ms, permille, toward, back, longest_ms, spots, desk, nobody,
+            memo, s, found, best, wake, journal, answers,
+        ):  # fmt: skip
+            return k
+    return last

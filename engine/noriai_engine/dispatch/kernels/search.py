@@ -50,7 +50,7 @@ def found_for(vehicles: int, operators: int, keep: int) -> Found:
 
 
 @inlined_kernel
-def _is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, now: int) -> bool:
+def is_eligible(fleet: FleetArrays, plans: PlanArrays, vehicle: int, wish: Wish, now: int) -> bool:
     return bool(
         plans.count[vehicle] > 1
         and fleet.shift_end[vehicle] > now
@@ -110,7 +110,7 @@ def _keep(found: Found, operator: int, cost: int, vehicle: int, i: int, j: int) 
 
 
 @inlined_kernel
-def _push(found: Found, count: int, cost: int, vehicle: int) -> None:
+def push(found: Found, count: int, cost: int, vehicle: int) -> None:
     """Add to a binary heap of `count` vehicles."""
     k = count
     while k > 0 and found.heap_cost[(k - 1) >> 1] > cost:
@@ -120,7 +120,7 @@ def _push(found: Found, count: int, cost: int, vehicle: int) -> None:
 
 
 @inlined_kernel
-def _pop(found: Found, count: int) -> None:
+def pop(found: Found, count: int) -> None:
     """Take the first away; `count` stay."""
     cost, vehicle, k = found.heap_cost[count], found.heap[count], 0
     while 2 * k + 1 < count:
@@ -148,7 +148,7 @@ def best_insertions(
     for r in range(s.load.shape[0]):
         s.load[r] = 0
     for vehicle in range(plans.first.shape[0]):
-        if not _is_eligible(fleet, plans, vehicle, wish, now):
+        if not is_eligible(fleet, plans, vehicle, wish, now):
             found.sieve[vehicle] = NOT_ELIGIBLE
             continue
         if not fits(s.load, wish.demand, fleet, vehicle):
@@ -160,13 +160,13 @@ def best_insertions(
         lock_until(plans, vehicle, horizon)
         cost = _least_cost(roads, fleet, plans, paths, vehicle, wish, now, s)
         if cost >= 0:
-            _push(found, count, cost, vehicle)
+            push(found, count, cost, vehicle)
             count += 1
     last = found.cost.shape[1] - 1
     while count > 0:
         least, vehicle = found.heap_cost[0], found.heap[0]
         count -= 1
-        _pop(found, count)
+        pop(found, count)
         operator = fleet.operator[vehicle]
         limit = found.cost[operator, last]
         if limit < NO_COST and found.vehicle[operator, last] < vehicle:
