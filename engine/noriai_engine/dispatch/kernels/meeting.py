@@ -116,10 +116,25 @@ def _at(fleet: FleetArrays, plans: PlanArrays, row: int, state: int, offset: int
 @inlined_kernel
 def _least_for(
     roads: RoadView, plans: PlanArrays, paths: Paths, fleet: FleetArrays, vehicle: int, wish: Wish, spots: Spots,
-    now: int, permille: int, least_direct: int,
+    now: int, permille: int, least_direct: int, around: int,
 ) -> int:  # fmt: skip
-    """A lower bound of the cost of any insertion in time for any pickup; -1 where there is none."""
+    """A lower bound of the cost of any insertion in time for any pickup; -1 where there is none. No spot to board at is
+    more than `around` ms of driving from the door: one look-up a row tells most vehicles apart."""
     base, last = plans.first[vehicle], plans.count[vehicle] - 1
+    possible = False
+    for k in range(first_free(plans, vehicle), last):
+        here = plans.rows[base + k]
+        leaves = here.begin if fleet.together else here.done
+        if k == 0:
+            leaves = free_from(plans, paths, vehicle, now)
+        if leaves > wish.pickup_latest:
+            break
+        low = at_least_to(roads, here.state, here.offset, wish.origin, wish.origin_ms) - around
+        if leaves + max(low, 0) <= wish.pickup_latest:
+            possible = True
+            break
+    if not possible:
+        return -1
     best_pick, best_drop, best_both = NO_COST, NO_COST, NO_COST
     for k in range(last - 1, first_free(plans, vehicle) - 1, -1):
         here, onward = plans.rows[base + k], plans.rows[base + k + 1]
@@ -277,8 +292,12 @@ def best_meeting(
     insert after, the spots to board and to leave at."""
     out[0] = NO_COST
     count = 0
-    least_direct = spots.direct[0, 0]
+    least_direct, around = spots.direct[0, 0], 0
     for p in range(spots.board.shape[0]):
+        around = max(
+            around,
+            spot_pair(roads.labels, roads.states, spots.board[p], spots.board_ms[p], wish.origin, wish.origin_ms),
+        )
         for d in range(spots.leave.shape[0]):
             least_direct = min(least_direct, spots.direct[p, d])
     for r in range(s.load.shape[0]):
@@ -289,7 +308,7 @@ def best_meeting(
         if paths.roaming[vehicle]:
             locate(roads, plans, paths, vehicle, now)
         lock_until(plans, vehicle, horizon)
-        least = _least_for(roads, plans, paths, fleet, vehicle, wish, spots, now, permille, least_direct)
+        least = _least_for(roads, plans, paths, fleet, vehicle, wish, spots, now, permille, least_direct, around)
         if least >= 0:
             push(found, count, least, vehicle)
             count += 1
