@@ -132,7 +132,8 @@ def main() -> None:
                 reasons: Counter[str] = sum((Counter(day["refusals"]) for day in days), Counter())
                 told = ", ".join(f"{reason} {count / len(days):.0f}" for reason, count in reasons.most_common(4))
                 print(
-                    f"{vehicles} vehicles, {A_VEHICLE * vehicles} requests, {way}: {gain.mean():+.1f} points +- {spread:.1f}, "
+                    f"{vehicles} vehicles, {A_VEHICLE * vehicles} requests, {way}: "
+                    f"{gain.mean():+.1f} points +- {spread:.1f}, "
                     f"{np.mean([day['km'] for day in days]):.2f} km a rider, "
                     f"{np.mean([day['cpu_s'] for day in days]):.1f} CPU s\n  {'; '.join(cells)}\n  refused: {told}",
                     file=sys.stderr,

@@ -40,7 +40,6 @@ class Batching:
     def __init__(self, dispatcher: "Dispatcher") -> None:
         self._d = dispatcher
         self._matcher: Matcher | None = None
-        self._matched = 0
 
     def ask(self, request: Request) -> Quote | None:
         """Offers now, a refusal where no later batch could help; or None: the rider waits for the next batch.
@@ -53,9 +52,11 @@ class Batching:
             return Quote(request.id, refusal=heard)
         d.bookings.waiting.pop()
         quote = d.offers_for(request)
-        if quote is None:
+        if isinstance(quote, str):
+            d.bookings.fallen[request.id] = quote
             d.bookings.waiting.append(request.id)
             d.outlook.tell(d.day.to_day_ms(d._clock.now()), d.ends_of(request.id).origin)
+            return None
         return quote
 
     def run(self, params: MatchParams, until_ms: int = 0) -> BatchOutcome:
@@ -69,12 +70,14 @@ class Batching:
             if request.return_of is None and not isinstance(wish, str):
                 waiting.append(request)
                 wishes.append(wish)
-            elif d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:  # a pair, both or none; or too late
+            elif request.return_of is None:  # too late
+                refusals.append(self._refused(request, wish))
+            elif d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:  # a pair, both or none
                 more, refused = d.ahead.ask(name, d.bookings.waiting)
                 bookings += more
                 refusals += refused
         d.bookings.waiting.clear()
-        if not waiting and len(d.bookings.booked) == self._matched:  # nobody new: the last choice stands
+        if not waiting and len(d.bookings.booked) == d.bookings.matched:  # nobody new: the last choice stands
             changed = {d.index_of(booking.vehicle_id) for booking in bookings}
             return BatchOutcome(tuple(bookings), tuple(refusals), changed=tuple(sorted(changed)))
         skip = np.array([not d.is_on_duty(k) or d.improving.is_late(k) for k in range(len(d.vehicles))], np.int8)
@@ -86,15 +89,32 @@ class Batching:
             d._say_plan(vehicle)
         now = d.day.to_day_ms(d._clock.now())
         for request, wish, booking in zip(waiting, wishes, new, strict=True):
-            if booking is None and wish.pickup_latest >= now + until_ms:
+            if booking is not None:
+                d.bookings.fallen.pop(request.id, None)
+            elif wish.pickup_latest >= now + until_ms:
                 d.bookings.waiting.append(request.id)
-            elif booking is None:
-                more, refused = d.ahead.ask(request.id, [request.id])
-                bookings += more
-                refusals += refused
-        self._matched = len(d.bookings.booked)
+                if request.id not in d.bookings.fallen:
+                    d.bookings.fallen[request.id] = self._reason(wish)
+            else:
+                refusals.append(self._refused(request, wish))
+        d.bookings.matched = len(d.bookings.booked)
         changed = {d.index_of(booking.vehicle_id) for booking in bookings} | set(matching.changed)
         return BatchOutcome(tuple(bookings), tuple(refusals), moved, tuple(sorted(changed)), matching)
+
+    def _reason(self, wish: Wish | str) -> str:
+        """Why nobody can serve a wish now."""
+        if isinstance(wish, str):
+            return wish
+        self._d._store.new_question()
+        return self._d.finder.search(wish, self._d._clock.now()).reason
+
+    def _refused(self, request: Request, wish: Wish | str) -> Refusal:
+        """For the reason there was at first, when there was still time: by now every vehicle is too far away."""
+        d = self._d
+        reason = d.bookings.fallen.pop(request.id, None) or self._reason(wish)
+        refusal = d._refuse(request, reason, ends=d.ends_of(request.id)).refusal
+        assert refusal is not None
+        return refusal
 
     # --- the matching ---------------------------------------------------------------------------------------
 

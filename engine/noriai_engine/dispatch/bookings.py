@@ -30,11 +30,15 @@ class Bookings:
     open: dict[str, OpenQuote] = field(default_factory=dict)
     waiting: list[RequestId] = field(default_factory=list)
     """Requests heard but not answered: the next plan of the day answers them."""
+    fallen: dict[str, str] = field(default_factory=dict)
+    """Why there was no vehicle when one who waits was first looked for one: the reason, should there never be any."""
     promised: dict[int, Wish] = field(default_factory=dict)
     """Limits a booking was given, as they stand after any breach, by row."""
     booked: dict[str, Booking] = field(default_factory=dict)
     shunned_by: dict[str, list[RequestId]] = field(default_factory=dict)
 
+    matched: int = 0
+    """Bookings there were at the last batch: without a new one, its choice stands."""
     pinned: set[str] = field(default_factory=set)
     """Requests whose booking changes vehicle only if that one fails: an operator has said so."""
 
@@ -42,8 +46,9 @@ class Bookings:
         """The same values, in containers of its own."""
         return Bookings(
             list(self.requests), list(self.ends), dict(self.row_of), dict(self.states), dict(self.open),
-            list(self.waiting), dict(self.promised), dict(self.booked),
-            {name: list(others) for name, others in self.shunned_by.items()}, set(self.pinned),
+            list(self.waiting), dict(self.fallen), dict(self.promised), dict(self.booked),
+            {name: list(others) for name, others in self.shunned_by.items()}, self.matched,
+            set(self.pinned),
         )  # fmt: skip
 
     def add(self, request: Request) -> int:

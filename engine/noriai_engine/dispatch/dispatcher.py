@@ -358,10 +358,12 @@ class Dispatcher:
             return self._refuse(request, search.reason, search=search, ends=self.ends_of(request.id))
         return self._offer(request, wish, search)
 
-    def offers_for(self, request: Request) -> Quote | None:
-        """Offers for a request that was received, or nothing where no vehicle could serve it as of now."""
+    def offers_for(self, request: Request) -> Quote | str:
+        """Offers for a request that was received, or the reason why no vehicle could serve it as of now."""
         found = self._search(request)
-        return None if isinstance(found, str) or not found[1].best else self._offer(request, *found)
+        if isinstance(found, str):
+            return found
+        return self._offer(request, *found) if found[1].best else found[1].reason
 
     def _search(self, request: Request) -> tuple[Wish, Search] | str:
         """What the fleet could do for a request that was received, or the reason that rules it out."""

@@ -48,8 +48,9 @@ class WalkRollout(Rollout):
         super().__init__(times, fleet, starts, trips, horizon_ms)
         self.on_foot, self._desk = on_foot, desk_for()
         self._toward, self._back = on_foot.walks()
-        ends = np.zeros((6, on_foot.most), np.int32)
-        self._spots = Spots(*ends, np.zeros((on_foot.most, on_foot.most), np.int32))
+        board, board_ms, board_walk, leave, leave_ms, leave_walk = np.zeros((6, on_foot.most), np.int32)
+        direct = np.zeros((on_foot.most, on_foot.most), np.int32)
+        self._spots = Spots(board, board_ms, board_walk, leave, leave_ms, leave_walk, direct)
         self._best = np.zeros(12, np.int64)
 
     def answer(self, first: int, last: int) -> int:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from noriai_engine.dispatch.kernels.batch import wide
 from noriai_engine.dispatch.kernels.insertion import (
     BREAK,
     NO_COST,
@@ -76,10 +77,10 @@ def fill_direct(roads: RoadView, spots: Spots) -> None:
 def wish_with(wish: Wish, spots: Spots, p: int, d: int) -> Wish:
     """The same limits where the rider boards at spot p and leaves at spot d: walks are inside wait and trip."""
     return Wish(
-        np.int64(spots.board[p]), np.int64(spots.board_ms[p]), np.int64(spots.leave[d]), np.int64(spots.leave_ms[d]),
-        np.int64(wish.pickup_earliest + spots.board_walk[p]), wish.pickup_latest,
-        np.int64(wish.dropoff_earliest - spots.leave_walk[d]), np.int64(wish.dropoff_latest - spots.leave_walk[d]),
-        wish.boarding, wish.alighting, wish.max_ride, np.int64(spots.direct[p, d]), wish.demand, wish.needs,
+        wide(spots.board[p]), wide(spots.board_ms[p]), wide(spots.leave[d]), wide(spots.leave_ms[d]),
+        wide(wish.pickup_earliest + spots.board_walk[p]), wish.pickup_latest,
+        wide(wish.dropoff_earliest - spots.leave_walk[d]), wide(wish.dropoff_latest - spots.leave_walk[d]),
+        wish.boarding, wish.alighting, wish.max_ride, wide(spots.direct[p, d]), wish.demand, wish.needs,
         wish.operator, wish.apart,
     )  # fmt: skip
 

@@ -236,7 +236,7 @@ def _find(growth: Growth, mask: int, stamp: int) -> int:
     """The slot of a mask, or the empty one where it belongs."""
     at = (mask ^ (mask >> 11) ^ (mask >> 23) ^ (mask >> 37)) & (SLOTS - 1)
     while growth.stamp[at] == stamp and growth.slot[at] != mask:
-        at = (at + 1) & np.int64(SLOTS - 1)
+        at = (at + 1) & (SLOTS - 1)
     return int(at)
 
 
