@@ -286,6 +286,19 @@ def test_a_batch_serves_whom_the_order_of_asking_would_have_refused() -> None:
     assert outcomes[False] == [BookingState.DONE, BookingState.DONE]
 
 
+def test_a_ride_there_and_its_ride_back_are_booked_together_by_a_batch_or_not_at_all() -> None:
+    network = a_street(12, 60)
+    states = {}
+    for back in ("10:00", "18:55"):  # by then the shift is as good as over
+        dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0))], SERVICE, now="07:00")
+        there = a_request("a", origin=node(network, 2), destination=node(network, 9), placed="07:30", departs="08:10")
+        home = a_request("b", origin=node(network, 9), destination=node(network, 2), placed="07:30", departs=back)
+        Day(dispatcher, clock, [there, replace(home, return_of="a")], batch=Batch(MINUTE, at_once=False)).run()
+        states[back] = [dispatcher.bookings.states[name] for name in ("a", "b")]
+    assert states["10:00"] == [BookingState.DONE, BookingState.DONE]
+    assert states["18:55"] == [BookingState.REFUSED, BookingState.REFUSED]
+
+
 def test_who_boards_soon_keeps_the_vehicle() -> None:
     """Within the freeze no booking changes vehicles."""
     for freeze in (0, 240):

@@ -64,18 +64,20 @@ class Batching:
         batch, is refused with the reason."""
         d = self._d
         waiting, wishes, bookings, refusals = [], [], [], []
-        for name in list(d.bookings.waiting):
-            request = d.bookings.requests[d.bookings.row_of[name]]
-            wish = d.ahead.wish(request)
-            if request.return_of is None and not isinstance(wish, str):
-                waiting.append(request)
-                wishes.append(wish)
-            elif request.return_of is None:  # too late
-                refusals.append(self._refused(request, wish))
-            elif d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:  # a pair, both or none
-                more, refused = d.ahead.ask(name, d.bookings.waiting)
+        who = [d.bookings.requests[d.bookings.row_of[name]] for name in d.bookings.waiting]
+        there = {request.return_of for request in who}
+        for request in who:
+            if d.bookings.states[request.id] != BookingState.WAITING_FOR_ANSWER:  # answered with its other half
+                continue
+            if request.return_of is not None or request.id in there:  # a pair, both or none
+                more, refused = d.ahead.ask(request.id, d.bookings.waiting)
                 bookings += more
                 refusals += refused
+            elif isinstance(wish := d.ahead.wish(request), str):  # too late
+                refusals.append(self._refused(request, wish))
+            else:
+                waiting.append(request)
+                wishes.append(wish)
         d.bookings.waiting.clear()
         if not waiting and len(d.bookings.booked) == d.bookings.matched:  # nobody new: the last choice stands
             changed = {d.index_of(booking.vehicle_id) for booking in bookings}
@@ -89,30 +91,25 @@ class Batching:
             d._say_plan(vehicle)
         now = d.day.to_day_ms(d._clock.now())
         for request, wish, booking in zip(waiting, wishes, new, strict=True):
-            if booking is not None:
+            quote = None if booking is not None else d.offers_for(request)  # the new plans may have room for one more
+            if isinstance(quote, Quote):
+                bookings.append(d.commit(quote.offers[0]))
+            if not isinstance(quote, str):
                 d.bookings.fallen.pop(request.id, None)
             elif wish.pickup_latest >= now + until_ms:
                 d.bookings.waiting.append(request.id)
-                if request.id not in d.bookings.fallen:
-                    d.bookings.fallen[request.id] = self._reason(wish)
+                d.bookings.fallen.setdefault(request.id, quote)
             else:
-                refusals.append(self._refused(request, wish))
+                refusals.append(self._refused(request, quote))
         d.bookings.matched = len(d.bookings.booked)
         changed = {d.index_of(booking.vehicle_id) for booking in bookings} | set(matching.changed)
         return BatchOutcome(tuple(bookings), tuple(refusals), moved, tuple(sorted(changed)), matching)
 
-    def _reason(self, wish: Wish | str) -> str:
-        """Why nobody can serve a wish now."""
-        if isinstance(wish, str):
-            return wish
-        self._d._store.new_question()
-        return self._d.finder.search(wish, self._d._clock.now()).reason
-
-    def _refused(self, request: Request, wish: Wish | str) -> Refusal:
+    def _refused(self, request: Request, reason: str) -> Refusal:
         """For the reason there was at first, when there was still time: by now every vehicle is too far away."""
         d = self._d
-        reason = d.bookings.fallen.pop(request.id, None) or self._reason(wish)
-        refusal = d._refuse(request, reason, ends=d.ends_of(request.id)).refusal
+        first = d.bookings.fallen.pop(request.id, reason)
+        refusal = d._refuse(request, first, ends=d.ends_of(request.id)).refusal
         assert refusal is not None
         return refusal
 
