@@ -52,6 +52,64 @@ def _timed(
     return trips.placed.shape[0]
 
 
+def manhattan(vehicles: int) -> list[dict[str, Any]]:
+    """G8: the recorded taxi trips of the shipped Manhattan, a wait of 300 s, batches every 30 s: the greedy answers;
+    one new rider a vehicle and batch with accepted riders fixed (the single-request rule of AMoD2), and with idle
+    vehicles sent about; our batches without and with that."""
+    from noriai_engine.dispatch.kernels.batch import Trips
+    from noriai_engine.dispatch.matching import MatchParams
+    from noriai_engine.dispatch.rebalancing import RebalanceParams
+    from noriai_engine.model import Spot
+    from noriai_engine.model.units import FOREVER_MS
+    from noriai_engine.roads import TravelTimes
+    from noriai_engine.world.epochs import BatchRollout, Epochs
+    from noriai_engine.world.rollout import OnDemand, Rollout, uniform_fleet
+    from noriai_simulations import shipped
+    from noriai_simulations.scenario import load_scenario
+
+    scenario, limits = load_scenario(shipped.scenario_file("manhattan-taxi")), OnDemand(stop_ms=0)
+    times = TravelTimes(scenario.region.network)
+    rides = [
+        (scenario.day.to_day_ms(r.placed_at), times.stop_at(r.origin)[0].state, times.stop_at(r.destination)[0].state)
+        for r in sorted(scenario.requests, key=lambda r: r.placed_at)
+    ]
+    placed, origin, destination = np.array([r for r in rides if min(r[1:]) >= 0], np.int32).T.copy()
+    starts = np.array([times.stop_at(v.depot)[0].state for v in scenario.vehicles[:vehicles]], np.int32)
+    ends = zip(origin.tolist(), destination.tolist(), strict=True)
+    direct = np.array([times.between(Spot(a), Spot(b)) for a, b in ends], np.int32)
+    count, none = len(placed), np.zeros(len(placed), np.int32)
+    until = (placed + direct.astype(np.int64) * limits.trip_permille // 1_000 + limits.trip_extra_ms).astype(np.int32)
+    demand = np.zeros((count, 3), np.int16)
+    demand[:, 0] = 1
+    trips = Trips(
+        placed, origin, none, destination, none, placed, placed + np.int32(limits.max_wait_ms), none, until, none, none,
+        np.full(count, FOREVER_MS, np.int32), direct, demand, np.zeros(count, np.int64), np.full(count, -1, np.int32),
+    )  # fmt: skip
+    alone = MatchParams(riders_a_trip=1, freeze_ms=FOREVER_MS, vehicles_a_rider=30)
+    sent, rows = RebalanceParams(30_000), []
+    ways: dict[str, Epochs | None] = {
+        "as they come": None,
+        "one new rider a vehicle and batch": Epochs(30_000, False, alone),
+        "the same, idle vehicles sent": Epochs(30_000, False, alone, sent),
+        "batches": Epochs(30_000, True, MatchParams(rider_permille=300)),
+        "batches, idle vehicles sent": Epochs(30_000, True, MatchParams(rider_permille=300), sent),
+    }
+    for way, epochs in ways.items():
+        day = Rollout(times, uniform_fleet(vehicles, 4), starts, trips)
+        begin = time.process_time()
+        if epochs is None:
+            day.run()
+        else:
+            BatchRollout(day, epochs).run()
+        spent = 1e3 * (time.process_time() - begin) / count
+        served, minutes = served_and_minutes(day)
+        figure = f"{served:.1f} % served, {minutes:.2f} min driven a rider, {spent:.1f} ms a request"
+        what = f"Manhattan, {count:,} trips, {vehicles} vehicles: {way}"
+        rows.append({"goal": "G8", "what": what, "figure": figure, "wanted": ""})
+        sys.stderr.write(f"G8   {what:<75} {figure}\n")
+    return rows
+
+
 class Bench:
     def __init__(self) -> None:
         from noriai_engine.roads import PlainNetwork, TravelTimes
@@ -347,7 +405,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--sizes", default="s,m,l", help="of s, m, l and xl (default: s,m,l)")
+    parser.add_argument("--manhattan", type=int, metavar="N", help="only Manhattan's taxi trips, with N vehicles (G8)")
     options = parser.parse_args()
+    if options.manhattan:
+        rows = manhattan(options.manhattan)
+        if options.json:
+            print(json.dumps(rows, indent=1))
+        return
     if not MALTA.is_file():
         sys.exit("the developers' ../shared is absent: this suite needs its Malta extract")
     bench = Bench()

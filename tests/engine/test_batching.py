@@ -335,16 +335,16 @@ def test_an_idle_vehicle_goes_where_riders_were_turned_away() -> None:
         for k, t in enumerate(("08:00", "08:40"))
     ]
     states = {}
-    for every in (0, MINUTE):
+    for every, at_once in ((0, True), (MINUTE, False), (MINUTE, True)):
         dispatcher, clock = a_dispatcher(network, [van], service, now="07:00")
-        batch = Batch(MINUTE, rebalance=RebalanceParams(every, 60 * MINUTE, 60 * MINUTE))
+        batch = Batch(MINUTE, at_once=at_once, rebalance=RebalanceParams(every, 60 * MINUTE, 60 * MINUTE))
         day = Day(dispatcher, clock, asked, batch=batch)
         day.run()
-        states[every] = [dispatcher.bookings.states[r.id] for r in asked]
+        states[every, at_once] = [dispatcher.bookings.states[r.id] for r in asked]
         waits = [leg for leg in day.legs if leg.purpose == "position"]
         assert bool(waits) == bool(every)
-    assert states[0] == [BookingState.REFUSED, BookingState.REFUSED]
-    assert states[MINUTE] == [BookingState.REFUSED, BookingState.DONE]
+    assert states[0, True] == [BookingState.REFUSED, BookingState.REFUSED]
+    assert states[MINUTE, True] == states[MINUTE, False] == [BookingState.REFUSED, BookingState.DONE]
 
 
 def test_a_vehicle_on_its_way_to_wait_turns_to_a_rider() -> None:

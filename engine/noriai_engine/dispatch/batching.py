@@ -53,9 +53,7 @@ class Batching:
         d.bookings.waiting.pop()
         quote = d.offers_for(request)
         if isinstance(quote, str):
-            d.bookings.fallen[request.id] = quote
-            d.bookings.waiting.append(request.id)
-            d.outlook.tell(d.day.to_day_ms(d._clock.now()), d.ends_of(request.id).origin)
+            self._wait(request, quote)
             return None
         return quote
 
@@ -97,13 +95,20 @@ class Batching:
             if not isinstance(quote, str):
                 d.bookings.fallen.pop(request.id, None)
             elif wish.pickup_latest >= now + until_ms:
-                d.bookings.waiting.append(request.id)
-                d.bookings.fallen.setdefault(request.id, quote)
+                self._wait(request, quote)
             else:
                 refusals.append(self._refused(request, quote))
         d.bookings.matched = len(d.bookings.booked)
         changed = {d.index_of(booking.vehicle_id) for booking in bookings} | set(matching.changed)
         return BatchOutcome(tuple(bookings), tuple(refusals), moved, tuple(sorted(changed)), matching)
+
+    def _wait(self, request: Request, reason: str) -> None:
+        """Until the next batch; who had to for the first time shows where vehicles are missing."""
+        d = self._d
+        d.bookings.waiting.append(request.id)
+        if request.id not in d.bookings.fallen:
+            d.bookings.fallen[request.id] = reason
+            d.outlook.tell(d.day.to_day_ms(d._clock.now()), d.ends_of(request.id).origin)
 
     def _refused(self, request: Request, reason: str) -> Refusal:
         """For the reason there was at first, when there was still time: by now every vehicle is too far away."""
