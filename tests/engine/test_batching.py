@@ -299,6 +299,20 @@ def test_a_ride_there_and_its_ride_back_are_booked_together_by_a_batch_or_not_at
     assert states["18:55"] == [BookingState.REFUSED, BookingState.REFUSED]
 
 
+def test_who_is_fetched_at_once_is_promised_no_less_time_than_others() -> None:
+    """Stops of the next minute are announced while the batch is still being put together; the promise stays wide."""
+    network = a_street(12, 60)
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0))], SERVICE, now="07:30")
+    asked = [
+        a_request(f"r{k}", origin=node(network, 0), destination=node(network, 4 + k), placed="08:00", departs="08:00")
+        for k in range(3)
+    ]
+    Day(dispatcher, clock, asked, batch=Batch(MINUTE, at_once=False)).run()
+    for name in ("r0", "r1", "r2"):
+        booking = dispatcher.bookings.booked[name]
+        assert booking.pickup.latest == at("08:00") + SERVICE.max_wait_ms
+
+
 def test_who_boards_soon_keeps_the_vehicle() -> None:
     """Within the freeze no booking changes vehicles."""
     for freeze in (0, 240):

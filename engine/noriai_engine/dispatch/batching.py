@@ -83,7 +83,10 @@ class Batching:
         skip = np.array([not d.is_on_duty(k) or d.improving.is_late(k) for k in range(len(d.vehicles))], np.int8)
         matching = self._match(params, waiting, wishes, skip)
         moved = self._adopt(matching)
-        new = [self._book(request, wish) for request, wish in zip(waiting, wishes, strict=True)]
+        new = [
+            self._book(request, wish, int(vehicle))
+            for request, wish, vehicle in zip(waiting, wishes, matching.vehicle[matching.home < 0], strict=True)
+        ]
         bookings += [booking for booking in new if booking is not None]
         for vehicle in matching.changed:
             d._say_plan(vehicle)
@@ -154,24 +157,22 @@ class Batching:
                 d._say("booking_moved", vehicle=int(vehicle), request_id=rider, reason="batch",
                        details={"from": d.vehicles[int(home)].id})  # fmt: skip
                 moved.append(str(rider))
-        self._vehicle_of = {
-            int(row): int(vehicle)
-            for row, home, vehicle in zip(matching.request, matching.home, matching.vehicle, strict=True)
-            if home < 0 <= vehicle
-        }
         return tuple(moved)
 
-    def _book(self, request: Request, wish: Wish) -> Booking | None:
-        """The promise to a rider whom the matching has put into a plan."""
-        d, row = self._d, self._d.bookings.row_of[request.id]
-        if row not in self._vehicle_of:
+    def _book(self, request: Request, wish: Wish, vehicle: int) -> Booking | None:
+        """The promise to a rider whom the matching has put into a vehicle's plan; none for -1."""
+        if vehicle < 0:
             return None
-        vehicle, utc = self._vehicle_of[row], d.day.to_utc
+        d, row, utc = self._d, self._d.bookings.row_of[request.id], self._d.day.to_utc
         on, off = self._rows_of(vehicle, row)
+        promised = wish
         if request.latest_arrival is not None:  # the pickup interval begins as planned
-            on["earliest"] = on["begin"]
-            on["latest"] = on["promised"] = min(int(on["latest"]), int(on["begin"]) + d.service.max_wait_ms)
-        promised = wish._replace(pickup_earliest=int(on["earliest"]), pickup_latest=int(on["latest"]))
+            begin = int(on["begin"])
+            latest = min(wish.pickup_latest, begin + d.service.max_wait_ms)
+            promised = wish._replace(pickup_earliest=begin, pickup_latest=latest)
+            on["promised"] = latest
+            if not on["locked"]:  # what is announced already keeps its time
+                on["earliest"], on["latest"] = begin, latest
         who = d.vehicles[vehicle]
         booking = Booking(
             BookingId(d._ids.new_id()), request.id, who.id, who.operator_id,
