@@ -271,3 +271,14 @@ def with_demands(requests: list[Request], rng: np.random.Generator) -> list[Requ
         others = [r.id for r in requests if r.id != request.id and rng.random() < 0.15]
         out.append(replace(request, needs=replace(request.needs, skills=skills), apart_from=tuple(others)))
     return out
+
+
+def a_mixed_fleet(network: RoadNetwork | PlainNetwork, rng: np.random.Generator) -> list[Vehicle]:
+    """Four vehicles of two operators, some with a break, somewhere in the town."""
+    return [
+        a_vehicle(
+            f"v{k}", place=somewhere(network, rng), layouts=LAYOUTS[k % len(LAYOUTS)], shift=("07:30", "10:30"),
+            breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (), operator=f"op{k % 2}",
+        )
+        for k in range(4)
+    ]  # fmt: skip

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from builders import (
-    LAYOUTS,
     SERVICE,
     a_dispatcher,
+    a_mixed_fleet,
     a_random_town,
     a_request,
     a_street,
@@ -19,7 +19,6 @@ from builders import (
     at,
     node,
     random_requests,
-    somewhere,
 )
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -43,13 +42,7 @@ def a_town_with(seed: int, requests: int) -> tuple[Dispatcher, object, list[Requ
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
-    fleet = [
-        a_vehicle(
-            f"v{k}", place=somewhere(network, rng), layouts=LAYOUTS[k % len(LAYOUTS)], shift=("07:30", "10:30"),
-            breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (), operator=f"op{k % 2}",
-        )
-        for k in range(4)
-    ]  # fmt: skip
+    fleet = a_mixed_fleet(network, rng)
     dispatcher, clock = a_dispatcher(network, fleet, SERVICE, now="06:30")
     return dispatcher, clock, random_requests(network, rng, requests)
 

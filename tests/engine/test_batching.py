@@ -14,6 +14,7 @@ from builders import (
     MINUTE,
     SERVICE,
     a_dispatcher,
+    a_mixed_fleet,
     a_random_town,
     a_request,
     a_street,
@@ -203,13 +204,7 @@ def a_batched_day(seed: int, requests: int = 30) -> Day:
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
-    vehicles = [
-        a_vehicle(
-            f"v{k}", place=somewhere(network, rng), layouts=LAYOUTS[k % len(LAYOUTS)], shift=("07:30", "10:30"),
-            breaks=(("08:15", "09:00", 15),) if rng.random() < 0.5 else (), operator=f"op{k % 2}",
-        )
-        for k in range(4)
-    ]  # fmt: skip
+    vehicles = a_mixed_fleet(network, rng)
     asked = with_demands(random_requests(network, rng, requests), rng)
     asked = [replace(r, needs=replace(r.needs, skills=())) for r in asked]
     party = {str(r.id): r.party for r in asked}

@@ -6,7 +6,7 @@ The same search and the same upkeep as behind the Dispatcher, with rows of array
 from typing import NamedTuple
 
 from noriai_engine.dispatch.kernels.batch import Trips, wide, wish_at
-from noriai_engine.dispatch.kernels.insertion import END, NO_COST, Memo, Scratch, joins
+from noriai_engine.dispatch.kernels.insertion import END, NO_COST, Memo, Scratch, Wish, joins
 from noriai_engine.dispatch.kernels.meeting import Desk, Spots, best_meeting, fill_direct, wish_with
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.kernels.search import Found, best_insertions
@@ -119,6 +119,25 @@ def play_all(fleet: FleetArrays, plans: PlanArrays, paths: Paths, until: int, wa
 
 
 @lean_kernel
+def _take(
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, k: int, wish: Wish, i: int,
+    j: int, now: int, horizon: int, memo: Memo, s: Scratch, wake: IntArray, journal: Journal, answers: Answers,
+) -> bool:  # fmt: skip
+    """Request k into a vehicle's plan, which turns to it if it is under way. False where its block of rows is full."""
+    answers.vehicle[k] = vehicle
+    if plans.count[vehicle] + 2 > plans.room[vehicle]:
+        return False
+    was_driving, base = paths.driving[vehicle], plans.first[vehicle]
+    insert(roads, fleet, plans, paths, vehicle, k, wish, i, j, now, horizon, memo, s)
+    answers.pickup[k], answers.dropoff[k] = plans.rows[base + i + 1].begin, plans.rows[base + j + 2].begin
+    if was_driving and (i == 0 or paths.roaming[vehicle]):
+        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
+        _write(journal, plans, base, vehicle, DIVERTED, plans.rows[base].begin, plans.rows[base].begin)
+    wake[vehicle] = now
+    return True
+
+
+@lean_kernel
 def answer(
     roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, trips: Trips, k: int, horizon_ms: int,
     nobody: IntArray, memo: Memo, s: Scratch, found: Found, wake: IntArray, journal: Journal, answers: Answers,
@@ -139,18 +158,9 @@ def answer(
         for v in range(found.sieve.shape[0]):
             answers.sieve[k] = max(answers.sieve[k], found.sieve[v])
         return True
-    if plans.count[vehicle] + 2 > plans.room[vehicle]:
-        answers.vehicle[k] = vehicle
-        return False
-    was_driving, base = paths.driving[vehicle], plans.first[vehicle]
-    insert(roads, fleet, plans, paths, vehicle, k, wish, i, j, now, now + horizon_ms, memo, s)
-    answers.vehicle[k] = vehicle
-    answers.pickup[k], answers.dropoff[k] = plans.rows[base + i + 1].begin, plans.rows[base + j + 2].begin
-    if was_driving and (i == 0 or paths.roaming[vehicle]):
-        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
-        _write(journal, plans, base, vehicle, DIVERTED, plans.rows[base].begin, plans.rows[base].begin)
-    wake[vehicle] = now
-    return True
+    return _take(
+        roads, fleet, plans, paths, vehicle, k, wish, i, j, now, now + horizon_ms, memo, s, wake, journal, answers
+    )
 
 
 @lean_kernel
@@ -235,21 +245,12 @@ def answer_on_foot(
     answers.vehicle[k], answers.cost[k] = -1, best[0]
     if best[0] >= NO_COST:
         return True
-    vehicle, i, j = best[1], best[2], best[3]
-    if plans.count[vehicle] + 2 > plans.room[vehicle]:
-        answers.vehicle[k] = vehicle
-        return False
-    was_driving, base = paths.driving[vehicle], plans.first[vehicle]
     memo.question[0] += 1
     exact = wish_with(wish, here, best[4], best[5])
-    insert(roads, fleet, plans, paths, vehicle, k, exact, i, j, now, now + horizon_ms, memo, s)
-    answers.vehicle[k] = vehicle
-    answers.pickup[k], answers.dropoff[k] = plans.rows[base + i + 1].begin, plans.rows[base + j + 2].begin
-    if was_driving and (i == 0 or paths.roaming[vehicle]):
-        paths.count[vehicle], paths.roaming[vehicle] = 0, 0
-        _write(journal, plans, base, vehicle, DIVERTED, plans.rows[base].begin, plans.rows[base].begin)
-    wake[vehicle] = now
-    return True
+    return _take(
+        roads, fleet, plans, paths, best[1], k, exact, best[2], best[3], now, now + horizon_ms, memo, s, wake, journal,
+        answers,
+    )  # fmt: skip
 
 
 @lean_kernel
