@@ -107,6 +107,14 @@ class DispatchTable(FileTable):
     rebalance_every_s: Annotated[float, Field(ge=0, le=3600)] = 0
     rebalance_drive_min: Minutes = 10
 
+    @model_validator(mode="after")
+    def _batches_where_needed(self) -> Self:
+        needs = {"rebalance_every_s": self.rebalance_every_s > 0, "answer": self.answer == "in_batch"}
+        for name, given in needs.items():
+            if given and self.batch_every_s == 0:
+                raise ValueError(f"{name} = {getattr(self, name)} works in batches: give batch_every_s as well")
+        return self
+
 
 class DayPlanTable(FileTable):
     """Requests placed by `at` are planned as a whole then: a service time, or `eve HH:MM` for the evening before."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import (
     IdSource,
     Place,
@@ -86,7 +85,7 @@ def _dispatch() -> None:
     ]  # fmt: skip
     ids = IdSource(clock, np.random.default_rng(1))
     service = Service(max_wait_ms=3_600_000, max_ride_ms=3_600_000)
-    batch = Batch(600_000, at_once=False, rebalance=RebalanceParams(600_000))
+    batch = Batch(600_000, at_once=False)
     played = Day(Dispatcher(_times(), service, [vehicle], day, clock, ids), clock, requests, batch=batch)
     list(played.steps())
     clock = VirtualClock(day.at("08:00"))

@@ -39,7 +39,7 @@ from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.dispatch.packing import Columns, choose
-from noriai_engine.dispatch.rebalancing import Forecast, Gaps, RebalanceParams, moves
+from noriai_engine.dispatch.rebalancing import Forecast, Gaps, RebalanceParams, TurnedAway, moves
 from noriai_engine.model import Spot
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.world.day import Batch, Day
@@ -354,6 +354,15 @@ def test_an_idle_vehicle_goes_where_riders_were_turned_away() -> None:
         assert bool(waits) == bool(every)
     assert states[0, True] == [BookingState.REFUSED, BookingState.REFUSED]
     assert states[MINUTE, True] == states[MINUTE, False] == [BookingState.REFUSED, BookingState.DONE]
+
+
+def test_who_was_turned_away_long_ago_is_forgotten() -> None:
+    outlook, params = TurnedAway(), RebalanceParams(MINUTE)
+    for minute in range(0, 60, 5):
+        outlook.tell(minute * MINUTE, Spot(minute))
+    assert len(outlook.seen) == 3
+    assert outlook.gaps(56 * MINUTE, [], params).spots == (Spot(50), Spot(55))
+    assert outlook.gaps(56 * MINUTE, [], params).spots == ()
 
 
 def test_a_vehicle_on_its_way_to_wait_turns_to_a_rider() -> None:

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from noriai_engine.checker import check_run
+from noriai_engine.model import InputError
 from noriai_engine.regions import write_region
 from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.assemble import assemble
@@ -35,6 +36,7 @@ SERVICES = [
     'mode = "stops"\nstops = "stops.csv"\nmax_walk_m = 300',
 ]
 
+WAYS = ("at_once", "in_batch")
 WHIMS = "cancelled = 0.15\nno_show = 0.1\n"
 
 
@@ -61,6 +63,8 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
         text += '[day_plan]\nat = "06:40"\niterations = 100\n'
     if seed % 4 == 1:
         text += "[dispatch]\nimprove_every_min = 7\nimprove_iterations = 30\n"
+    if seed % 8 == 3:
+        text += f'[dispatch]\nbatch_every_s = 120\nrebalance_every_s = 240\nanswer = "{WAYS[seed // 8 % 2]}"\n'
     for line in service.splitlines():
         key = line.split(" = ")[0]
         text = "\n".join(old for old in text.splitlines() if not old.startswith(f"{key} = "))
@@ -297,3 +301,10 @@ def test_riders_who_cancel_or_do_not_come_are_counted_and_free_their_vehicles(tm
     assert counts["whims"][1] > 8
     assert counts["whims"][2] > 4
     assert counts["whims"][3] < counts["plain"][3]
+
+
+@pytest.mark.parametrize("line", ['answer = "in_batch"', "rebalance_every_s = 60"])
+def test_what_only_batches_do_needs_batches(tmp_path: Path, line: str) -> None:
+    (tmp_path / "day.toml").write_text(a_scenario_text("town") + f"[dispatch]\n{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="give batch_every_s as well"):
+        load_scenario(tmp_path / "day.toml")

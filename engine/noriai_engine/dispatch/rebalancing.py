@@ -57,6 +57,9 @@ class TurnedAway:
     memory_ms: int = 10 * MINUTE_MS
 
     def tell(self, now: int, spot: Spot) -> None:
+        """Somebody was turned away at `spot`; what is too long ago is forgotten, also where nobody ever asks."""
+        while self.seen and self.seen[0][0] < now - self.memory_ms:
+            del self.seen[0]
         self.seen.append((now, spot))
 
     def gaps(self, now: int, standing: Sequence[Spot], params: RebalanceParams) -> Gaps:
