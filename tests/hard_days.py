@@ -128,7 +128,9 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
         day.improve(annealing(number, 30))
     elif what == 7 and isinstance(network := dispatcher.travel_times.network, RoadNetwork):
         arcs = np.flatnonzero(rng.random(network.arc_count) < 0.4).astype(np.int32)
-        day.set_traffic(slower(network, arcs, int(rng.integers(500, 3_000))) if rng.random() < 0.8 else Traffic())
+        traffic = slower(network, arcs, int(rng.integers(500, 3_000))) if rng.random() < 0.8 else Traffic()
+        closed = rng.random(network.arc_count) < rng.choice([0.0, 0.0, 0.05, 0.3])
+        day.set_traffic(replace(traffic, closed=closed))
 
 
 def log_of(dispatcher: Dispatcher) -> list[tuple[object, ...]]:

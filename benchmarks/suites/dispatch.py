@@ -84,6 +84,7 @@ def manhattan(vehicles: int) -> list[dict[str, Any]]:
     trips = Trips(
         placed, origin, none, destination, none, placed, placed + np.int32(limits.max_wait_ms), none, until, none, none,
         np.full(count, FOREVER_MS, np.int32), direct, demand, np.zeros(count, np.int64), np.full(count, -1, np.int32),
+        none, none, none,
     )  # fmt: skip
     alone = MatchParams(riders_a_trip=1, freeze_ms=FOREVER_MS, vehicles_a_rider=30)
     sent, rows = RebalanceParams(30_000), []

@@ -6,17 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import noriai_engine
 from noriai_engine.kpis import Kpi, Ride
 from noriai_engine.model import Leg, Request, Spot, Vehicle
 from noriai_engine.model.events import EVENT_SCHEMA_VERSION, Event
 from noriai_engine.roads.network import RoadNetwork
+from noriai_engine.roads.traffic import Traffic
 from noriai_engine.tables import Column, write_csv, write_parquet
 from noriai_engine.texts import text
+from noriai_engine.world.life import LATE_DRIVER, Breakdown, Life, TrafficChange
 from noriai_simulations.fleet import breaks_json, layouts_json
 from noriai_simulations.scenario import Scenario
 
-RUN_SCHEMA = "noriai-run/2"
+RUN_SCHEMA = "noriai-run/3"
 
 
 def write_tables(folder: Path, scenario: Scenario, events: Iterable[Event], legs: Sequence[Leg], *, csv: bool) -> None:
@@ -34,6 +38,9 @@ def write_tables(folder: Path, scenario: Scenario, events: Iterable[Event], legs
             Column("lon", "float64", [s.lon for s in stops]),
             Column("lat", "float64", [s.lat for s in stops]),
         ]
+    changes = [i.traffic for i in scenario.life.incidents if isinstance(i, TrafficChange)]
+    if changes:
+        tables["traffic"] = _traffic(changes, scenario.region.network)
     for name, columns in tables.items():
         write_parquet(folder / f"{name}.parquet", columns)
         if csv:
@@ -60,6 +67,7 @@ def write_run(folder: Path, scenario: Scenario) -> None:
         "day_start_ms": scenario.day.start,
         "service": service,
         "operators": [asdict(operator) for operator in scenario.operators],
+        "life": _life(scenario.life),
     }
     write_json(folder / "run.json", document)
     (folder / "scenario.toml").write_text(scenario.text, encoding="utf-8")
@@ -161,6 +169,34 @@ def _vehicles(vehicles: Sequence[Vehicle]) -> list[Column]:
         Column("breaks", "string", [breaks_json(v) for v in vehicles]),
         Column("autonomous", "bool", [v.autonomous for v in vehicles]),
     ]
+
+
+def _life(life: Life) -> dict[str, Any]:
+    """What happens on the day that nobody planned, as it was drawn."""
+    mishaps: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
+    for incident in life.incidents:
+        if isinstance(incident, TrafficChange):
+            changes.append({"version": len(changes) + 1, "at_ms": incident.at, "cause": incident.cause})
+            continue
+        cause = incident.cause if isinstance(incident, Breakdown) else LATE_DRIVER
+        until = None if isinstance(incident, Breakdown) else incident.until
+        mishaps.append({"at_ms": incident.at, "vehicle_id": incident.vehicle, "cause": cause, "until_ms": until})
+    held_up = {"held_up_permille": life.held_up.share_permille, "held_up_every_ms": life.held_up.every_ms}
+    return held_up | {"incidents": mishaps, "traffic": changes}
+
+
+def _traffic(changes: Sequence[Traffic], network: RoadNetwork) -> list[Column]:
+    """By version: arcs that take another time than in free flow, and closed ones (no ms)."""
+    version, arcs, ms = [], [], []
+    for number, traffic in enumerate(changes, start=1):
+        now = network.arc_ms if traffic.arc_ms is None else traffic.arc_ms
+        closed = np.zeros(network.arc_count, bool) if traffic.closed is None else traffic.closed
+        for arc in np.flatnonzero(closed | (now != network.arc_ms)).tolist():
+            version.append(number)
+            arcs.append(arc)
+            ms.append(None if closed[arc] else int(now[arc]))
+    return [Column("version", "int64", version), Column("arc", "int64", arcs), Column("ms", "int64", ms)]
 
 
 def _events(events: Sequence[Event]) -> list[Column]:

@@ -12,11 +12,13 @@ from noriai_engine.model.units import OperatorId
 from noriai_engine.regions import Region, open_region
 from noriai_engine.roads.snapper import FAR_M
 from noriai_engine.rules.service_file import service_of
+from noriai_engine.world.life import Life
 from noriai_simulations import shipped
 from noriai_simulations.demand import synthetic_requests
 from noriai_simulations.fleet import vehicles_of
 from noriai_simulations.scenario_file import ScenarioFile, load_scenario_file
 from noriai_simulations.trips import requests_from_file
+from noriai_simulations.unplanned import life_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Scenario:
     vehicles: tuple[Vehicle, ...]
     requests: tuple[Request, ...]
     params: DispatchParams
+    life: Life
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -61,7 +64,8 @@ def load_scenario(path: Path) -> Scenario:
         nearest_reach_ms=round(file.dispatch.nearest_reach_min * 60_000),
     )
     text = path.read_text(encoding="utf-8")
-    return Scenario(file, text, region, day, service, operators, vehicles, tuple(requests), params)
+    life = life_of(file.life, file.seed, vehicles, region.network, day, locate)
+    return Scenario(file, text, region, day, service, operators, vehicles, tuple(requests), params, life)
 
 
 def find_region(reference: str, base: Path) -> Region:

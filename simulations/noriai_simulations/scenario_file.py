@@ -123,6 +123,44 @@ class DayPlanTable(FileTable):
     iterations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
 
 
+class TrafficTable(FileTable):
+    """Other travel times from one time to another, everywhere or in an area: a rush hour, snow, a flood."""
+
+    between: tuple[ServiceTime, ServiceTime]
+    slower: Annotated[float, Field(ge=0.1, le=20)] = 1.0
+    closed: bool = False
+    area: str | None = None
+    cause: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$", max_length=40)] = "traffic"
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.closed and self.area is None:
+            raise ValueError("closed = true closes the streets of an area: name its GeoJSON file")
+        if not self.closed and self.slower == 1.0:
+            raise ValueError("give slower = ... (1.5: half as long again) or closed = true")
+        if parse_time_of_day(self.between[0]) >= parse_time_of_day(self.between[1]):
+            raise ValueError("between ends before it begins; past midnight write e.g. 25:00")
+        return self
+
+
+class LifeTable(FileTable):
+    """What happens that nobody planned."""
+
+    held_up: Annotated[float, Field(ge=0, le=5)] = 0.0
+    held_up_every_min: Annotated[float, Field(gt=0, le=120)] = 4
+    fail: Share = 0.0
+    driver_absent: Share = 0.0
+    driver_late: Share = 0.0
+    driver_late_min: Minutes = 30
+    traffic: tuple[TrafficTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_mishap_a_vehicle(self) -> Self:
+        if self.fail + self.driver_absent + self.driver_late > 1:
+            raise ValueError("fail, driver_absent and driver_late are shares of all vehicles: together 1 at most")
+        return self
+
+
 class ScenarioFile(FileTable):
     """A whole scenario.toml."""
 
@@ -138,6 +176,7 @@ class ScenarioFile(FileTable):
     fleet: Annotated[tuple[FleetTable, ...], Field(min_length=1)]
     dispatch: DispatchTable = DispatchTable()
     day_plan: DayPlanTable | None = None
+    life: LifeTable = LifeTable()
 
     @model_validator(mode="after")
     def _operators_known(self) -> Self:

@@ -43,7 +43,7 @@ class Result:
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     """Simulate the day of a scenario. The same scenario gives the same events to the byte."""
     plan, instants = scenario.source.day_plan, [r.placed_at for r in scenario.requests]
-    instants += [v.shift.start for v in scenario.vehicles]
+    instants += [v.shift.start for v in scenario.vehicles] + [i.at for i in scenario.life.incidents]
     if plan is not None:
         instants.append(scenario.day.to_utc(day_plan_ms(plan.at)))
     clock = VirtualClock(UtcMs(min(instants)))
@@ -62,7 +62,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     if table.improve_every_min > 0:
         params = annealing(scenario.source.seed, table.improve_iterations)
         improve = Improve(round(table.improve_every_min * 60_000), params)
-    day = Day(dispatcher, clock, scenario.requests, whims, ahead, improve, _batch(table))
+    day = Day(dispatcher, clock, scenario.requests, whims, ahead, improve, _batch(table), scenario.life)
     day.run(progress)
     legs = tuple(sorted(day.legs, key=lambda leg: (leg.depart, leg.vehicle_id, leg.arrive)))
     rides = rides_of(scenario.requests, dispatcher.events)

@@ -76,7 +76,8 @@ def test_every_scenario_field_is_documented() -> None:
     from noriai_simulations import scenario_file as module
 
     documented = (ROOT / "docs/scenario.md").read_text()
-    for table in ("ServiceTable", "SyntheticTable", "DemandTable", "FleetTable", "DispatchTable", "OperatorTable"):
+    tables = ("ServiceTable", "SyntheticTable", "DemandTable", "FleetTable", "DispatchTable", "OperatorTable")
+    for table in (*tables, "LifeTable", "TrafficTable"):
         for name in getattr(module, table).model_fields:
             assert re.search(rf"[`.]{name}[`\]]", documented), f"{table}.{name}"
 

@@ -1,19 +1,20 @@
 """Judge a run folder: load, recompute, compare. Reads as the list of what is proven."""
 
-import json
 from pathlib import Path
 
 from noriai_engine.checker.figures import check_kpis
-from noriai_engine.checker.load import CheckError, Roads, RowDict, Run, load_roads, load_run
+from noriai_engine.checker.incidents import Told, check_breaches, check_incidents
+from noriai_engine.checker.load import CheckError, RowDict, Run, load_roads, load_run
 from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.riders import check_promises, check_refusals, check_stories
-from noriai_engine.checker.shortest import Way, fastest
+from noriai_engine.checker.shortest import Times, Way, fastest
+from noriai_engine.checker.traffic import Versions, check_traffic
 from noriai_engine.checker.vehicles import check_legs, check_locks, check_vehicle
 
 __all__ = ["CheckError", "check_run"]
 
-SCHEMA = "noriai-run/2"
+SCHEMA = "noriai-run/3"
 
 
 def check_run(folder: Path, region: Path) -> CheckReport:
@@ -31,16 +32,21 @@ def _judge(folder: Path, region: Path) -> CheckReport:
     if run.meta.get("schema") != SCHEMA:
         raise CheckError(f"{folder}/run.json: schema {run.meta.get('schema')!r}; this checker judges {SCHEMA}")
     roads = load_roads(region, run.meta["region"]["checksum"])
-    streets, report = Streets(roads), CheckReport()
+    report, versions = CheckReport(), Versions(run, roads)
+    streets = [Streets(under) for under in versions.roads]
     check_log(run, report)
-    served = check_stories(run, report)
-    times = fastest(roads, _pairs(run, served))
-    check_promises(run, streets, served, times, report)
-    check_refusals(run, streets, report)
-    check_legs(run, roads, times, report)
-    check_vehicles(run, roads, streets, report)
-    check_locks(run, report)
-    check_kpis(run, served, times, report)
+    check_traffic(run, report)
+    check_incidents(run, report)
+    told = check_breaches(run, report)
+    served = check_stories(run, versions, told, report)
+    pairs = _pairs(run, served, versions)
+    times = [fastest(under, pairs[version]) for version, under in enumerate(versions.roads)]
+    check_promises(run, versions, streets, served, times, told, report)
+    check_refusals(run, streets[0], report)
+    check_legs(run, versions, times, report)
+    check_vehicles(run, versions, streets, times, told, report)
+    check_locks(run, versions, told, report)
+    check_kpis(run, served, versions, times, report)
     return report
 
 
@@ -54,7 +60,9 @@ def check_log(run: Run, report: CheckReport) -> None:
     report.expect(not run.duplicates, "log", "ids", f"given twice: {run.duplicates[:5]}")
 
 
-def check_vehicles(run: Run, roads: Roads, streets: Streets, report: CheckReport) -> None:
+def check_vehicles(
+    run: Run, versions: Versions, streets: list[Streets], times: list[Times], told: Told, report: CheckReport
+) -> None:
     events: dict[str, list[RowDict]] = {name: [] for name in run.vehicles}
     legs: dict[str, list[RowDict]] = {name: [] for name in run.vehicles}
     for event in run.events:
@@ -66,14 +74,25 @@ def check_vehicles(run: Run, roads: Roads, streets: Streets, report: CheckReport
         if report.expect(leg["vehicle_id"] in legs, "partition", leg["vehicle_id"], "is no vehicle of this run"):
             legs[leg["vehicle_id"]].append(leg)
     for name, vehicle in run.vehicles.items():
-        start = next((e["spot"] for e in events[name] if e["kind"] == "shift_started"), None)
-        depot = streets.find(vehicle["depot_lon"], vehicle["depot_lat"], start)
-        check_vehicle(run, vehicle, events[name], legs[name], depot, roads.state_arc, report)
+        start = next((e for e in events[name] if e["kind"] == "shift_started"), None)
+        place = vehicle["depot_lon"], vehicle["depot_lat"]
+        depot = (
+            streets[0].find(*place) if start is None else streets[versions.at_event(start)].find(*place, start["spot"])
+        )
+        check_vehicle(run, vehicle, events[name], legs[name], depot, versions, times, told, report)
 
 
-def _pairs(run: Run, served: dict[str, dict[str, RowDict]]) -> set[Way]:
-    pairs = {(leg["from_spot"], leg["to_spot"], leg["diverted"]) for leg in run.legs}
+def _pairs(run: Run, served: dict[str, dict[str, RowDict]], versions: Versions) -> list[set[Way]]:
+    """Ways to be judged under each version."""
+    pairs: list[set[Way]] = [set() for _ in versions.roads]
+    for leg in run.legs:
+        pairs[versions.at_time(leg["depart_ms"])].add((leg["from_spot"], leg["to_spot"], leg["diverted"]))
+    for event in run.events:
+        if event["kind"] == "depot_moved":
+            details = run.details(event)
+            pairs[versions.at_event(event)].add((tuple(details["from"]), tuple(details["home"]), False))
     for story in served.values():
-        promise = json.loads(story["booking_accepted"]["details"])
-        pairs.add((tuple(promise["origin"]), tuple(promise["destination"]), False))
+        accepted = story["booking_accepted"]
+        promise = run.details(accepted)
+        pairs[versions.at_event(accepted)].add((tuple(promise["origin"]), tuple(promise["destination"]), False))
     return pairs

@@ -7,16 +7,18 @@ from typing import Any
 from noriai_engine.checker.load import RowDict, Run
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.shortest import Times
+from noriai_engine.checker.traffic import Versions
 
 
 def check_kpis(
     run: Run,
     served: dict[str, dict[str, RowDict]],
-    times: Times,
+    versions: Versions,
+    times: list[Times],
     report: CheckReport,
 ) -> None:
     """Every figure in kpis.json equals the recount to its last digit; the map's lines equal the legs."""
-    counted = _recount(run, served, times)
+    counted = _recount(run, served, versions, times)
     said: RowDict = run.kpis["kpis"]
     for name in sorted(set(counted) | set(said)):
         figure = said.get(name, {})
@@ -34,6 +36,7 @@ def check_kpis(
         "no_show": "no_show",
         "request_refused": "refused",
         "offer_lapsed": "lapsed",
+        "booking_dropped": "dropped",
     }
     lost = {event["request_id"]: ends[event["kind"]] for event in run.events if event["kind"] in ends}
     total = len(served) + len(lost)
@@ -41,7 +44,7 @@ def check_kpis(
         total == len(run.requests),
         "accounting",
         "requests",
-        f"served + refused + cancelled + not come = {total} of {len(run.requests)}",
+        f"served + refused + cancelled + not come + dropped = {total} of {len(run.requests)}",
     )
     features = [(feature["properties"], feature["geometry"]["coordinates"]) for feature in run.lines["features"]]
     drawn = {what["vehicle_id"]: len(lines) for what, lines in features if what["what"] == "vehicle"}
@@ -58,10 +61,13 @@ def _rounded(top: int, bottom: int, scale: Fraction = Fraction(1)) -> float | No
     return None if bottom == 0 else float(round(Fraction(top, bottom) * scale, 3))
 
 
-def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> dict[str, tuple[Any, int]]:
+def _recount(
+    run: Run, served: dict[str, dict[str, RowDict]], versions: Versions, times: list[Times]
+) -> dict[str, tuple[Any, int]]:
     """Value and denominator of every figure."""
     minute, hour, km = Fraction(1, 60_000), Fraction(1, 3_600_000), Fraction(1, 1_000_000)
     waits, rides, directs, on_time, timed, riders = [], [], [], 0, 0, 0
+    kept, late = 0, []
     for name, story in served.items():
         request = run.requests[name]
         riders += request["seats"] + request["wheelchairs"]
@@ -71,8 +77,12 @@ def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> d
         else:
             waits.append(story["pickup_started"]["time_ms"] - request["earliest_pickup_ms"])
         rides.append(story["dropoff_started"]["time_ms"] - story["picked_up"]["time_ms"])
-        promise = json.loads(story["booking_accepted"]["details"])
-        directs.append(times[tuple(promise["origin"]), tuple(promise["destination"]), False][0])
+        promise = run.details(story["booking_accepted"])
+        version = versions.at_event(story["booking_accepted"])
+        directs.append(times[version][tuple(promise["origin"]), tuple(promise["destination"]), False][0])
+        over = [story[f"{end}_started"]["time_ms"] - promise[end][1] for end in ("pickup", "dropoff")]
+        late += [max(over)] if max(over) > 0 else []
+        kept += max(*over, rides[-1] - promise["max_ride_ms"]) <= 0
     chairs = {name for name, request in run.requests.items() if request["wheelchairs"] > 0}
     driven = sum(leg["distance_mm"] for leg in run.legs)
     crews = [(leg, json.loads(leg["requests"])) for leg in run.legs]
@@ -91,6 +101,7 @@ def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> d
         "service_rate_wheelchair": (_rounded(len(chairs & set(served)), len(chairs), hundred), len(chairs)),
         "cancelled": (sum(event["kind"] == "booking_cancelled" for event in run.events), everybody),
         "no_shows": (sum(event["kind"] == "no_show" for event in run.events), everybody),
+        "dropped": (sum(event["kind"] == "booking_dropped" for event in run.events), everybody),
         "riders_served": (riders, n),
         "wait_mean": (_rounded(sum(waits), len(waits), minute), len(waits)),
         "wait_p95": (None if rank is None else round(rank / 60_000, 3), len(waits)),
@@ -99,6 +110,8 @@ def _recount(run: Run, served: dict[str, dict[str, RowDict]], times: Times) -> d
         "detour_mean": (_rounded(sum(rides) - sum(directs), n, minute), n),
         "shared_share": (_rounded(len(together & set(served)), n, hundred), n),
         "on_time_arrivals": (_rounded(on_time, timed, hundred), timed),
+        "promises_kept": (_rounded(kept, n, hundred), n),
+        "late_mean": (_rounded(sum(late), len(late), minute), len(late)),
         "vehicle_km": (_rounded(driven, 1, km), run_of_one),
         "empty_share": (_rounded(driven - loaded, driven, hundred), driven),
         "km_per_served": (_rounded(driven, n, km), n),

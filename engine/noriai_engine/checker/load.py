@@ -32,7 +32,18 @@ class Run:
     stops: list[RowDict]
     kpis: RowDict
     lines: RowDict
+    traffic: list[RowDict]
     duplicates: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def details(event: RowDict) -> Any:
+        """What an event says beyond its columns."""
+        return json.loads(event["details"] or "{}")
+
+    @staticmethod
+    def breaks(vehicle: RowDict) -> Any:
+        """Breaks due: [earliest, latest, duration] each."""
+        return json.loads(vehicle["breaks"])
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,12 @@ class Roads:
     driving_side: str
 
 
+def boarding_ms(run: Run, request: str) -> int:
+    """How long a request's riders board."""
+    asked, chair = run.requests[request], "wheelchair_" if run.requests[request]["wheelchairs"] else ""
+    return int(run.meta["service"][f"{chair}boarding_ms"] + asked["extra_boarding_ms"])
+
+
 def load_run(folder: Path) -> Run:
     """Raises CheckError naming the file that is missing or unreadable."""
     requests, vehicles = _rows(folder / "requests.parquet"), _rows(folder / "vehicles.parquet")
@@ -65,12 +82,15 @@ def load_run(folder: Path) -> Run:
         for end in ("from", "to"):
             leg[f"{end}_spot"] = (leg[f"{end}_state"], leg[f"{end}_offset_ms"])
     twice = [str(r["request_id"]) for r in requests] + [f"vehicle {v['vehicle_id']}" for v in vehicles]
+
+    def optional(name: str) -> list[RowDict]:
+        return _rows(folder / name) if (folder / name).exists() else []
+
     return Run(
         folder, _json(folder / "run.json"), {r["request_id"]: r for r in requests},
-        {v["vehicle_id"]: v for v in vehicles}, events, legs,
-        _rows(folder / "stops.parquet") if (folder / "stops.parquet").exists() else [],
-        _json(folder / "kpis.json"), _json(folder / "plan.geojson"), sorted({x for x in twice if twice.count(x) > 1})
-        if len(set(twice)) < len(twice) else [],
+        {v["vehicle_id"]: v for v in vehicles}, events, legs, optional("stops.parquet"), _json(folder / "kpis.json"),
+        _json(folder / "plan.geojson"), optional("traffic.parquet"),
+        sorted({x for x in twice if twice.count(x) > 1}) if len(set(twice)) < len(twice) else [],
     )  # fmt: skip
 
 

@@ -1,27 +1,29 @@
 """What riders were promised and got: states, windows, ride limits, boarding times, reasons of refusal."""
 
 import json
+import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from noriai_engine.checker.load import RowDict, Run, Spot
+from noriai_engine.checker.incidents import Told
+from noriai_engine.checker.load import RowDict, Run, Spot, boarding_ms
 from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.shortest import Times
+from noriai_engine.checker.traffic import Versions
 
-SERVED = [
-    "request_received",
-    "booking_accepted",
-    "pickup_started",
-    "picked_up",
-    "dropoff_started",
-    "dropped_off",
-]
-REFUSED = ["request_received", "request_refused"]
-LAPSED = ["request_received", "offer_lapsed"]
-CANCELLED = ["request_received", "booking_accepted", "booking_cancelled"]
-NO_SHOW = ["request_received", "booking_accepted", "pickup_started", "no_show"]
+LETTERS = {
+    "request_received": "r", "request_refused": "x", "offer_lapsed": "l", "booking_accepted": "a",
+    "pickup_started": "p", "picked_up": "u", "ride_interrupted": "i", "dropoff_started": "s", "dropped_off": "d",
+    "booking_cancelled": "c", "no_show": "n", "booking_dropped": "z",
+}  # fmt: skip
+STORIES = {
+    "refused": "rx", "lapsed": "rl", "served": "ra(pu?i)*pusd", "cancelled": "ra(pu?i)*c", "no_show": "ra(pu?i)*pn",
+    "dropped": "ra(pu?i)*z",
+}  # fmt: skip
+"""What may become of a request: rides that vehicles' failures interrupt go on with another one."""
 STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
 
 
@@ -33,18 +35,18 @@ def events_by_request(run: Run) -> dict[str, list[RowDict]]:
     return grouped
 
 
-def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]]:
-    """Every request has one complete story; returns the served ones, by request and kind of event."""
+def check_stories(run: Run, versions: Versions, told: Told, report: CheckReport) -> dict[str, dict[str, RowDict]]:
+    """Every request has one complete story; returns the served ones, by request the first event of each kind."""
     served = {}
     for request, events in events_by_request(run).items():
         if not report.expect(request in run.requests, "partition", request, "is in the log but not among the requests"):
             continue
-        moves = [event for event in events if event["kind"] == "booking_moved"]
-        events = [event for event in events if event["kind"] != "booking_moved"]
+        all_of_it = events
+        events = [event for event in events if event["kind"] not in ("booking_moved", "promise_broken")]
         kinds = [event["kind"] for event in events]
-        if not report.expect(
-            kinds in (SERVED, REFUSED, LAPSED, CANCELLED, NO_SHOW), "partition", request, f"its story is {kinds}"
-        ):
+        letters = "".join(LETTERS.get(kind, "?") for kind in kinds)
+        outcome = next((name for name, story in STORIES.items() if re.fullmatch(story, letters)), None)
+        if not report.expect(outcome is not None, "partition", request, f"its story is {kinds}"):
             continue
         placed = run.requests[request]["placed_at_ms"]
         report.expect(
@@ -53,40 +55,52 @@ def check_stories(run: Run, report: CheckReport) -> dict[str, dict[str, RowDict]
             request,
             f"received {events[0]['time_ms']}, placed {placed}",
         )
-        if kinds == REFUSED:
+        if outcome == "refused":
             report.expect(bool(events[1]["reason"]), "reason", request, "refused without a reason")
-        if kinds in (REFUSED, LAPSED):
+        if outcome in ("refused", "lapsed"):
             continue
-        _check_moves(run, request, events, moves, report)
-        last = moves[-1]["vehicle_id"] if moves else events[1]["vehicle_id"]
-        vehicles = {last, *(event["vehicle_id"] for event in events[2:])}
-        if (
-            report.expect(
-                len(vehicles) == 1 and vehicles <= set(run.vehicles),
-                "partition",
-                request,
-                f"is with vehicles {vehicles}",
-            )
-            and kinds == SERVED
-        ):
-            served[request] = {event["kind"]: event for event in events}
+        if _check_moves(run, request, all_of_it, told, report) and outcome == "served":
+            served[request] = _story(request, events, versions, report)
     return served
 
 
-def _check_moves(run: Run, request: str, events: list[RowDict], moves: list[RowDict], report: CheckReport) -> None:
-    """A booking moves between acceptance and boarding, from where it was, to a vehicle of the same operator."""
-    at, accepted = events[1]["vehicle_id"], events[1]["time_ms"]
-    boards = next((e["time_ms"] for e in events if e["kind"] == "pickup_started"), None)
-    for move in moves:
-        details, to = json.loads(move["details"]), move["vehicle_id"]
-        good = details["from"] == at and to in run.vehicles and at in run.vehicles
-        report.expect(good, "move", request, f"moved from {details['from']} to {to}, but was with {at}")
-        if good:
-            own = run.vehicles[to]["operator_id"] == run.vehicles[at]["operator_id"]
-            report.expect(own, "move", request, f"{to} is another operator's than {at}")
-        in_time = accepted <= move["time_ms"] and (boards is None or move["time_ms"] <= boards)
-        report.expect(in_time, "move", request, f"moved at {move['time_ms']}, boarded at {boards}")
-        at = to
+def _story(request: str, events: list[RowDict], versions: Versions, report: CheckReport) -> dict[str, RowDict]:
+    """The first event of each kind. Whoever was aboard a vehicle that failed boards another where that happened."""
+    story: dict[str, RowDict] = {}
+    for event in events:
+        story.setdefault(event["kind"], event)
+    for before, event in pairwise(events):
+        if before["kind"] == "ride_interrupted":
+            there = versions.carried(before["spot"], versions.at_event(before), versions.at_event(event))
+            report.expect(event["spot"] == there, "place", request, f"waits at {there}, boards at {event['spot']}")
+    return story
+
+
+def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, report: CheckReport) -> bool:
+    """A booking moves while nobody boards, from where it was; to another operator's vehicle only for an incident's
+    sake. All that is done for it is done by the vehicle it is with; False where not."""
+    at: Any = None
+    riding, good = False, True
+    for event in events:
+        kind, who = event["kind"], event["vehicle_id"]
+        if kind == "booking_accepted":
+            at = who
+        elif kind == "booking_moved":
+            details = json.loads(event["details"])
+            known = details["from"] == at and who in run.vehicles and at in run.vehicles
+            good &= report.expect(known, "move", request, f"moved from {details['from']} to {who}, but was with {at}")
+            if known:
+                own = run.vehicles[who]["operator_id"] == run.vehicles[at]["operator_id"]
+                need = details.get("cause") in {cause for _, cause in told.causes.get(event["time_ms"], ())}
+                report.expect(own or need, "move", request, f"{who} is another operator's than {at}")
+            report.expect(not riding, "move", request, f"moved at {event['time_ms']}, while aboard {at}")
+            at = who
+        elif kind not in ("request_received", "promise_broken"):
+            good &= report.expect(
+                who == at and who in run.vehicles, "partition", request, f"{kind} with {who}, is with {at}"
+            )
+            riding = kind in ("pickup_started", "picked_up", "dropoff_started")
+    return good
 
 
 class Ends:
@@ -127,20 +141,21 @@ def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
 
 
 def check_promises(
-    run: Run, streets: Streets, served: dict[str, dict[str, RowDict]], times: Times, report: CheckReport
-) -> None:
+    run: Run, versions: Versions, streets: list[Streets], served: dict[str, dict[str, RowDict]], times: list[Times],
+    told: Told, report: CheckReport,
+) -> None:  # fmt: skip
     """Every served request: spots, limits and windows follow from request and service, and were kept."""
-    ends, service, day = Ends(run, streets), run.meta["service"], run.meta["day_start_ms"]
+    all_ends, service, day = [Ends(run, under) for under in streets], run.meta["service"], run.meta["day_start_ms"]
     for name, story in served.items():
-        request = run.requests[name]
-        promise = json.loads(story["booking_accepted"]["details"])
+        request, version = run.requests[name], versions.at_event(story["booking_accepted"])
+        promise, ends = json.loads(story["booking_accepted"]["details"]), all_ends[version]
         walks = []
         for end in ("origin", "destination"):
             reason, wrong, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], tuple(promise[end]))
             report.expect(reason is None, "area", name, f"{end} should have been refused: {reason}")
             report.expect(not wrong, "place", name, f"{end} {promise[end]} {wrong}")
             walks.append(walk)
-        direct = times[tuple(promise["origin"]), tuple(promise["destination"]), False][0]
+        direct = times[version][tuple(promise["origin"]), tuple(promise["destination"]), False][0]
         limit = min(
             service["max_ride_ms"],
             direct * service["detour_factor_permille"] // 1000 + service["detour_extra_ms"],
@@ -158,7 +173,7 @@ def check_promises(
             f"promised {promise['max_ride_ms']}, rule {limit}",
         )
         _check_windows(name, request, promise, service, day, walks, report)
-        _check_kept(name, request, story, promise, service, report)
+        _check_kept(run, name, request, story, promise, service, name in told.interrupted, versions, report)
         wanted = request["operator_id"]
         got = run.vehicles[story["booking_accepted"]["vehicle_id"]]["operator_id"]
         report.expect(wanted in (None, got), "operator", name, f"asked for {wanted}, got {got}")
@@ -216,54 +231,47 @@ def _check_windows(
 
 
 def _check_kept(
+    run: Run,
     name: str,
     request: RowDict,
     story: dict[str, RowDict],
     promise: RowDict,
     service: RowDict,
+    interrupted: bool,
+    versions: Versions,
     report: CheckReport,
 ) -> None:
     at = {kind: event["time_ms"] for kind, event in story.items()}
     chair = "wheelchair_" if request["wheelchairs"] else ""
-    boarding = service[f"{chair}boarding_ms"] + request["extra_boarding_ms"]
+    boarding = boarding_ms(run, name)
     alighting = service[f"{chair}alighting_ms"] + request["extra_alighting_ms"]
-    spots = {kind: event["spot"] for kind, event in story.items()}
-    (p0, p1), (d0, d1) = promise["pickup"], promise["dropoff"]
-    ride = at["dropoff_started"] - at["picked_up"]
+    for what, kind in (("pickup", "pickup_started"), ("dropoff", "dropoff_started")):
+        first = promise[what][0]
+        report.expect(first <= at[kind], "promise", name, f"{kind} at {at[kind]}, promised no sooner than {first}")
     report.expect(
-        p0 <= at["pickup_started"] <= p1,
-        "promise",
-        name,
-        f"picked up at {at['pickup_started']}, promised {p0}..{p1}",
-    )
-    report.expect(
-        d0 <= at["dropoff_started"] <= d1,
-        "promise",
-        name,
-        f"set down at {at['dropoff_started']}, promised {d0}..{d1}",
-    )
-    report.expect(ride <= promise["max_ride_ms"], "ride limit", name, f"rode {ride} ms of {promise['max_ride_ms']}")
-    report.expect(
-        at["picked_up"] - at["pickup_started"] == boarding, "boarding", name, f"took other than {boarding} ms"
-    )
+        interrupted or at["picked_up"] - at["pickup_started"] == boarding,
+        "boarding", name, f"took other than {boarding} ms",
+    )  # fmt: skip
     report.expect(
         at["dropped_off"] - at["dropoff_started"] == alighting,
         "boarding",
         name,
         f"alighting other than {alighting} ms",
     )
-    report.expect(
-        spots["pickup_started"] == tuple(promise["origin"])
-        and spots["dropoff_started"] == tuple(promise["destination"]),
-        "place", name, f"boarded at {spots['pickup_started']}, alighted at {spots['dropoff_started']}",
-    )  # fmt: skip
+    accepted = versions.at_event(story["booking_accepted"])
+    for end, kind in (("origin", "pickup_started"), ("destination", "dropoff_started")):
+        there = versions.carried(tuple(promise[end]), accepted, versions.at_event(story[kind]))
+        report.expect(story[kind]["spot"] == there, "place", name, f"{kind} at {story[kind]['spot']}, not at {there}")
 
 
 def check_refusals(run: Run, streets: Streets, report: CheckReport) -> None:
     """Refusals whose truth does not hang on the state of the fleet."""
     ends = Ends(run, streets)
     layouts = [json.loads(v["layouts"]) for v in run.vehicles.values()]
+    failed: set[str] = set()
     for event in run.events:
+        if event["kind"] == "vehicle_failed":
+            failed.add(event["vehicle_id"])
         if event["kind"] != "request_refused" or event["request_id"] not in run.requests:
             continue
         request, reason = run.requests[event["request_id"]], event["reason"]
@@ -276,6 +284,7 @@ def check_refusals(run: Run, streets: Streets, report: CheckReport) -> None:
             allowed = [
                 lay for lay, v in zip(layouts, run.vehicles.values(), strict=True)
                 if request["operator_id"] in (None, v["operator_id"]) and v["shift_end_ms"] > event["time_ms"]
+                and v["vehicle_id"] not in failed
             ]  # fmt: skip
             holds = any(all(a <= b for a, b in zip(party, x, strict=True)) for lay in allowed for x in lay)
             report.expect(not holds, "reason", request["request_id"], "a vehicle on duty could hold the party")

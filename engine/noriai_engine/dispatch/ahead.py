@@ -13,12 +13,12 @@ import numpy as np
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.network_problem import layouts_of, travel_between
 from noriai_engine.dispatch.snapshots import put_back, take
-from noriai_engine.dispatch.terms import Ends
+from noriai_engine.dispatch.terms import Ends, from_begin, told
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.model.requests import Booking, Quote, Refusal, Request, TimeWindow
+from noriai_engine.model.requests import Booking, Quote, Refusal, Request
 from noriai_engine.model.units import BookingId, RequestId
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Array, Problem
@@ -285,20 +285,14 @@ class Ahead:
         d, wish = self._d, rides.wishes[task]
         if rides.accepted[task] or d.bookings.requests[rides.rows[task]].latest_arrival is None:
             return wish
-        return wish._replace(
-            pickup_earliest=start, pickup_latest=min(wish.pickup_latest, start + d.service.max_wait_ms)
-        )
+        return from_begin(wish, start, d.service)
 
     def _book(
         self, request: Request, wish: Wish, task: int, vehicle: int, planned: tuple[int, int], rides: _Rides
     ) -> Booking:
         d, utc = self._d, self._d.day.to_utc
         who, promised = d.vehicles[vehicle], d.bookings.promised[rides.rows[task]]
-        booking = Booking(
-            BookingId(d._ids.new_id()), request.id, who.id, who.operator_id,
-            TimeWindow(utc(promised.pickup_earliest), utc(promised.pickup_latest)),
-            TimeWindow(utc(promised.dropoff_earliest), utc(promised.dropoff_latest)), wish.max_ride,
-        )  # fmt: skip
+        booking = Booking(BookingId(d._ids.new_id()), request.id, who.id, who.operator_id, *told(promised, d.day))
         d.bookings.booked[request.id] = booking
         d.log_booking(booking, (utc(planned[0]), utc(planned[1])), wish.direct, reason="plan")
         return booking

@@ -13,9 +13,10 @@ from noriai_engine.dispatch.kernels.batch import Trips
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.matching import Matcher, Matching, MatchParams, Waiting, World
 from noriai_engine.dispatch.plan_arrays import RESOURCES
+from noriai_engine.dispatch.terms import from_begin, told
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.model.requests import Booking, Quote, Refusal, Request, TimeWindow
+from noriai_engine.model.requests import Booking, Quote, Refusal, Request
 from noriai_engine.model.units import BookingId, ByteArray, IntArray, LongArray
 
 if TYPE_CHECKING:
@@ -168,17 +169,12 @@ class Batching:
         promised = wish
         if request.latest_arrival is not None:  # the pickup interval begins as planned
             begin = int(on["begin"])
-            latest = min(wish.pickup_latest, begin + d.service.max_wait_ms)
-            promised = wish._replace(pickup_earliest=begin, pickup_latest=latest)
-            on["promised"] = latest
+            promised = from_begin(wish, begin, d.service)
+            on["promised"] = promised.pickup_latest + promised.pickup_spare
             if not on["locked"]:  # what is announced already keeps its time
-                on["earliest"], on["latest"] = begin, latest
+                on["earliest"], on["latest"] = begin, promised.pickup_latest
         who = d.vehicles[vehicle]
-        booking = Booking(
-            BookingId(d._ids.new_id()), request.id, who.id, who.operator_id,
-            TimeWindow(utc(promised.pickup_earliest), utc(promised.pickup_latest)),
-            TimeWindow(utc(promised.dropoff_earliest), utc(promised.dropoff_latest)), wish.max_ride,
-        )  # fmt: skip
+        booking = Booking(BookingId(d._ids.new_id()), request.id, who.id, who.operator_id, *told(promised, d.day))
         d.bookings.promised[row], d.bookings.booked[request.id] = promised, booking
         d.log_booking(booking, (utc(int(on["begin"])), utc(int(off["begin"]))), wish.direct, reason="batch")
         return booking

@@ -23,7 +23,7 @@ from noriai_engine.dispatch.plan_arrays import PlanRow
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.dispatch.rebalancing import TurnedAway
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
-from noriai_engine.dispatch.terms import Ends
+from noriai_engine.dispatch.terms import Ends, as_told
 from noriai_engine.dispatch.trial import Trial
 from noriai_engine.model.clock import Clock, ServiceDay
 from noriai_engine.model.errors import InputError, StaleOfferError
@@ -33,7 +33,7 @@ from noriai_engine.model.ids import IdSource
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
-from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request
+from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, TimeWindow
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
 from noriai_engine.model.units import BookingId, RequestId, UtcMs, VehicleId
@@ -124,11 +124,8 @@ class Dispatcher:
         if offer.request_id not in self.bookings.open or self._store.version[vehicle] != offer.plan_version:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
         opened = self.bookings.open[offer.request_id]
-        to_day, now = self.day.to_day_ms, self.day.to_day_ms(self._clock.now())
-        promised = opened.wish._replace(
-            pickup_earliest=to_day(offer.pickup.earliest), pickup_latest=to_day(offer.pickup.latest),
-            dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
-        )  # fmt: skip
+        now = self.day.to_day_ms(self._clock.now())
+        promised = as_told(opened.wish, offer.pickup, offer.dropoff, self.day)
         row, horizon = self.bookings.row_of[offer.request_id], now + self.service.commit_horizon_ms
         i, j = offer.after_pickup_row, offer.after_dropoff_row
         if not self._store.insert(vehicle, row, promised, i, j, now, horizon):
@@ -326,15 +323,13 @@ class Dispatcher:
         """An offer whose promise is the same, as the plans are now. Raises StaleOfferError where none can keep it."""
         opened, now = self.bookings.open.get(offer.request_id), self._clock.now()
         operator = self._store.operator_row(offer.operator_id)
-        to_day = self.day.to_day_ms
         if opened is None or operator is None or offer.pickup.latest < now:
             raise StaleOfferError(f"offer of {offer.vehicle_id} to {offer.request_id} is out of date; quote again")
         request = self.bookings.requests[self.bookings.row_of[offer.request_id]]
-        wish = opened.wish._replace(
-            pickup_earliest=to_day(max(offer.pickup.earliest, now)), pickup_latest=to_day(offer.pickup.latest),
-            dropoff_earliest=to_day(offer.dropoff.earliest), dropoff_latest=to_day(offer.dropoff.latest),
-            operator=operator, apart=np.array(self.bookings.kept_apart(request), np.int32),
-        )  # fmt: skip
+        pickup = TimeWindow(UtcMs(max(offer.pickup.earliest, now)), offer.pickup.latest)
+        wish = as_told(opened.wish, pickup, offer.dropoff, self.day)._replace(
+            operator=operator, apart=np.array(self.bookings.kept_apart(request), np.int32)
+        )
         self._store.new_question()
         search = self.finder.search(wish, now)
         if not search.best:

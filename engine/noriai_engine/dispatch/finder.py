@@ -24,11 +24,11 @@ from noriai_engine.dispatch.kernels.insertion import (
 from noriai_engine.dispatch.kernels.search import Found, best_insertions, found_for
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.dispatch.plan_store import PlanStore
-from noriai_engine.dispatch.terms import Area, Ends, Terms, wish_of
+from noriai_engine.dispatch.terms import Area, Ends, Terms, from_begin, told, wish_of
 from noriai_engine.model.clock import ServiceDay
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.places import Spot
-from noriai_engine.model.requests import Offer, Request, TimeWindow
+from noriai_engine.model.requests import Offer, Request
 from noriai_engine.model.service import Service
 from noriai_engine.model.units import IntArray, UtcMs
 from noriai_engine.roads import TravelTimes
@@ -145,13 +145,12 @@ class Finder:
                 raise AssertionError("the best insertion has no schedule")
         pickup, dropoff = int(store.scratch.rows[i + 1].begin), int(store.scratch.rows[j + 2].begin)
         utc = self._day.to_utc
-        earliest, latest = wish.pickup_earliest, wish.pickup_latest
         if request.latest_arrival is not None:
-            earliest, latest = pickup, min(latest, pickup + self._service.max_wait_ms)
+            wish = from_begin(wish, pickup, self._service)
+        windows = told(wish, self._day)
         return Offer(
-            request.id, self._vehicles[vehicle].id, self._vehicles[vehicle].operator_id,
-            TimeWindow(utc(earliest), utc(latest)), TimeWindow(utc(wish.dropoff_earliest), utc(wish.dropoff_latest)),
-            utc(pickup), utc(dropoff), wish.max_ride, wish.direct, candidate.cost_ms, i, j, int(store.version[vehicle]),
+            request.id, self._vehicles[vehicle].id, self._vehicles[vehicle].operator_id, windows[0], windows[1],
+            utc(pickup), utc(dropoff), windows[2], wish.direct, candidate.cost_ms, i, j, int(store.version[vehicle]),
         )  # fmt: skip
 
     def insert(self, candidate: Candidate, row: int, wish: Wish, now: UtcMs) -> bool:

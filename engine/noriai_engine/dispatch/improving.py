@@ -219,7 +219,9 @@ class Improving:
             for k in changed:
                 vehicle = parts[k].vehicle
                 measure(roads, store.plans, vehicle)
-                good = good and bool(reschedule(store.fleet, store.plans, store.paths, vehicle, now, store.scratch))
+                good = good and bool(
+                    reschedule(store.fleet, store.plans, store.paths, vehicle, now, False, store.scratch)
+                )
         if not good:
             for k in changed:
                 store.put_rows(parts[k].vehicle, [*parts[k].stays, *parts[k].moves, parts[k].end[0]])

@@ -5,15 +5,17 @@ be kept, with the cause, and returns the vehicles whose plans changed: who drive
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noriai_engine.dispatch.bookings import Bookings
+from noriai_engine.dispatch.closures import cut_off, shelter
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.kernels.mending import measure
 from noriai_engine.dispatch.repairs import Late, Move, Repairs
-from noriai_engine.dispatch.terms import Area, Ends
+from noriai_engine.dispatch.terms import Area, Ends, widened
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
@@ -77,7 +79,8 @@ class Incidents:
                 free -= int(onward.leg)
             store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
         position.begin = position.done = max(int(position.begin), free)
-        self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "cause": cause})
+        goes_on = self._d.day.to_utc(int(position.begin))
+        self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "goes_on": goes_on, "cause": cause})
         return self.mend([vehicle], cause)
 
     def begin_now(self, vehicle: int) -> list[int]:
@@ -110,7 +113,7 @@ class Incidents:
         """A vehicle or its driver is out of service from now on; all its riders need another one. Raises InputError
         where it is off duty anyway."""
         self._on_duty(vehicle)
-        store, times = self._store, self._d.travel_times
+        store = self._store
         plans, rows = store.plans, self._rows(vehicle)
         here = store.spot(int(plans.first[vehicle]))
         waiting = [int(r.request) for r in rows if r.kind == ActivityKind.PICKUP]
@@ -122,15 +125,49 @@ class Incidents:
         self._d._say_plan(vehicle)
         changed = {vehicle}
         for row in aboard:
-            self._d._say("ride_interrupted", vehicle=vehicle, spot=here, request_id=self._id(row))
-            wish = self._bookings.promised[row]
-            self._bookings.promised[row] = wish._replace(
-                origin=here.state, origin_ms=here.offset_ms, pickup_earliest=self._now, pickup_latest=FOREVER_MS,
-                max_ride=FOREVER_MS, direct=times.between(here, Spot(wish.destination, wish.destination_ms)),
-            )  # fmt: skip
+            self._interrupt(row, vehicle, here)
         for row in aboard + sorted(waiting, key=lambda r: self._bookings.promised[r].pickup_latest):
             changed |= self._place(row, vehicle, cause)
         return sorted(changed)
+
+    def _interrupt(self, row: int, vehicle: int, here: Spot) -> None:
+        """A rider leaves the vehicle before the ride is over, and waits there for another."""
+        times, wish = self._d.travel_times, self._bookings.promised[row]
+        self._d._say("ride_interrupted", vehicle=vehicle, spot=here, request_id=self._id(row))
+        self._bookings.promised[row] = wish._replace(
+            origin=here.state, origin_ms=here.offset_ms, pickup_earliest=self._now, pickup_latest=FOREVER_MS,
+            max_ride=FOREVER_MS, direct=times.between(here, Spot(wish.destination, wish.destination_ms)),
+            pickup_spare=0, ride_spare=0,
+        )  # fmt: skip
+
+    def come_home(self, vehicle: int, cause: str) -> None:
+        """The vehicle ends at its depot, or where it is while that is cut off; its drives are worked out."""
+        d, store = self._d, self._store
+        here, home = store.spot(int(store.plans.first[vehicle])), store.home[vehicle]
+        if shelter(store, d.travel_times, vehicle):
+            d._say("depot_moved", vehicle=vehicle, spot=store.depot[vehicle],
+                   details={"from": here, "home": home, "cause": cause})  # fmt: skip
+        self.measure(vehicle)
+
+    def _cut_off(self, vehicle: int, cause: str) -> list[tuple[int, int]]:
+        """Under other travel times: the vehicle's drives, where it ends, and (request, vehicle) for those who must be
+        taken out of its plan."""
+        d, store = self._d, self._store
+        if store.plans.count[vehicle] < 2:
+            return []
+        self.come_home(vehicle, cause)
+        here, lost = store.spot(int(store.plans.first[vehicle])), list[tuple[int, int]]()
+        while found := cut_off(store, d.travel_times, vehicle):
+            for row in found:
+                state = self._bookings.states[self._id(row)]
+                self.take_out(vehicle, row)
+                if state != BookingState.ACCEPTED:
+                    position = self._rows(vehicle)[0]
+                    if state == BookingState.BOARDING:
+                        position.begin = position.done = min(int(position.begin), self._now)
+                    self._interrupt(row, vehicle, here)
+                lost.append((row, vehicle))
+        return lost
 
     def end_shift_at(self, vehicle: int, end: UtcMs, cause: str = "shift") -> list[int]:
         """The shift ends at another time; riders who no longer fit move. Raises InputError where it is over."""
@@ -166,28 +203,36 @@ class Incidents:
         rows = store.plans.rows
         real = rows.state >= 0
         rows.offset[real] = _scaled(rows.offset[real], rows.state[real], before, after)
-        store.depot = [_spot_scaled(spot, before, after) for spot in store.depot]
+        store.depot, store.home = (
+            [_spot_scaled(spot, before, after) for spot in spots] for spots in (store.depot, store.home)
+        )
         self._bookings.ends = [
             Ends(_spot_scaled(e.origin, before, after), _spot_scaled(e.destination, before, after), e.walk_to_ms,
                  e.walk_from_ms)
             for e in self._bookings.ends
         ]  # fmt: skip
-        for row, wish in self._bookings.promised.items():
+
+        def scaled(wish: Wish) -> Wish:
             origin = _spot_scaled(Spot(wish.origin, wish.origin_ms), before, after)
             destination = _spot_scaled(Spot(wish.destination, wish.destination_ms), before, after)
-            self._bookings.promised[row] = wish._replace(
-                origin_ms=origin.offset_ms, destination_ms=destination.offset_ms,
-                direct=times.between(origin, destination),
-            )  # fmt: skip
+            direct = times.between(origin, destination)
+            return wish._replace(origin_ms=origin.offset_ms, destination_ms=destination.offset_ms, direct=direct)
+
+        book = self._bookings
+        book.promised = {row: scaled(wish) for row, wish in book.promised.items()}
+        book.open = {
+            name: replace(opened, wish=scaled(opened.wish), ends=book.ends[book.row_of[name]])
+            for name, opened in book.open.items()
+        }
         d.finder.area = Area(d.service, times)
         store.version += 1
         d._say("traffic_changed", details={"version": times.metric.version, "cause": cause})
-        with times.reading():
-            roads = store.roads(self._now)
-            for vehicle in range(len(d.vehicles)):
-                measure(roads, store.plans, vehicle)
-                store.paths.count[vehicle] = 0
-        return self.mend(range(len(d.vehicles)), cause)
+        store.paths.count[:] = 0
+        lost = [who for vehicle in range(len(d.vehicles)) for who in self._cut_off(vehicle, cause)]
+        changed = set(self.mend(range(len(d.vehicles)), cause))
+        for row, vehicle in lost:
+            changed |= self._place(row, vehicle, cause)
+        return sorted(changed)
 
     # --- what all of them do --------------------------------------------------------------------------------
 
@@ -251,6 +296,8 @@ class Incidents:
                 changed.add(move.target)
             for breach in late:
                 self._log_breach(breach, cause)
+            for touched in {vehicle, *(move.target for move in moves)}:
+                self._remember_limits(touched)
         for vehicle in sorted(changed):
             self._d._say_plan(vehicle)
         return sorted(changed)
@@ -265,13 +312,26 @@ class Incidents:
             return set()
         target, late_ms = found
         if late_ms:
-            kept = self._bookings.promised[row]
-            self._bookings.promised[row] = kept._replace(
-                pickup_latest=kept.pickup_latest + late_ms, dropoff_latest=kept.dropoff_latest + late_ms,
-                max_ride=kept.max_ride + late_ms,
-            )  # fmt: skip
+            self._bookings.promised[row] = widened(self._bookings.promised[row], late_ms)
+        self._remember_limits(target)
         self.log_move(row, source, target, late_ms, cause)
         return {target}
+
+    def _remember_limits(self, vehicle: int) -> None:
+        """What a plan's rows took of buffers or promises, for the riders' limits."""
+        for row in self._rows(vehicle)[1:]:
+            if row.request < 0 or row.kind not in (ActivityKind.PICKUP, ActivityKind.DROPOFF):
+                continue
+            wish = self._bookings.promised[int(row.request)]
+            end = "pickup" if row.kind == ActivityKind.PICKUP else "dropoff"
+            latest, spare = getattr(wish, f"{end}_latest"), getattr(wish, f"{end}_spare")
+            needed, promised = max(latest, int(row.begin)), max(latest + spare, int(row.promised))
+            wider: Any = {f"{end}_latest": needed, f"{end}_spare": promised - needed}
+            if row.partner > 0:
+                ride = max(wish.max_ride, int(row.ride_limit))
+                longest = max(wish.max_ride + wish.ride_spare, int(row.ride_limit + row.ride_spare))
+                wider |= {"max_ride": ride, "ride_spare": longest - ride}
+            self._bookings.promised[int(row.request)] = wish._replace(**wider)
 
     def _log_move(self, move: Move, cause: str) -> None:
         self._d._move_booking(self._id(move.request), move.target)
@@ -284,11 +344,6 @@ class Incidents:
             promised, now = self._d.day.to_utc(promised), self._d.day.to_utc(now)
         details = {"cause": cause, "what": late.what, "promised": promised, "now": now}
         rider = None if late.request < 0 else self._id(late.request)
-        if rider is not None:
-            wish = self._bookings.promised[late.request]
-            field = {"pickup": "pickup_latest", "dropoff": "dropoff_latest", "ride": "max_ride"}[late.what]
-            wider: Any = {field: max(late.expected, getattr(wish, field))}
-            self._bookings.promised[late.request] = wish._replace(**wider)
         self._d._say("promise_broken", vehicle=late.vehicle, request_id=rider, details=details)
 
 

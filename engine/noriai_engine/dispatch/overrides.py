@@ -13,7 +13,7 @@ import numpy as np
 from noriai_engine.dispatch.finder import Candidate
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.plan_store import CHOSEN, IN_SERVICE
-from noriai_engine.dispatch.repairs import WIDER_MS, widened
+from noriai_engine.dispatch.repairs import WIDER_MS, choices
 from noriai_engine.dispatch.snapshots import put_back, take
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.lifecycle import BookingState
@@ -44,8 +44,8 @@ class Overrides:
             if source == vehicle:
                 return []
             changed = self._take_out(request_id, source)
-            for late_ms in (0, *(WIDER_MS if may_be_late else ())):
-                if self._insert(row, widened(d.incidents.wish_of(row), late_ms), vehicle):
+            for late_ms, wish in choices(d.incidents.wish_of(row), WIDER_MS if may_be_late else ()):
+                if self._insert(row, wish, vehicle):
                     d.incidents.log_move(row, source, vehicle, late_ms, CAUSE)
                     return sorted({*changed, *d.incidents.mend([source], CAUSE), vehicle})
             raise InputError(
@@ -125,7 +125,7 @@ class Overrides:
         home.earliest = home.latest = home.promised = home.begin = home.done = ends
         store.put_rows(vehicle, [position, home])
         d._say("vehicle_resumed", vehicle=vehicle, spot=store.spot(int(store.plans.first[vehicle])))
-        d.incidents.measure(vehicle)
+        d.incidents.come_home(vehicle, CAUSE)
         return d.incidents.mend([vehicle], CAUSE)
 
     # --- parts ----------------------------------------------------------------------------------------------

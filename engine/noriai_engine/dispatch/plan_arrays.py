@@ -32,7 +32,8 @@ ROW = np.dtype(
     [
         ("state", "i4"), ("offset", "i4"), ("request", "i4"), ("earliest", "i4"), ("latest", "i4"), ("begin", "i4"),
         ("service", "i4"), ("done", "i4"), ("leg", "i4"), ("partner", "i4"), ("ride_limit", "i4"),
-        ("load", "i2", (RESOURCES,)), ("kind", "i1"), ("locked", "i1"), ("promised", "i4"), ("spare", "i4", (2,)),
+        ("load", "i2", (RESOURCES,)), ("kind", "i1"), ("locked", "i1"), ("promised", "i4"), ("ride_spare", "i4"),
+        ("spare", "i4"),
     ]
 )  # fmt: skip
 """A row of a plan, 64 bytes: what one search step reads lies in one line of the cache."""
@@ -56,7 +57,8 @@ class PlanRow(NamedTuple):
     kind: int
     locked: int
     promised: int
-    spare: IntArray
+    ride_spare: int
+    spare: int
 
 
 class PlanArrays(NamedTuple):
@@ -66,7 +68,8 @@ class PlanArrays(NamedTuple):
     requests, -1 for none); `earliest` and `latest` begin of service; `begin` as planned; `service` duration; `done`
     when the vehicle may leave; `leg` drive from the row before; `partner` row within the block of a dropoff's pickup,
     -1 where the rider is aboard already; `ride_limit` longest ride of a dropoff with a partner; `locked` 1 where the
-    row may move no more; `promised` latest begin as told to the rider; `load` (R,) change of load when service begins.
+    row may move no more; `promised` latest begin as told to the rider, `ride_spare` by how much the ride may be longer
+    than `ride_limit` before a promise is broken; `load` (R,) change of load when service begins.
     """
 
     first: LongArray

@@ -34,7 +34,8 @@ class PlanStore:
         self._vehicles, self._day = list(vehicles), day
         self.operators, self._skill_bit = _operators_of(vehicles), _bits_of(vehicles)
         self.fleet = fleet_arrays(vehicles, self.operators, self._skill_bit, day)
-        self.depot = [travel_times.stop_at(v.depot)[0] for v in vehicles]
+        self.home = [travel_times.stop_at(v.depot)[0] for v in vehicles]
+        self.depot = list(self.home)  # where vehicles wait and end: elsewhere while their home is cut off
         self._times = travel_times
         self.scratch: Scratch = scratch_for(_FIRST_ROOM + 2)
         self.memo: Memo = memo_for(len(vehicles), len(self.plans.rows))
@@ -92,7 +93,8 @@ class PlanStore:
         self.fleet = fleet_arrays(self._vehicles, self.operators, self._skill_bit, self._day)
         self.fleet.shift_end[:index] = before.shift_end
         self.fleet.can[:index] &= ~IN_SERVICE | (before.can & IN_SERVICE)
-        self.depot.append(self._times.stop_at(vehicle.depot)[0])
+        self.home.append(self._times.stop_at(vehicle.depot)[0])
+        self.depot.append(self.home[-1])
         plans, one = self.plans, empty_plans(1, _FIRST_ROOM)
         self.plans = PlanArrays(
             np.append(plans.first, np.int64(len(plans.rows))), np.append(plans.count, one.count),

@@ -54,6 +54,7 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
         "shift_end": int(store.fleet.shift_end[vehicle]),
         "in_service": bool(store.fleet.can[vehicle] & IN_SERVICE),
         "depot": list(store.depot[vehicle]),
+        "home": list(store.home[vehicle]),
         "path": [int(store.paths.located[vehicle]), int(store.paths.at[vehicle])] if driving else None,
         "onward": int(store.paths.onward[vehicle]) if store.paths.roaming[vehicle] else None,
     }
@@ -70,7 +71,7 @@ def put_vehicle(
     for k, (request, load, *values) in enumerate(rows):
         row = store.plans.rows[base + k]
         row.request, row.load = -1 if request is None else book.row_of[request], load
-        for name, value in zip(_FIELDS, values, strict=True):
+        for name, value in zip(_FIELDS, values, strict=False):  # a record from before there were buffers has one less
             row[name] = value
     store.plans.count[vehicle] = len(rows)
     store.plans.aboard[vehicle] = record["load"]
@@ -78,6 +79,7 @@ def put_vehicle(
     store.fleet.shift_end[vehicle] = record["shift_end"]
     store.set_in_service(vehicle, record["in_service"])
     store.depot[vehicle] = Spot(*record["depot"])
+    store.home[vehicle] = Spot(*record.get("home", record["depot"]))
     store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
     if order is not None and record["path"] is not None:
         position = rows[0]
@@ -85,7 +87,7 @@ def put_vehicle(
         store.paths.located[vehicle], store.paths.at[vehicle] = record["path"]
         if record.get("onward") is not None:
             store.roam(vehicle, order.drive.target, int(dispatcher.day.to_day_ms(order.arrives)), record["onward"])
-        for name, value in zip(_FIELDS, position[2:], strict=True):
+        for name, value in zip(_FIELDS, position[2:], strict=False):
             store.plans.rows[int(store.plans.first[vehicle])][name] = value
     store.new_question()
 
@@ -132,7 +134,7 @@ def put_request(dispatcher: "Dispatcher", record: dict[str, Any]) -> None:
     if record["wish"] is not None:
         values = list(record["wish"])
         values[12], values[15] = np.array(values[12], np.int16), np.array(values[15], np.int32)
-        wish = Wish(*values)
+        wish = Wish(*values, *[0] * (len(Wish._fields) - len(values)))  # as it was before there were buffers
     if record["booking"] is not None:
         book.booked[request.id] = _BOOKING.validate_python(record["booking"])
         assert wish is not None

@@ -1,10 +1,11 @@
 """When the world breaks a plan: other times, other places, other vehicles, and only then a later time for the rider.
 
-Order of the design notes (dispatch, section 2): the plan is timed anew; a rider changes place or vehicle, own operator
-first; what still cannot be kept is kept as nearly as can be, and told.
+Order of the design notes (dispatch, section 2): the plan is timed anew, if need be with the buffers that promises were
+made with; a rider changes place or vehicle, own operator first; what still cannot be kept is kept as nearly as can be,
+and told.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from noriai_engine.dispatch.finder import Candidate, Finder
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.kernels.mending import lateness, measure, remove_request, reschedule, soften
 from noriai_engine.dispatch.plan_store import PlanStore
+from noriai_engine.dispatch.terms import widened, without_buffers
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.units import MINUTE_MS, RecordArray, SmallArray, UtcMs
@@ -78,8 +80,7 @@ class Repairs:
     def place(self, request: int, wish: Wish, instant: UtcMs, operator: str | None) -> tuple[int, int] | None:
         """Put a rider without a vehicle into some plan, within the promise if that can be, else as little later as can
         be: (vehicle, ms the limits were widened by); None where nobody can within an hour."""
-        for late_ms in (0, *WIDER_MS):
-            wider = widened(wish, late_ms)
+        for late_ms, wider in choices(wish, WIDER_MS):
             found = self._find(wider, instant, operator)
             if found is not None and self._insert(found, request, wider, instant):
                 return found.vehicle, late_ms
@@ -92,7 +93,8 @@ class Repairs:
         if store.plans.count[vehicle] < 2:
             return True
         store.version[vehicle] += 1
-        return bool(reschedule(store.fleet, store.plans, store.paths, vehicle, now, store.scratch))
+        paths, scratch = store.paths, store.scratch
+        return any(reschedule(store.fleet, store.plans, paths, vehicle, now, b, scratch) for b in (False, True))
 
     def _lateness(self, vehicle: int, now: int) -> int:
         store = self._store
@@ -118,7 +120,7 @@ class Repairs:
             self.take_out(vehicle, request, now)
             left = self._lateness(vehicle, now)
             if left < before and (left == 0) == self._retime(vehicle, now):
-                found = self._find(self._wish_for(request), instant, self._vehicles[vehicle].operator_id)
+                _, found = self._find_kept(request, vehicle, instant)
                 if found is not None and (found.vehicle != vehicle or left == 0):
                     key = (left, found.cost_ms, request)
                     best = key if best is None or key < best else best
@@ -128,8 +130,7 @@ class Repairs:
         request = best[2]
         self.take_out(vehicle, request, now)
         self._retime(vehicle, now)
-        wish = self._wish_for(request)
-        found = self._find(wish, instant, self._vehicles[vehicle].operator_id)
+        wish, found = self._find_kept(request, vehicle, instant)
         if found is None or not self._insert(found, request, wish, instant):
             raise AssertionError(f"request {request} lost the place it was promised a moment ago")
         store.version[vehicle] += 1
@@ -147,10 +148,19 @@ class Repairs:
                 late.append(Late(vehicle, request, what, int(row.promised), int(begins[k])))
             if row.partner > 0:
                 ride = int(begins[k] - begins[row.partner] - rows[row.partner].service)
-                if ride > row.ride_limit:
-                    late.append(Late(vehicle, request, "ride", int(row.ride_limit), ride))
+                if ride > (told := int(row.ride_limit + row.ride_spare)):
+                    late.append(Late(vehicle, request, "ride", told, ride))
         soften(store.plans, vehicle, store.scratch)
         return late
+
+    def _find_kept(self, request: int, vehicle: int, instant: UtcMs) -> tuple[Wish, Candidate | None]:
+        """Another place for a rider within the promise, with its buffer if there is one."""
+        wish, operator = self._wish_for(request), self._vehicles[vehicle].operator_id
+        for _, wider in choices(wish):
+            found = self._find(wider, instant, operator)
+            if found is not None:
+                return wider, found
+        return wish, None
 
     def _find(self, wish: Wish, instant: UtcMs, operator: str | None) -> Candidate | None:
         self._store.new_question()
@@ -171,9 +181,11 @@ class Repairs:
         plans.aboard[vehicle] = kept[1]
 
 
-def widened(wish: Wish, late_ms: int) -> Wish:
-    """The wish with later limits; the ride may be longer by as much."""
-    return wish._replace(
-        pickup_latest=wish.pickup_latest + late_ms, dropoff_latest=wish.dropoff_latest + late_ms,
-        max_ride=wish.max_ride + late_ms,
-    )  # fmt: skip
+def choices(wish: Wish, wider_ms: tuple[int, ...] = ()) -> Iterator[tuple[int, Wish]]:
+    """Limits to try for a rider who lost a place, each with the ms by which it breaks the promise: those planned by,
+    those promised, and then wider ones."""
+    yield 0, wish
+    if max(wish.pickup_spare, wish.dropoff_spare, wish.ride_spare) > 0:
+        yield 0, without_buffers(wish)
+    for late_ms in wider_ms:
+        yield late_ms, widened(wish, late_ms)

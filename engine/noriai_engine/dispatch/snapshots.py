@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _KEPT = ("bookings", "events")
 """Parts that know how to copy themselves: their values never change, only which there are."""
-_STORE = ("plans", "version", "operators", "fleet", "depot", "paths", "_vehicles", "_skill_bit")
+_STORE = ("plans", "version", "operators", "fleet", "depot", "home", "paths", "_vehicles", "_skill_bit")
 _DISPATCHER = ("vehicles", "_index_of", "bookings", "events", "outlook")
 
 

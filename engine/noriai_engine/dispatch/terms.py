@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
-from noriai_engine.model import Place, Request, Service, ServiceDay, Spot
+from noriai_engine.model import Place, Request, Service, ServiceDay, Spot, TimeWindow
 from noriai_engine.model.units import FOREVER_MS, IntArray, UtcMs
 from noriai_engine.roads import TravelTimes, haversine_m
 
@@ -125,8 +125,62 @@ def wish_of(
     pickup[0] = max(pickup[0], soonest)
     if pickup[1] < pickup[0] or dropoff[1] < max(dropoff[0], pickup[0] + boarding + direct_ms):
         return "time.window"
+    dropoff[1] = min(dropoff[1], FOREVER_MS)
+    spare = _buffers(service, direct_ms, pickup, dropoff, boarding, ride_limit)
     return Wish(
-        *ends.origin, *ends.destination, pickup[0], pickup[1], dropoff[0], min(dropoff[1], FOREVER_MS),
-        boarding, alighting, ride_limit, direct_ms, np.array(request.party.as_tuple(), np.int16), terms.needs,
-        terms.operator, terms.apart,
+        *ends.origin, *ends.destination, pickup[0], pickup[1] - spare[0], dropoff[0], dropoff[1] - spare[1],
+        boarding, alighting, ride_limit - spare[2], direct_ms, np.array(request.party.as_tuple(), np.int16),
+        terms.needs, terms.operator, terms.apart, *spare,
+    )  # fmt: skip
+
+
+def _buffers(
+    service: Service, direct_ms: int, pickup: list[int], dropoff: list[int], boarding: int, ride_limit: int
+) -> tuple[int, int, int]:
+    """How much earlier than promised plans have the pickup and the dropoff at the latest, and how much shorter the
+    ride: never so much that a vehicle which is there in time and drives straight on would be too late."""
+    on_the_way = direct_ms * service.ride_buffer_permille // 1_000
+    ride = min(on_the_way, ride_limit - direct_ms)
+    soonest = max(pickup[0], dropoff[0] - (ride_limit - ride) - boarding)
+    alone = max(dropoff[0], soonest + boarding + direct_ms)
+    late_pickup = max(0, min(service.pickup_buffer_ms, pickup[1] - soonest))
+    late_dropoff = max(0, min(service.pickup_buffer_ms + on_the_way, dropoff[1] - alone))
+    return late_pickup, late_dropoff, ride
+
+
+def told(wish: Wish, day: ServiceDay) -> tuple[TimeWindow, TimeWindow, int]:
+    """What a rider is promised by these limits: pickup, dropoff, longest ride (ms)."""
+    pickup = TimeWindow(day.to_utc(wish.pickup_earliest), day.to_utc(wish.pickup_latest + wish.pickup_spare))
+    dropoff = TimeWindow(day.to_utc(wish.dropoff_earliest), day.to_utc(wish.dropoff_latest + wish.dropoff_spare))
+    return pickup, dropoff, wish.max_ride + wish.ride_spare
+
+
+def as_told(wish: Wish, pickup: TimeWindow, dropoff: TimeWindow, day: ServiceDay) -> Wish:
+    """The limits to plan by where a rider was told these windows."""
+    p, d = ([day.to_day_ms(w.earliest), day.to_day_ms(w.latest)] for w in (pickup, dropoff))
+    late = [min(spare, w[1] - w[0]) for spare, w in ((wish.pickup_spare, p), (wish.dropoff_spare, d))]
+    return wish._replace(
+        pickup_earliest=p[0], pickup_latest=p[1] - late[0], dropoff_earliest=d[0], dropoff_latest=d[1] - late[1],
+        pickup_spare=late[0], dropoff_spare=late[1],
+    )  # fmt: skip
+
+
+def from_begin(wish: Wish, begin: int, service: Service) -> Wish:
+    """The limits of a rider who wishes to arrive: the pickup interval begins as planned (day ms)."""
+    latest = min(wish.pickup_latest + wish.pickup_spare, begin + service.max_wait_ms)
+    spare = min(wish.pickup_spare, latest - begin)
+    return wish._replace(pickup_earliest=begin, pickup_latest=latest - spare, pickup_spare=spare)
+
+
+def without_buffers(wish: Wish) -> Wish:
+    """The limits that were promised, to the last ms."""
+    return widened(wish, 0)
+
+
+def widened(wish: Wish, late_ms: int) -> Wish:
+    """The limits promised and later by `late_ms`; the ride may be longer by as much."""
+    return wish._replace(
+        pickup_latest=wish.pickup_latest + wish.pickup_spare + late_ms,
+        dropoff_latest=wish.dropoff_latest + wish.dropoff_spare + late_ms,
+        max_ride=wish.max_ride + wish.ride_spare + late_ms, pickup_spare=0, dropoff_spare=0, ride_spare=0,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noriai_engine.dispatch.terms import Ends, joined
+from noriai_engine.dispatch.terms import Ends, as_told, joined
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.requests import Offer, Request
 from noriai_engine.model.units import UtcMs
@@ -87,12 +87,8 @@ class Trial:
         wish = dispatcher.finder.wish(request, ends, apart, self.now)
         if isinstance(wish, str):
             return False
-        day = dispatcher.day
-        promised = wish._replace(
-            pickup_earliest=day.to_day_ms(offer.pickup.earliest), pickup_latest=day.to_day_ms(offer.pickup.latest),
-            dropoff_earliest=day.to_day_ms(offer.dropoff.earliest), dropoff_latest=day.to_day_ms(offer.dropoff.latest),
-        )  # fmt: skip
-        now = day.to_day_ms(self.now)
+        promised = as_told(wish, offer.pickup, offer.dropoff, dispatcher.day)
+        now = dispatcher.day.to_day_ms(self.now)
         return dispatcher._store.insert(
             dispatcher.index_of(offer.vehicle_id), len(dispatcher.bookings.requests) + number, promised,
             offer.after_pickup_row, offer.after_dropoff_row, now, now + dispatcher.service.commit_horizon_ms,

@@ -52,6 +52,7 @@ def compute_kpis(rides: Iterable[Ride], legs: Sequence[Leg], vehicles: Sequence[
     times = [(ride.ride_ms or 0, ride.direct_ms or 0) for ride in served]
     timed = [ride for ride in served if ride.request.latest_arrival is not None]
     on_time = [r for r in timed if r.arrival is not None and r.arrival <= (r.request.latest_arrival or 0)]
+    late = [ride.late_ms for ride in served if ride.late_ms > 0]
     riders = sum(ride.request.party.riders for ride in served)
     shared = {rider for leg in legs if len(leg.request_ids) > 1 for rider in leg.request_ids}
     driven_mm = sum(leg.distance_mm for leg in legs)
@@ -70,7 +71,10 @@ def compute_kpis(rides: Iterable[Ride], legs: Sequence[Leg], vehicles: Sequence[
         ),
         *(
             Kpi(key, sum(r.state == state for r in rides), "requests", len(rides), "requests")
-            for key, state in (("cancelled", BookingState.CANCELLED), ("no_shows", BookingState.NO_SHOW))
+            for key, state in (
+                ("cancelled", BookingState.CANCELLED), ("no_shows", BookingState.NO_SHOW),
+                ("dropped", BookingState.DROPPED),
+            )
         ),
         Kpi("riders_served", riders, "riders", len(served), "served requests"),
         _mean_minutes("wait_mean", waits, "served requests with a wished departure"),
@@ -83,6 +87,8 @@ def compute_kpis(rides: Iterable[Ride], legs: Sequence[Leg], vehicles: Sequence[
         _mean_minutes("detour_mean", [ride - direct for ride, direct in times], "served requests"),
         _percent("shared_share", sum(r.request.id in shared for r in served), len(served), "served requests"),
         _percent("on_time_arrivals", len(on_time), len(timed), "served requests with a wished arrival"),
+        _percent("promises_kept", sum(r.is_kept for r in served), len(served), "served requests"),
+        _mean_minutes("late_mean", late, "served requests picked up or set down late"),
         _ratio("vehicle_km", "km", driven_mm, 1, "runs", scale=Fraction(1, 1_000_000)),
         _percent("empty_share", driven_mm - loaded_mm, driven_mm, "mm driven"),
         _ratio(

@@ -22,6 +22,8 @@ class Ride:
     operator_id: str | None = None
     direct_ms: int | None = None
     promised_pickup: tuple[UtcMs, UtcMs] | None = None
+    promised_dropoff: tuple[UtcMs, UtcMs] | None = None
+    max_ride_ms: int | None = None
     pickup: UtcMs | None = None
     departure: UtcMs | None = None
     arrival: UtcMs | None = None
@@ -32,6 +34,17 @@ class Ride:
         if self.pickup is None or self.request.earliest_pickup is None:
             return None
         return self.pickup - self.request.earliest_pickup
+
+    @property
+    def late_ms(self) -> int:
+        """How much later than promised at booking the rider was picked up or set down, whichever is more; 0 if not."""
+        ends = ((self.pickup, self.promised_pickup), (self.arrival, self.promised_dropoff))
+        return max([0, *(at - promised[1] for at, promised in ends if at is not None and promised is not None)])
+
+    @property
+    def is_kept(self) -> bool:
+        """Picked up, carried and set down within what was promised at booking."""
+        return self.late_ms == 0 and (self.ride_ms or 0) <= (self.max_ride_ms or 0)
 
     @property
     def ride_ms(self) -> int | None:
@@ -60,13 +73,15 @@ def rides_of(requests: Iterable[Request], events: Iterable[Event]) -> dict[str, 
                 operator_id=event.operator_id,
                 direct_ms=details["direct_ms"],
                 promised_pickup=tuple(details["pickup"]),
+                promised_dropoff=tuple(details["dropoff"]),
+                max_ride_ms=details["max_ride_ms"],
             )
         elif event.kind == "booking_moved":
             ride = replace(ride, vehicle_id=event.vehicle_id, operator_id=event.operator_id)
         elif event.kind == "pickup_started":
-            ride = replace(ride, pickup=event.time)
+            ride = replace(ride, pickup=ride.pickup or event.time)  # the first: a failure may interrupt the ride
         elif event.kind == "picked_up":
-            ride = replace(ride, departure=event.time)
+            ride = replace(ride, departure=ride.departure or event.time)
         elif event.kind == "dropoff_started":
             ride = replace(ride, arrival=event.time)
         stories[event.request_id] = ride

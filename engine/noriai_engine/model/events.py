@@ -41,6 +41,7 @@ EVENT_KINDS: dict[str, str] = {
     "vehicle_resumed": "a vehicle that failed runs again",
     "vehicle_joined": "a vehicle joins the fleet",
     "shift_changed": "the shift ends at another time",
+    "depot_moved": "the depot is cut off: the vehicle waits and ends elsewhere; or it can be reached again",
     "traffic_changed": "other travel times are in force",
 }
 assert {event for _, event in TRANSITIONS} <= set(EVENT_KINDS)

@@ -18,6 +18,8 @@ class Service:
       min(`max_ride_ms`, `detour_factor_permille`/1000 x direct + `detour_extra_ms`), fixed at booking.
     - A request must reach us between `max_ahead_ms` and `min_lead_ms` before its earliest pickup.
     - `stops` empty means door to door; otherwise riders walk up to `max_walk_m` to and from the nearest stop.
+    - Promises are made with a buffer against travel times that prove wrong: plans have pickups `pickup_buffer_ms`
+      earlier than promised at the latest, and rides shorter by `ride_buffer_permille`/1000 of the direct drive.
     - Stops that start within `commit_horizon_ms` are announced to driver and rider and move no more.
     """
 
@@ -37,6 +39,8 @@ class Service:
     wheelchair_boarding_ms: int = 180 * SECOND_MS
     wheelchair_alighting_ms: int = 120 * SECOND_MS
     commit_horizon_ms: int = 60 * SECOND_MS
+    pickup_buffer_ms: int = 0
+    ride_buffer_permille: int = 0
     max_snap_m: int = 200
     mode: Literal["door", "stops"] = "door"
     max_walk_m: int = 500
@@ -49,6 +53,7 @@ class Service:
         for name in (
             "max_wait_ms", "max_ride_ms", "detour_extra_ms", "arrival_margin_ms", "min_lead_ms", "boarding_ms",
             "alighting_ms", "wheelchair_boarding_ms", "wheelchair_alighting_ms", "commit_horizon_ms", "max_snap_m",
+            "pickup_buffer_ms", "ride_buffer_permille",
         ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InputError(f"{name} = {getattr(self, name)}", where="service", remedy="give 0 or more")

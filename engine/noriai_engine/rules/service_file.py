@@ -54,6 +54,8 @@ class ServiceTable(FileTable):
     wheelchair_boarding_s: Annotated[int, Field(ge=0, le=3600)] = 180
     wheelchair_alighting_s: Annotated[int, Field(ge=0, le=3600)] = 120
     commit_horizon_s: Annotated[int, Field(ge=0, le=7200)] = 60
+    pickup_buffer_min: Minutes = 0
+    ride_buffer: Share = 0
     max_snap_m: Annotated[int, Field(ge=1, le=5000)] = 200
     mode: Literal["door", "stops"] = "door"
     stops: str | None = None
@@ -81,7 +83,8 @@ def service_of(table: ServiceTable, region: Region, locate: Callable[[str], Path
         boarding_ms=table.boarding_s * 1000, alighting_ms=table.alighting_s * 1000,
         wheelchair_boarding_ms=table.wheelchair_boarding_s * 1000,
         wheelchair_alighting_ms=table.wheelchair_alighting_s * 1000,
-        commit_horizon_ms=table.commit_horizon_s * 1000, max_snap_m=table.max_snap_m, mode=table.mode,
+        commit_horizon_ms=table.commit_horizon_s * 1000, pickup_buffer_ms=ms(table.pickup_buffer_min),
+        ride_buffer_permille=round(table.ride_buffer * 1000), max_snap_m=table.max_snap_m, mode=table.mode,
         max_walk_m=table.max_walk_m, stops=_stops(table, region, locate), area=_area(table.area, locate),
     )  # fmt: skip
 

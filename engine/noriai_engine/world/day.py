@@ -1,7 +1,8 @@
-"""A day in which vehicles carry out their plans exactly and requests arrive: the loop over one virtual clock."""
+"""A day in which vehicles carry out their plans, life comes between, and requests arrive: one virtual clock's loop."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
@@ -15,6 +16,7 @@ from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.units import FOREVER_MS, RequestId, UtcMs, VehicleId
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads.traffic import Traffic
+from noriai_engine.world.life import LATE_DRIVER, Breakdown, HoldUps, Incident, Life, TrafficChange
 from noriai_engine.world.motion import Alarms, Motion
 from noriai_engine.world.whims import Whims
 
@@ -61,7 +63,8 @@ class Day:
     """Drives a Dispatcher through one service day. Riders accept the cheapest offer.
 
     `whims` says who then cancels or is not there when boarding time is over; `ahead`: who asks early enough is planned
-    for before the day; `improve`: plans are improved between requests; `batch`: riders are matched in batches.
+    for before the day; `improve`: plans are improved between requests; `batch`: riders are matched in batches; `life`:
+    what else nobody planned.
 
     At one instant vehicles act before requests are answered, lower vehicle rows first, and requests in the
     order given: the same input gives the same events.
@@ -76,13 +79,18 @@ class Day:
         ahead: PlanAhead | None = None,
         improve: Improve | None = None,
         batch: Batch | None = None,
+        life: Life | None = None,
     ) -> None:
         self.dispatcher, self._clock, self._whims, self._ahead = dispatcher, clock, whims or Whims(), ahead
+        self._order = 0
         self._batch, self._jobs = batch, self._all_jobs(batch, improve)
-        self._cancels: list[tuple[UtcMs, RequestId]] = []
+        life = life or Life()
+        self._unplanned: list[tuple[UtcMs, int, Callable[[], None]]] = []
+        for incident in life.incidents:
+            self._expect(incident.at, partial(self._happen, incident))
         self._requests = sorted(requests, key=lambda r: r.placed_at)
         self.motion = Motion(dispatcher, clock, self._whims.absent)
-        self._alarms = Alarms(self.motion, clock)
+        self._alarms = Alarms(self.motion, clock, hold_ups=HoldUps(life.held_up, life.seed))
         for index in range(len(dispatcher.vehicles)):
             self._alarms.set(index)
 
@@ -151,9 +159,31 @@ class Day:
         if request_id in self._whims.cancels:
             now = self._clock.now()
             wait = int((planned_pickup - now) * self._whims.cancels[request_id])
-            heappush(self._cancels, (UtcMs(now + max(0, wait)), request_id))
+            self._expect(UtcMs(now + max(0, wait)), partial(self._give_up, request_id))
 
     # --- what was not planned -------------------------------------------------------------------------------
+
+    def _expect(self, at: UtcMs, do: Callable[[], None]) -> None:
+        """Something will happen; at one instant in the order it was drawn, after what vehicles do."""
+        self._order += 1
+        heappush(self._unplanned, (at, self._order, do))
+
+    def _give_up(self, request_id: RequestId) -> None:
+        if self.dispatcher.bookings.states[request_id] == BookingState.ACCEPTED:
+            self.cancel(request_id)
+
+    def _happen(self, incident: Incident) -> None:
+        """An incident of life; none where the vehicle is off duty anyway."""
+        if isinstance(incident, TrafficChange):
+            self.set_traffic(incident.traffic, incident.cause)
+            return
+        vehicle = self.dispatcher.index_of(incident.vehicle)
+        if not self.dispatcher.is_on_duty(vehicle):
+            return
+        if isinstance(incident, Breakdown):
+            self.break_down(vehicle, incident.cause)
+        else:
+            self.delay(vehicle, incident.until, LATE_DRIVER)
 
     def cancel(self, request_id: RequestId) -> None:
         """The rider cancels now."""
@@ -163,13 +193,13 @@ class Day:
         """The rider being boarded is not there."""
         self._alarms.look_again(self.motion.no_show(request_id))
 
-    def delay(self, vehicle: int, until: UtcMs) -> None:
+    def delay(self, vehicle: int, until: UtcMs, cause: str = "late") -> None:
         """A vehicle can go on no earlier than `until`; one under way is held up, and at its next stop then."""
-        self._alarms.look_again(self.motion.delay(vehicle, until))
+        self._alarms.look_again(self.motion.delay(vehicle, until, cause))
 
-    def break_down(self, vehicle: int) -> None:
+    def break_down(self, vehicle: int, cause: str = "breakdown") -> None:
         """The vehicle stops for good where it is; who is alighting does so."""
-        self._alarms.look_again(self.motion.break_down(vehicle))
+        self._alarms.look_again(self.motion.break_down(vehicle, cause))
 
     def end_shift_at(self, vehicle: int, end: UtcMs) -> None:
         """The driver goes home at another time."""
@@ -179,9 +209,9 @@ class Day:
         """A vehicle more, from its shift's start or from now on."""
         self._alarms.set(self.dispatcher.incidents.join(vehicle))
 
-    def set_traffic(self, traffic: Traffic) -> None:
+    def set_traffic(self, traffic: Traffic, cause: str = "traffic") -> None:
         """Other travel times: every vehicle under way takes the fastest way from where it is."""
-        self._alarms.look_again(self.motion.set_traffic(traffic))
+        self._alarms.look_again(self.motion.set_traffic(traffic, cause))
 
     def improve(self, params: SolveParams, cpu_clock: Callable[[], float] = lambda: 0.0) -> int:
         """Look for better plans now; ms of driving saved."""
@@ -207,17 +237,17 @@ class Day:
             job = min(self._jobs, key=lambda one: one.at)  # at one instant in the order of the list
             if limit is not None and job.at > limit:
                 break
-            self._cancel_until(job.at)
+            self._live_until(job.at)
             self._clock.advance_to(max(job.at, self._clock.now()))
             job.do()
             job.at = UtcMs(job.at + job.every_ms)
-        self._cancel_until(limit)
+        self._live_until(limit)
 
-    def _cancel_until(self, limit: UtcMs | None) -> None:
-        while self._cancels and (limit is None or self._cancels[0][0] <= limit):
-            instant, rider = heappop(self._cancels)
+    def _live_until(self, limit: UtcMs | None) -> None:
+        """Vehicles act and what nobody planned happens, in order of time."""
+        while self._unplanned and (limit is None or self._unplanned[0][0] <= limit):
+            instant, _, do = heappop(self._unplanned)
             self._alarms.until(instant)
             self._clock.advance_to(max(instant, self._clock.now()))
-            if self.dispatcher.bookings.states[rider] == BookingState.ACCEPTED:
-                self.cancel(rider)
+            do()
         self._alarms.until(limit)

@@ -19,6 +19,7 @@ from noriai_engine.model.plan import ActivityKind, Leg
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.units import RequestId, UtcMs
 from noriai_engine.roads.traffic import Traffic
+from noriai_engine.world.life import HoldUps
 
 
 class Step(IntEnum):
@@ -29,6 +30,8 @@ class Step(IntEnum):
     """Leave for the next activity, or begin it where it is at this very stop."""
     ARRIVE = 2
     END_SERVICE = 3
+    HELD_UP = 4
+    """Stand on the way for a while; `Alarms` know when."""
 
 
 class Motion:
@@ -41,6 +44,8 @@ class Motion:
         self._driving: dict[int, DriveOrder] = {}
         self._serving: dict[int, tuple[ActivityKind, str | None, UtcMs]] = {}
         self._aboard: dict[int, list[RequestId]] = {}
+        self.driven_ms: dict[int, int] = {}
+        """Time each vehicle has driven, the drive it is on left aside."""
 
     # --- one step -------------------------------------------------------------------------------------------
 
@@ -166,9 +171,20 @@ class Motion:
         for vehicle, (spot, instant) in here.items():
             self._end_leg(vehicle, self._driving.pop(vehicle), spot, instant)
         changed = self.dispatcher.incidents.set_traffic(traffic, cause)
+        self._leave_behind()
         for vehicle in here:
             self._driving[vehicle] = self.dispatcher.divert(vehicle)
         return changed
+
+    def _leave_behind(self) -> None:
+        """Riders whose ride was interrupted are aboard no more, and boarding that had begun is over."""
+        riding = (BookingState.BOARDING, BookingState.ABOARD, BookingState.ALIGHTING)
+        book = self.dispatcher.bookings
+        for vehicle, riders in self._aboard.items():
+            self._aboard[vehicle] = [rider for rider in riders if book.states[rider] in riding]
+            serving = self._serving.get(vehicle)
+            if serving is not None and serving[1] is not None and book.states[RequestId(serving[1])] not in riding:
+                del self._serving[vehicle]
 
     # --- the state as values --------------------------------------------------------------------------------
 
@@ -215,6 +231,7 @@ class Motion:
         drive, driven_ms = order.drive, instant - order.leaves
         if driven_ms <= 0:
             return
+        self.driven_ms[vehicle] = self.driven_ms.get(vehicle, 0) + driven_ms
         whole = instant == order.arrives if whole is None else whole
         count = len(drive.states) if whole else int((drive.enter_ms <= driven_ms).sum())
         mm = drive.mm if whole else self.dispatcher.travel_times.drive_mm(drive, spot, count)
@@ -238,8 +255,10 @@ class Alarms:
     not reported: who is free leaves as planned.
     """
 
-    def __init__(self, motion: Motion, clock: VirtualClock, patience_ms: int = 0) -> None:
-        self.motion, self._clock, self._patience_ms = motion, clock, patience_ms
+    def __init__(
+        self, motion: Motion, clock: VirtualClock, patience_ms: int = 0, hold_ups: HoldUps | None = None
+    ) -> None:
+        self.motion, self._clock, self._patience_ms, self._hold_ups = motion, clock, patience_ms, hold_ups
         self._wakes: list[tuple[UtcMs, int, int, Step]] = []  # instant, vehicle, ticket, what
         self._ticket: dict[int, int] = {}
 
@@ -250,7 +269,7 @@ class Alarms:
     def set(self, vehicle: int, not_before: int = 0) -> None:
         """Set the vehicle's alarm anew, by what it does next."""
         ticket = self._ticket[vehicle] = self._ticket.get(vehicle, 0) + 1
-        step = self.motion.next_step(vehicle)
+        step = self._held_up_at(vehicle) or self.motion.next_step(vehicle)
         if step is not None:
             heappush(self._wakes, (UtcMs(max(step[0], self._clock.now(), not_before)), vehicle, ticket, step[1]))
 
@@ -273,6 +292,23 @@ class Alarms:
             self.look_again(self._due(vehicle, step))
             self.set(vehicle)
 
+    def _held_up_at(self, vehicle: int) -> tuple[UtcMs, Step] | None:
+        """When a vehicle under way is held up before it arrives."""
+        order = self.motion.under_way(vehicle)
+        limit = None if order is None or self._hold_ups is None else self._hold_ups.at(vehicle)
+        if order is None or limit is None:
+            return None
+        instant = order.leaves + max(0, limit - self.motion.driven_ms.get(vehicle, 0))
+        return (UtcMs(instant), Step.HELD_UP) if instant < order.arrives else None
+
+    def _hold_up(self, vehicle: int) -> list[int]:
+        """The vehicle stands where it is: it arrives so much later, if it goes on as planned."""
+        order = self.motion.under_way(vehicle)
+        assert order is not None
+        assert self._hold_ups is not None
+        since = self._clock.now() if order.is_to_wait else order.arrives
+        return self.motion.delay(vehicle, UtcMs(since + self._hold_ups.take(vehicle)), "held_up")
+
     def _waits_idle(self, vehicle: int, step: Step) -> bool:
         """A driver who has not come yet and has nobody to fetch: nothing is late."""
         if self._patience_ms == 0 or step != Step.START_SHIFT:
@@ -280,6 +316,8 @@ class Alarms:
         return all(activity.request_id is None for activity in self.motion.dispatcher.plan(vehicle).activities)
 
     def _due(self, vehicle: int, step: Step) -> list[int]:
+        if step == Step.HELD_UP:
+            return self._hold_up(vehicle)
         if self._patience_ms == 0 or (step == Step.DEPART and not self._stands_at_next_stop(vehicle)):
             return self.motion.act(vehicle, step)
         wait = self._patience_ms * (5 if step == Step.START_SHIFT else 1)  # drivers who are not there yet, seldom

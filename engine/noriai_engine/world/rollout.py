@@ -54,7 +54,7 @@ class OnDemand:
         return Trips(
             placed, origin, zero, destination, zero, placed, placed + np.int32(self.max_wait_ms - self.stop_ms), zero,
             until, stop, stop, np.full(count, FOREVER_MS, np.int32), direct, demand, np.zeros(count, np.int64),
-            np.full(count, -1, np.int32),
+            np.full(count, -1, np.int32), zero, zero, zero,
         )  # fmt: skip
 
 

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from noriai_engine.world.life import Breakdown, LateDriver
 from noriai_simulations.report.words import both
 
 if TYPE_CHECKING:
     from noriai_simulations.scenario import Scenario
+    from noriai_simulations.scenario_file import DispatchTable
 
 
 def method_notes(scenario: "Scenario") -> list[Markup]:
@@ -52,16 +54,16 @@ def method_notes(scenario: "Scenario") -> list[Markup]:
         both(
             "Dispatch: each request is answered when it is placed, by the insertion that adds the least driving time "
             "over all vehicles and all positions in their plans; every promise given before is kept. Accepted riders "
-            "take the cheapest offer. Driving counts, waiting does not, so many waits come near the limit. Plans are not "
-            "improved between requests, so a better plan may exist.",
+            "take the cheapest offer. Driving counts, waiting does not, so many waits come near the limit. "
+            + _between_requests(file.dispatch)[0],
             "配車：依頼ごとに、すべての車両・すべての挿入位置の中から、走行時間の増加が最も小さいものを選びます。"
-            "先に交わした約束はすべて守ります。走行時間だけを数えるので、待ち時間は上限に近いものが多くなります。依頼の合間の計画改善はしていないので、より良い計画があり得ます。",
+            "先に交わした約束はすべて守ります。走行時間だけを数えるので、待ち時間は上限に近いものが多くなります。"
+            + _between_requests(file.dispatch)[1],
         ),
+        _life(scenario),
         both(
-            "Vehicles do exactly as planned: nobody is late, sick or absent. A vehicle waits where it is and leaves just "
-            "in time; breaks are taken at the depot with nobody aboard.",
-            "車両は計画どおりに動きます（遅れ・欠勤・不在はありません）。車両はその場で待ち、間に合う時刻に出発します。"
-            "休憩は車庫で、誰も乗せずに取ります。",
+            "A vehicle waits where it is and leaves just in time; breaks are taken at the depot with nobody aboard.",
+            "車両はその場で待ち、間に合う時刻に出発します。休憩は車庫で、誰も乗せずに取ります。",
         ),
         both(
             "Proof: noriai check recomputes every travel time, promise, load, shift and figure from the files of this run "
@@ -69,3 +71,41 @@ def method_notes(scenario: "Scenario") -> list[Markup]:
             "検証：noriai check が、この結果のファイルだけから、所要時間・約束・定員・勤務・指標を別のプログラムで計算し直します。",
         ),
     ]
+
+
+def _between_requests(table: "DispatchTable") -> tuple[str, str]:
+    """Whether plans were searched anew, in both languages."""
+    if table.improve_every_min == 0 and table.batch_every_s == 0:
+        return (
+            "Plans are not improved between requests, so a better plan may exist.",
+            "依頼の合間の計画改善はしていないので、より良い計画があり得ます。",
+        )
+    return (
+        "Between requests plans are searched anew, within every promise; a better plan may still exist.",
+        "依頼の合間にも、約束を守る範囲で計画を改善しています。それでも、より良い計画があり得ます。",
+    )
+
+
+def _life(scenario: "Scenario") -> Markup:
+    """What happened that nobody planned."""
+    life, service = scenario.life, scenario.service
+    failed = sum(isinstance(i, Breakdown) and i.cause != "driver_absent" for i in life.incidents)
+    absent = sum(isinstance(i, Breakdown) and i.cause == "driver_absent" for i in life.incidents)
+    late = sum(isinstance(i, LateDriver) for i in life.incidents)
+    share, traffic = life.held_up.share_permille / 10, len(scenario.source.life.traffic)
+    if not life.incidents and share == 0:
+        return both(
+            "Vehicles do exactly as planned: nobody is late, sick or absent.",
+            "車両は計画どおりに動きます（遅れ・欠勤・不在はありません）。",
+        )
+    buffer_min, buffer_share = service.pickup_buffer_ms / 60_000, service.ride_buffer_permille / 10
+    return both(
+        f"Not all goes as planned: drives take {share:g} % longer on average, in hold-ups drawn at random; vehicles that "
+        f"fail: {failed}, drivers absent: {absent}, late: {late}; changes of traffic: {traffic}. Dispatch learns of each "
+        "when it happens, and how long it lasts. Promises are made with a buffer of "
+        f"{buffer_min:g} min at pickups and {buffer_share:g} % of the direct ride.",
+        f"計画どおりに進まないことも起こします。走行は平均{share:g}％長くかかります（足止めは乱数による）。"
+        f"故障する車両{failed}台、来ない運転者{absent}人、遅れる運転者{late}人、交通の変化{traffic}件。"
+        "配車は、起きた時にその長さとともに知るものとします。"
+        f"約束には、乗車で{buffer_min:g}分、直行時間の{buffer_share:g}％の余裕を見ています。",
+    )

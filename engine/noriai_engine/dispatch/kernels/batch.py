@@ -45,6 +45,9 @@ class Trips(NamedTuple):
     demand: SmallArray
     needs: LongArray
     operator: IntArray
+    pickup_spare: IntArray
+    dropoff_spare: IntArray
+    ride_spare: IntArray
 
 
 class Riders(NamedTuple):
@@ -84,7 +87,8 @@ def wish_at(trips: Trips, k: int, shunned: IntArray) -> Wish:
         wide(trips.destination_ms[k]), wide(trips.pickup_earliest[k]), wide(trips.pickup_latest[k]),
         wide(trips.dropoff_earliest[k]), wide(trips.dropoff_latest[k]), wide(trips.boarding[k]),
         wide(trips.alighting[k]), wide(trips.max_ride[k]), wide(trips.direct[k]), trips.demand[k],
-        trips.needs[k], wide(trips.operator[k]), shunned,
+        trips.needs[k], wide(trips.operator[k]), shunned, wide(trips.pickup_spare[k]),
+        wide(trips.dropoff_spare[k]), wide(trips.ride_spare[k]),
     )  # fmt: skip
 
 
@@ -132,12 +136,14 @@ def read_limits(roads: RoadView, plans: PlanArrays, vehicle: int, riders: Riders
         k = riders.row_of[on.request]
         trips.origin[k], trips.origin_ms[k] = on.state, on.offset
         trips.pickup_earliest[k], trips.pickup_latest[k], trips.boarding[k] = on.earliest, on.latest, on.service
+        trips.pickup_spare[k] = on.promised - on.latest
         for other in range(row + 1, base + plans.count[vehicle]):
             off = plans.rows[other]
             if off.kind == DROPOFF and off.request == on.request:
                 trips.destination[k], trips.destination_ms[k] = off.state, off.offset
                 trips.dropoff_earliest[k], trips.dropoff_latest[k] = off.earliest, off.latest
                 trips.alighting[k], trips.max_ride[k] = off.service, off.ride_limit
+                trips.dropoff_spare[k], trips.ride_spare[k] = off.promised - off.latest, off.ride_spare
                 trips.direct[k] = spot_pair(
                     roads.labels, roads.states, on.state, on.offset, off.state, off.offset
                 )  # fmt: skip

@@ -32,7 +32,8 @@ NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, KEPT_APART, RIDE_TOO_LO
 class Wish(NamedTuple):
     """A request in kernel terms: spots (state and offset), begin windows, service times, ride limit and direct drive
     (ms), load `demand` (R,), `needs` (bits a vehicle must have), `operator` (row, -1 for any), requests (rows) with
-    whom it must not ride."""
+    whom it must not ride. The rider is promised the latest begins and the ride limit and each one's `..._spare` (ms)
+    more: a buffer against travel times that were wrong, which only what happens on the road may use up."""
 
     origin: int
     origin_ms: int
@@ -50,6 +51,9 @@ class Wish(NamedTuple):
     needs: int
     operator: int
     apart: IntArray
+    pickup_spare: int
+    dropoff_spare: int
+    ride_spare: int
 
 
 ASKED = np.dtype(

@@ -81,7 +81,7 @@ def wish_with(wish: Wish, spots: Spots, p: int, d: int) -> Wish:
         wide(wish.pickup_earliest + spots.board_walk[p]), wish.pickup_latest,
         wide(wish.dropoff_earliest - spots.leave_walk[d]), wide(wish.dropoff_latest - spots.leave_walk[d]),
         wish.boarding, wish.alighting, wish.max_ride, wide(spots.direct[p, d]), wish.demand, wish.needs,
-        wish.operator, wish.apart,
+        wish.operator, wish.apart, wish.pickup_spare, wish.dropoff_spare, wish.ride_spare,
     )  # fmt: skip
 
 

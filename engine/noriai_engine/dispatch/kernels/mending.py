@@ -3,7 +3,7 @@
 from noriai_engine.dispatch.kernels.insertion import Scratch, copy_row, earliest_schedule, free_from, joins
 from noriai_engine.dispatch.kernels.positions import Paths
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
-from noriai_engine.kernels import lean_kernel
+from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.roads.kernels.bounds import RoadView
 from noriai_engine.roads.kernels.spots import spot_pair
 
@@ -51,10 +51,13 @@ def measure(roads: RoadView, plans: PlanArrays, vehicle: int) -> None:
 
 
 @lean_kernel
-def reschedule(fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, now: int, s: Scratch) -> bool:
+def reschedule(
+    fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, now: int, with_buffers: bool, s: Scratch
+) -> bool:
     """The earliest times that keep every limit; False, and no change, where there are none.
 
-    A row announced for a time keeps its place, and may be as late as was promised.
+    A row announced for a time keeps its place, and may be as late as was promised. `with_buffers`: so may all others,
+    and what they take of their buffers is gone: the limits of the plan grow to what is needed.
     """
     base, count = plans.first[vehicle], plans.count[vehicle]
     for k in range(1, count):
@@ -62,18 +65,38 @@ def reschedule(fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int
         if row.locked:
             row.latest = row.promised
         copy_row(plans, fleet, base + k, row.partner, s, k)
+        if with_buffers:
+            s.rows[k].latest = row.promised
+            s.rows[k].ride_limit += row.ride_spare
     if not earliest_schedule(count, free_from(plans, paths, vehicle, now), s):
         return False
     for k in range(1, count):
         plans.rows[base + k].begin = s.rows[k].begin
         plans.rows[base + k].done = s.rows[k].done
+    if with_buffers:
+        _grow(plans, vehicle)
     return True
+
+
+@inlined_kernel
+def _grow(plans: PlanArrays, vehicle: int) -> None:
+    """Widen a plan's limits to its times, those promised only where they must be."""
+    base = plans.first[vehicle]
+    for k in range(1, plans.count[vehicle]):
+        row = plans.rows[base + k]
+        row.latest = max(row.latest, row.begin)
+        row.promised = max(row.promised, row.begin)
+        if row.partner > 0:
+            departs = plans.rows[base + row.partner].begin + plans.rows[base + row.partner].service
+            over = max(0, row.begin - departs - row.ride_limit)
+            row.ride_limit += over
+            row.ride_spare = max(0, row.ride_spare - over)
 
 
 @lean_kernel
 def lateness(fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, now: int, s: Scratch) -> int:
-    """Sum of ms by which the rows' earliest possible begins miss their limits, ride limits included; begins and ends
-    are left in `s`."""
+    """Sum of ms by which the rows' earliest possible begins miss what was promised, ride limits included; begins and
+    ends are left in `s`."""
     base, count = plans.first[vehicle], plans.count[vehicle]
     s.rows[0].begin = free_from(plans, paths, vehicle, now)
     s.rows[0].done = s.rows[0].begin
@@ -84,11 +107,10 @@ def lateness(fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, 
         begin = max(s.rows[k - 1].begin if together else s.rows[k - 1].done + row.leg, row.earliest)
         s.rows[k].begin = begin
         s.rows[k].done = max(begin + row.service, s.rows[k - 1].done if together else 0)
-        latest = row.promised if row.locked else row.latest
-        total += max(0, begin - latest)
+        total += max(0, begin - row.promised)
         if row.partner > 0:
             departs = s.rows[row.partner].begin + plans.rows[base + row.partner].service
-            total += max(0, begin - departs - row.ride_limit)
+            total += max(0, begin - departs - row.ride_limit - row.ride_spare)
     return int(total)
 
 
@@ -97,10 +119,5 @@ def soften(plans: PlanArrays, vehicle: int, s: Scratch) -> None:
     """Take the times that `lateness` found, and widen the limits they miss."""
     base = plans.first[vehicle]
     for k in range(1, plans.count[vehicle]):
-        row = plans.rows[base + k]
-        row.begin, row.done = s.rows[k].begin, s.rows[k].done
-        row.latest = max(row.latest, row.begin)
-        row.promised = max(row.promised, row.begin)
-        if row.partner > 0:
-            departs = s.rows[row.partner].begin + plans.rows[base + row.partner].service
-            row.ride_limit = max(row.ride_limit, row.begin - departs)
+        plans.rows[base + k].begin, plans.rows[base + k].done = s.rows[k].begin, s.rows[k].done
+    _grow(plans, vehicle)

@@ -70,16 +70,17 @@ def write_order(
         else:
             k = (-1 - what) >> 1
             here = plans.rows[base + row]
-            here.request, here.locked = riders.request[k], 0
+            here.request, here.locked, here.ride_spare = riders.request[k], 0, 0
             if (-1 - what) & 1:
                 here.kind, here.state, here.offset = DROPOFF, trips.destination[k], trips.destination_ms[k]
                 here.earliest, here.latest = trips.dropoff_earliest[k], trips.dropoff_latest[k]
                 here.service, here.ride_limit = trips.alighting[k], trips.max_ride[k]
+                here.promised, here.ride_spare = here.latest + trips.dropoff_spare[k], trips.ride_spare[k]
             else:
                 here.kind, here.state, here.offset = PICKUP, trips.origin[k], trips.origin_ms[k]
                 here.earliest, here.latest = trips.pickup_earliest[k], trips.pickup_latest[k]
                 here.service, here.ride_limit = trips.boarding[k], 0
-            here.promised = here.latest
+                here.promised = here.latest + trips.pickup_spare[k]
             for r in range(plans.aboard.shape[1]):
                 here.load[r] = -trips.demand[k, r] if (-1 - what) & 1 else trips.demand[k, r]
         row += 1
@@ -89,4 +90,4 @@ def write_order(
     plans.count[vehicle] = row
     number_partners(plans, vehicle)
     measure(roads, plans, vehicle)
-    return reschedule(fleet, plans, paths, vehicle, now, s)
+    return reschedule(fleet, plans, paths, vehicle, now, False, s)

@@ -11,15 +11,17 @@ PICKUP, DROPOFF = 1, 2
 
 @inlined_kernel
 def _write_row(
-    plans: PlanArrays, row: int, kind: int, spot: tuple[int, int], request: int, window: tuple[int, int], service: int
-) -> None:
+    plans: PlanArrays, row: int, kind: int, spot: tuple[int, int], request: int, window: tuple[int, int, int],
+    service: int, ride_spare: int,
+) -> None:  # fmt: skip
     plans.rows[row].kind = kind
     plans.rows[row].state = spot[0]
     plans.rows[row].offset = spot[1]
     plans.rows[row].request = request
     plans.rows[row].earliest = window[0]
     plans.rows[row].latest = window[1]
-    plans.rows[row].promised = window[1]
+    plans.rows[row].promised = window[1] + window[2]
+    plans.rows[row].ride_spare = ride_spare
     plans.rows[row].service = service
     plans.rows[row].locked = 0
 
@@ -35,17 +37,12 @@ def apply_insertion(plans: PlanArrays, vehicle: int, request: int, wish: Wish, i
         plans.rows[base + row + 1] = plans.rows[base + row]
     pickup, dropoff = i + 1, j + 2
     _write_row(
-        plans,
-        base + pickup,
-        PICKUP,
-        (wish.origin, wish.origin_ms),
-        request,
-        (wish.pickup_earliest, wish.pickup_latest),
-        wish.boarding,
-    )
+        plans, base + pickup, PICKUP, (wish.origin, wish.origin_ms), request,
+        (wish.pickup_earliest, wish.pickup_latest, wish.pickup_spare), wish.boarding, 0,
+    )  # fmt: skip
     _write_row(
         plans, base + dropoff, DROPOFF, (wish.destination, wish.destination_ms), request,
-        (wish.dropoff_earliest, wish.dropoff_latest), wish.alighting,
+        (wish.dropoff_earliest, wish.dropoff_latest, wish.dropoff_spare), wish.alighting, wish.ride_spare,
     )  # fmt: skip
     for r in range(plans.aboard.shape[1]):
         plans.rows[base + pickup].load[r] = wish.demand[r]
@@ -76,7 +73,7 @@ def start_next(plans: PlanArrays, vehicle: int) -> None:
         row = plans.rows[base + k]
         if row.partner == 1:
             row.latest = min(row.latest, boarded + row.ride_limit)
-            row.promised = min(row.promised, boarded + row.ride_limit)
+            row.promised = min(row.promised, boarded + row.ride_limit + row.ride_spare)
             row.partner = -1
         elif row.partner > 1:
             row.partner -= 1
