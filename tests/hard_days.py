@@ -10,8 +10,19 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from builders import MINUTE, a_vehicle, somewhere
+from builders import (
+    MINUTE,
+    SERVICE,
+    a_dispatcher,
+    a_mixed_fleet,
+    a_random_town,
+    a_street_town,
+    a_vehicle,
+    random_requests,
+    somewhere,
+)
 
+from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.model import Resources
 from noriai_engine.model.lifecycle import BookingState
@@ -20,6 +31,7 @@ from noriai_engine.plans import annealing
 from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.traffic import Traffic, slower
 from noriai_engine.world.day import Day
+from noriai_engine.world.life import HeldUp, Life
 
 ENDED = {BookingState.REFUSED, BookingState.DONE, BookingState.CANCELLED, BookingState.NO_SHOW, BookingState.DROPPED}
 HARMLESS = {"cancelled", "no_show"}
@@ -131,6 +143,32 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
         traffic = slower(network, arcs, int(rng.integers(500, 3_000))) if rng.random() < 0.8 else Traffic()
         closed = rng.random(network.arc_count) < rng.choice([0.0, 0.0, 0.05, 0.3])
         day.set_traffic(replace(traffic, closed=closed))
+
+
+def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
+    """A day in a random town, judged after everything that happens. On some days drives are held up, on some promises
+    have buffers. `nearest`: refusals name the nearest feasible time, which takes as long as all the rest."""
+    rng = np.random.default_rng(seed)
+    make = a_random_town if seed % 2 else a_street_town
+    network = make(rng, int(rng.integers(6, 16)))
+    vehicles = a_mixed_fleet(network, rng)
+    asked = random_requests(network, rng, requests)
+    party = {str(r.id): r.party for r in asked}
+    service = replace(SERVICE, pickup_buffer_ms=3 * MINUTE, ride_buffer_permille=200) if seed % 3 == 0 else SERVICE
+    params = DispatchParams() if nearest else DispatchParams(nearest_reach_ms=0)
+    dispatcher, clock = a_dispatcher(network, vehicles, service, now="06:30", params=params)
+    life = Life(HeldUp(300 if seed % 5 == 1 else 0), seed)
+    day, ledger = Day(dispatcher, clock, asked, life=life), Ledger()
+    for number, _ in enumerate(day.steps()):
+        ledger.read(dispatcher)
+        if rng.random() < 0.5:
+            disturb(day, rng, number)
+            ledger.read(dispatcher)
+            judge(dispatcher, party)
+    ledger.read(dispatcher)
+    assert set(dispatcher.bookings.states.values()) <= ENDED
+    assert len(dispatcher.bookings.states) == requests
+    return day
 
 
 def log_of(dispatcher: Dispatcher) -> list[tuple[object, ...]]:

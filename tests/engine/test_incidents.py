@@ -14,7 +14,6 @@ from builders import (
     DAY,
     SERVICE,
     a_dispatcher,
-    a_mixed_fleet,
     a_random_town,
     a_request,
     a_street,
@@ -25,7 +24,7 @@ from builders import (
     random_requests,
     somewhere,
 )
-from hard_days import ENDED, Ledger, disturb, judge, log_of
+from hard_days import a_hard_day, log_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -33,27 +32,6 @@ from hypothesis import strategies as st
 from noriai_engine.model import BookingState, InputError, Request
 from noriai_engine.roads.traffic import slower
 from noriai_engine.world.day import Day
-
-
-def a_hard_day(seed: int, requests: int = 30) -> Day:
-    rng = np.random.default_rng(seed)
-    make = a_random_town if seed % 2 else a_street_town
-    network = make(rng, int(rng.integers(6, 16)))
-    vehicles = a_mixed_fleet(network, rng)
-    asked = random_requests(network, rng, requests)
-    party = {str(r.id): r.party for r in asked}
-    dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
-    day, ledger = Day(dispatcher, clock, asked), Ledger()
-    for number, _ in enumerate(day.steps()):
-        ledger.read(dispatcher)
-        if rng.random() < 0.5:
-            disturb(day, rng, number)
-            ledger.read(dispatcher)
-            judge(dispatcher, party)
-    ledger.read(dispatcher)
-    assert set(dispatcher.bookings.states.values()) <= ENDED
-    assert len(dispatcher.bookings.states) == requests
-    return day
 
 
 @hypothesis_settings(max_examples=60)
