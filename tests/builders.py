@@ -13,6 +13,7 @@ import numpy as np
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.params import DispatchParams
 from noriai_engine.model import (
+    Battery,
     Break,
     IdSource,
     InputError,
@@ -153,6 +154,12 @@ def a_vehicle(
         name, operator, "taxi", layouts or (Resources(seats, wheelchairs, 4),), Shift(at(shift[0]), at(shift[1])),
         place, tuple(Break(at(a), at(b), m * MINUTE) for a, b, m in breaks),
     )  # type: ignore[arg-type]  # fmt: skip
+
+
+def a_battery(rng: np.random.Generator) -> Battery:
+    """One that lasts for a few rides, and is charged in breaks or not."""
+    start = int(rng.integers(8_000, 25_000))
+    return Battery(start + int(rng.integers(0, 5_000)), 2_000, int(rng.choice([0, 100, 2_000])), start)
 
 
 def a_request(

@@ -13,6 +13,7 @@ import numpy as np
 from builders import (
     MINUTE,
     SERVICE,
+    a_battery,
     a_dispatcher,
     a_mixed_fleet,
     a_random_town,
@@ -136,6 +137,12 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
         network = dispatcher.travel_times.network
         joined = a_vehicle(f"new{number}", place=somewhere(network, rng), shift=("07:30", "11:00"))
         day.join(replace(joined, operator_id="op2" if rng.random() < 0.5 else "op"))  # type: ignore[arg-type]
+    elif what == 8 and (electric := [k for k in on_duty if dispatcher.vehicles[k].battery is not None]):
+        vehicle = int(rng.choice(electric))
+        battery = dispatcher.vehicles[vehicle].battery
+        assert battery is not None
+        left = int(rng.integers(battery.range_m // 2, battery.range_m + 1))
+        day.set_charge(vehicle, left)
     elif what >= 8:
         day.improve(annealing(number, 30))
     elif what == 7 and isinstance(network := dispatcher.travel_times.network, RoadNetwork):
@@ -147,11 +154,13 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
 
 def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
     """A day in a random town, judged after everything that happens. On some days drives are held up, on some promises
-    have buffers. `nearest`: refusals name the nearest feasible time, which takes as long as all the rest."""
+    have buffers or vehicles batteries. `nearest`: refusals name the nearest feasible time, which takes as long as all the rest."""
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
     vehicles = a_mixed_fleet(network, rng)
+    if seed % 7 == 2:
+        vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     asked = random_requests(network, rng, requests)
     party = {str(r.id): r.party for r in asked}
     service = replace(SERVICE, pickup_buffer_ms=3 * MINUTE, ride_buffer_permille=200) if seed % 3 == 0 else SERVICE

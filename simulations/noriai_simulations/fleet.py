@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from noriai_engine.model import Break, InputError, Place, Resources, ServiceDay, Shift, Vehicle
+from noriai_engine.model import Battery, Break, InputError, Place, Resources, ServiceDay, Shift, Vehicle
 from noriai_engine.model.units import OperatorId, VehicleId
 from noriai_engine.regions import Region
 from noriai_engine.tables import Row, read_table
@@ -48,6 +48,14 @@ def _breaks(group: FleetTable, day: ServiceDay) -> tuple[Break, ...]:
     return tuple(Break(day.at(b.between[0]), day.at(b.between[1]), round(b.minutes * 60_000)) for b in group.breaks)
 
 
+def _battery(group: FleetTable) -> Battery | None:
+    if (table := group.battery) is None:
+        return None
+    metres = round(table.range_km * 1_000)
+    per_min = round(table.charge_km_per_min * 1_000)
+    return Battery(metres, round(table.reserve_km * 1_000), per_min, round(metres * table.start))
+
+
 def _alike(group: FleetTable, number: int, region: Region, day: ServiceDay, rng: np.random.Generator) -> list[Vehicle]:
     if group.depot == "spread":
         depots = _spread_depots(region, group.count, rng)
@@ -62,7 +70,7 @@ def _alike(group: FleetTable, number: int, region: Region, day: ServiceDay, rng:
             Vehicle(
                 VehicleId(f"{group.operator}-{group.kind}-{k + 1:0{width}d}"), OperatorId(group.operator), group.kind,
                 _layouts(group), Shift(day.to_utc(day.to_day_ms(start) + k % 4 * step), end), depots[k],
-                _breaks(group, day), group.autonomous,
+                _breaks(group, day), group.autonomous, (), _battery(group),
             )
             for k in range(group.count)
         ]  # fmt: skip
@@ -123,7 +131,7 @@ def _from_row(row: Row, column: Mapping[str, str], group: FleetTable, day: Servi
         return Vehicle(
             VehicleId(row.text(column["vehicle_id"])), OperatorId(group.operator),
             row.text(column["kind"], group.kind), layouts, Shift(start, end),
-            row.place(column["lon"], column["lat"]), breaks, group.autonomous,
+            row.place(column["lon"], column["lat"]), breaks, group.autonomous, (), _battery(group),
         )  # fmt: skip
     except InputError as error:
         if error.where is not None:
@@ -137,3 +145,11 @@ def layouts_json(vehicle: Vehicle) -> str:
 
 def breaks_json(vehicle: Vehicle) -> str:
     return json.dumps([[b.earliest, b.latest, b.duration_ms] for b in vehicle.breaks], separators=(",", ":"))
+
+
+def battery_json(vehicle: Vehicle) -> str:
+    battery = vehicle.battery
+    if battery is None:
+        return "null"
+    start = battery.range_m if battery.start_m is None else battery.start_m
+    return json.dumps([battery.range_m, battery.reserve_m, battery.charge_m_per_min, start], separators=(",", ":"))

@@ -17,7 +17,7 @@ from noriai_engine.roads.traffic import Traffic
 from noriai_engine.tables import Column, write_csv, write_parquet
 from noriai_engine.texts import text
 from noriai_engine.world.life import LATE_DRIVER, Breakdown, Life, TrafficChange
-from noriai_simulations.fleet import breaks_json, layouts_json
+from noriai_simulations.fleet import battery_json, breaks_json, layouts_json
 from noriai_simulations.scenario import Scenario
 
 RUN_SCHEMA = "noriai-run/3"
@@ -168,6 +168,7 @@ def _vehicles(vehicles: Sequence[Vehicle]) -> list[Column]:
         Column("depot_lat", "float64", [v.depot.lat for v in vehicles]),
         Column("breaks", "string", [breaks_json(v) for v in vehicles]),
         Column("autonomous", "bool", [v.autonomous for v in vehicles]),
+        Column("battery", "string", [battery_json(v) for v in vehicles]),
     ]
 
 

@@ -77,6 +77,13 @@ class BreakTable(FileTable):
     minutes: Annotated[float, Field(gt=0, le=600)]
 
 
+class BatteryTable(FileTable):
+    range_km: Annotated[float, Field(gt=0, le=10_000)]
+    reserve_km: Annotated[float, Field(ge=0, le=10_000)] = 0
+    charge_km_per_min: Annotated[float, Field(ge=0, le=100)] = 0
+    start: Share = 1.0
+
+
 class FleetTable(FileTable):
     """A group of like vehicles of one operator, or a file of vehicles."""
 
@@ -92,6 +99,7 @@ class FleetTable(FileTable):
     breaks: tuple[BreakTable, ...] = ()
     depot: LonLat | Literal["spread"] = "spread"
     autonomous: bool = False
+    battery: BatteryTable | None = None
 
 
 class DispatchTable(FileTable):

@@ -102,7 +102,7 @@ def document_of(tomorrow: Tomorrow) -> dict[str, Any]:
         "served": tomorrow.served,
         "drive_min": round(tomorrow.drive_ms / 60_000, 1),
         "one_by_one": {"served": tomorrow.one_by_one[0], "drive_min": round(tomorrow.one_by_one[1] / 60_000, 1)},
-        "iterations": tomorrow.day_plan.solution.iterations,
+        "iterations": solution.iterations if (solution := tomorrow.day_plan.solution) is not None else 0,
         "refused": [
             {
                 "request_id": refusal.request_id, "reason": refusal.reason,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from builders import (
     LAYOUTS,
     MINUTE,
     SERVICE,
+    a_battery,
     a_dispatcher,
     a_random_town,
     a_request,
@@ -37,7 +40,39 @@ from noriai_engine.model import Request, Resources, RiderNeeds, Service, Virtual
 from noriai_engine.world.day import Day
 
 
-def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0) -> list[object]:
+def naive_battery(day: Day, vehicle: int) -> Callable[[list[Row]], bool]:
+    """Whether a sequence can be driven: what was driven is counted from the legs, breaks from the log."""
+    dispatcher = day.dispatcher
+    who = dispatcher.vehicles[vehicle]
+    if (battery := who.battery) is None:
+        return lambda rows: True
+    moments = [(leg.arrive, -leg.distance_mm) for leg in day.legs if leg.vehicle_id == who.id]
+    gain = who.breaks[0].duration_ms * battery.charge_m_per_min // 60 if who.breaks else 0
+    moments += [(e.time, gain) for e in dispatcher.events if e.kind == "break_started" and e.vehicle_id == who.id]
+    left, full = 1_000 * (battery.start_m or battery.range_m), 1_000 * battery.range_m
+    for _, change in sorted(moments):  # a leg that ends where a break begins counts first
+        left = min(full, left + change)
+    order = day.motion.under_way(vehicle)
+
+    def lasts(rows: list[Row]) -> bool:
+        mm = left
+        spots = [order.drive.source] if order is not None else []
+        if spots:
+            mm -= dispatcher.travel_times.drive(spots[0], rows[0].spot).mm
+        for a, b in pairwise(rows):
+            mm -= dispatcher.travel_times.drive(a.spot, b.spot).mm
+            if mm < 1_000 * battery.reserve_m:
+                return False
+            if b.must_be_empty:
+                mm = min(full, mm + gain)
+        return True
+
+    return lasts
+
+
+def naive_answer(
+    dispatcher: Dispatcher, fleet: Fleet, request: Request, now: int, shift: int = 0, day: Day | None = None
+) -> list[object]:
     ends = dispatcher.finder.area.ends_of(request)
     assert not isinstance(ends, str)
     times = times_of(dispatcher.travel_times.network)
@@ -66,7 +101,15 @@ def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: in
     apart = frozenset(str(dispatcher.bookings.requests[row].id) for row in kept_apart)
     task = Task(pickup, dropoff, wish.max_ride, apart)
     return [
-        best_insertion(dispatcher.plan(k), fleet, vehicle.layouts, task, times, now)
+        best_insertion(
+            dispatcher.plan(k),
+            fleet,
+            vehicle.layouts,
+            task,
+            times,
+            now,
+            (lambda rows: True) if day is None else naive_battery(day, k),
+        )
         if dispatcher.is_on_duty(k) and set(request.needs.skills) <= set(vehicle.skills)
         else None
         for k, vehicle in enumerate(dispatcher.vehicles)
@@ -76,8 +119,8 @@ def naive_answer(dispatcher: Dispatcher, fleet: Fleet, request: Request, now: in
 @hypothesis_settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
-    """Cost and both positions, for vehicles idle, under way, boarding, before their shift, with locked stops and
-    breaks; ties go to the earliest pickup row, then the earliest dropoff row."""
+    """Cost and both positions, for vehicles idle, under way, boarding, before their shift, with locked stops, breaks
+    and batteries; ties go to the earliest pickup row, then the earliest dropoff row."""
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
@@ -90,6 +133,8 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
         for k in range(3)
     ]  # fmt: skip
     vehicles = [replace(v, skills=("lift", "dog")[: int(rng.integers(3))]) for v in vehicles]
+    if seed % 4 > 1:
+        vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     requests = with_demands(random_requests(network, rng, 14), rng)
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
     day, fleet = Day(dispatcher, clock, requests), Fleet()
@@ -103,7 +148,7 @@ def test_search_equals_brute_force_on_every_vehicle(seed: int) -> None:
         all_ = search(wish, now)
         assert few.best == all_.best[:2]
         if asked:
-            expected = naive_answer(dispatcher, fleet, asked[0], clock.now())
+            expected = naive_answer(dispatcher, fleet, asked[0], clock.now(), day=day)
             got = {c.vehicle: (c.cost_ms, c.after_pickup, c.after_dropoff) for c in all_.best}
             assert [got.get(k) for k in range(len(vehicles))] == expected, f"seed {seed}, request {asked[0].id}"
             asked.clear()

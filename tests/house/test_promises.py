@@ -77,7 +77,7 @@ def test_every_scenario_field_is_documented() -> None:
 
     documented = (ROOT / "docs/scenario.md").read_text()
     tables = ("ServiceTable", "SyntheticTable", "DemandTable", "FleetTable", "DispatchTable", "OperatorTable")
-    for table in (*tables, "LifeTable", "TrafficTable"):
+    for table in (*tables, "LifeTable", "TrafficTable", "BatteryTable"):
         for name in getattr(module, table).model_fields:
             assert re.search(rf"[`.]{name}[`\]]", documented), f"{table}.{name}"
 

@@ -6,6 +6,7 @@ driving it adds. Shares no code with the kernels. Slow, and the best documentati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -65,9 +66,13 @@ def rows_of(plan: Plan, fleet: Fleet) -> list[Row]:
 
 
 def best_insertion(
-    plan: Plan, fleet: Fleet, layouts: tuple[Resources, ...], task: Task, times: Times, now: int
-) -> tuple[int, int, int] | None:
-    """(added driving, row before the pickup, row before the dropoff), the least of all; None if none is feasible."""
+    plan: Plan, fleet: Fleet, layouts: tuple[Resources, ...], task: Task, times: Times, now: int,
+    lasts: Callable[[list[Row]], bool] = lambda rows: True,
+) -> tuple[int, int, int] | None:  # fmt: skip
+    """(added driving, row before the pickup, row before the dropoff), the least of all; None if none is feasible.
+
+    `lasts` says whether the battery does for a sequence.
+    """
     rows = rows_of(plan, fleet)
     start = max(plan.activities[0].begin, now)
     limits = dict(fleet.max_ride) | {"?": task.max_ride}
@@ -78,7 +83,7 @@ def best_insertion(
             sequence = [*rows[: i + 1], task.pickup, *rows[i + 1 : j + 1], task.dropoff, *rows[j + 1 :]]
             if not capacity_holds(sequence, plan.aboard, layouts) or not times_hold(sequence, start, limits, times):
                 continue
-            if meets(sequence, task.apart):
+            if meets(sequence, task.apart) or not lasts(sequence):
                 continue
             candidates.append((driving(sequence, times) - driving(rows, times), i, j))
     return min(candidates, default=None)

@@ -54,6 +54,11 @@ def a_living_day(folder: Path, seed: int, life: str) -> tuple[Path, CheckReport]
         text += "[dispatch]\nbatch_every_s = 120\nrebalance_every_s = 240\n"
     if seed % 5 < 2:
         text = text.replace("[service]", BUFFERS)
+    if seed % 7 == 3:
+        battery = (
+            f"battery = {{ range_km = {rng.integers(15, 80)}, reserve_km = 5, charge_km_per_min = 0.2, start = 0.8 }}"
+        )
+        text = text.replace("\nshift = ", f"\n{battery}\nshift = ")
     middle, half = somewhere(network, rng), float(rng.choice([0.0005, 0.003, 0.01]))
     corners = [(-half, -half), (half, -half), (half, half), (-half, half), (-half, -half)]
     flood = {"type": "Polygon", "coordinates": [[[middle.lon + x, middle.lat + y] for x, y in corners]]}
@@ -166,6 +171,11 @@ def told_wrong(rows: Rows) -> None:
     detail(broken, promised=json.loads(broken["details"])["promised"] - 1)
 
 
+def half_a_battery(rows: Rows) -> None:
+    for row in rows:
+        row["battery"] = "[4000,1000,0,4000]"
+
+
 def drives_on(rows: Rows) -> None:
     """A vehicle held up leaves before it may."""
     delayed = next(
@@ -212,6 +222,13 @@ def test_the_checker_sees_through(lived: Path, tmp_path: Path, lie: Callable[[Ro
     shutil.copytree(lived / "run", folder)
     rewrite(folder, "events", lie)
     assert rule in {breach.rule for breach in check_run(folder, lived / "town").breaches}
+
+
+def test_a_battery_that_would_not_have_lasted_is_seen(lived: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(lived / "run", folder)
+    rewrite(folder, "vehicles", half_a_battery)
+    assert "charge" in {breach.rule for breach in check_run(folder, lived / "town").breaches}
 
 
 def test_drives_are_judged_under_the_travel_times_in_force(lived: Path, tmp_path: Path) -> None:

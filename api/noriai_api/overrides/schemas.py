@@ -7,20 +7,22 @@ from pydantic import ConfigDict, Field, model_validator
 from noriai_api.schemas import Id, Instant, Said, Strict, Words
 
 Action = Literal[
-    "assign", "swap", "pin", "unpin", "block", "unblock", "break_down", "resume", "delay", "end_shift"
+    "assign", "swap", "pin", "unpin", "block", "unblock", "break_down", "resume", "delay", "end_shift", "charge"
 ]  # fmt: skip
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "assign": ("booking", "vehicle"), "swap": ("booking", "other"), "pin": ("booking",), "unpin": ("booking",),
     "block": ("vehicle",), "unblock": ("vehicle",), "break_down": ("vehicle",), "resume": ("vehicle",),
-    "delay": ("vehicle", "until"), "end_shift": ("vehicle", "until"),
+    "delay": ("vehicle", "until"), "end_shift": ("vehicle", "until"), "charge": ("vehicle", "left_m"),
 }  # fmt: skip
 
 
 def _shape(action: str) -> Any:
     """What an action needs, as JSON Schema has it."""
     needs = NEEDS[action]
-    fields = {"action": {"const": action}} | {name: {"type": "string"} for name in needs}
+    fields = {"action": {"const": action}} | {
+        name: {"type": "integer" if name == "left_m" else "string"} for name in needs
+    }
     return {"required": list(needs), "properties": fields}
 
 
@@ -34,6 +36,9 @@ class OverrideIn(Strict):
     booking: Id | None = None
     other: Id | None = Field(None, description="the other booking of a swap")
     until: Instant | None = Field(None, description="delay: free no earlier; end_shift: the shift's new end")
+    left_m: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
+        None, description="charge: m of road left in the vehicle's battery"
+    )
     may_be_late: bool = Field(False, description="assign: widen the promise to this rider if it must be")
     commit: bool = False
     expect: Annotated[str, Field(max_length=64)] | None = Field(

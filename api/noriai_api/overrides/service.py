@@ -25,7 +25,7 @@ from noriai_engine.world.motion import Step
 
 Planned = dict[str, dict[str, Any]]
 
-REMEMBERED = ("delay",)
+REMEMBERED = ("delay", "charge")
 """Actions that time has used up: they cannot be undone."""
 
 
@@ -137,6 +137,7 @@ def _do(run: DayRun, wish: OverrideIn, riders: dict[str, tuple[str, str]]) -> No
         "resume": lambda: words_.resume(vehicle),
         "delay": lambda: run.motion.delay(vehicle, until, "operator"),
         "end_shift": lambda: d.incidents.end_shift_at(vehicle, until, "operator"),
+        "charge": lambda: d.incidents.set_charge(vehicle, wish.left_m or 0, "operator"),
     }
     run.look_again(deeds[wish.action]() or [])
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from noriai_api.access.decision import Grant
 from noriai_api.runtime.legality import Legality
 from noriai_api.store.tables import operators, vehicles
-from noriai_engine.model import Break, Place, Resources, ServiceDay, Shift, Vehicle
+from noriai_engine.model import Battery, Break, Place, Resources, ServiceDay, Shift, Vehicle
 from noriai_engine.model.units import OperatorId, VehicleId
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -33,6 +33,7 @@ def vehicle_on(
         VehicleId(name), OperatorId(operator), body["kind"], tuple(Resources(**x) for x in body["layouts"]),
         Shift(day.at(hours[0]), day.at(hours[1])), Place(*body["depot"]), pauses, body.get("autonomous", False),
         (*body.get("skills", ()), *(legality.skills_of(body.get("licence")) if legality is not None else ())),
+        Battery(**battery) if (battery := body.get("battery")) is not None else None,
     )  # fmt: skip
 
 

@@ -84,6 +84,23 @@ class BreakIn(Strict):
     minutes: Annotated[int, Field(ge=1, le=600)]
 
 
+class BatteryIn(Strict):
+    """How far an electric vehicle drives on a full battery, of which the reserve is never planned with; what it gains
+    a minute in breaks; and what is left when a shift begins, if that is not a full battery."""
+
+    range_m: Annotated[int, Field(ge=1_000, le=10_000_000)]
+    reserve_m: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    charge_m_per_min: Annotated[int, Field(ge=0, le=100_000)] = 0
+    start_m: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        start = self.range_m if self.start_m is None else self.start_m
+        if not self.reserve_m < self.range_m or not self.reserve_m <= start <= self.range_m:
+            raise ValueError("battery: let the reserve be below the range, and the start between the two")
+        return self
+
+
 class VehicleIn(Strict):
     """A vehicle with its weekly shifts. A day that is open already takes in a vehicle that is new; other changes hold
     from the next day that opens."""
@@ -97,6 +114,7 @@ class VehicleIn(Strict):
     breaks: Annotated[tuple[BreakIn, ...], Field(max_length=10, strict=False)] = ()
     skills: Annotated[tuple[Id, ...], Field(max_length=20, strict=False)] = ()
     autonomous: bool = False
+    battery: BatteryIn | None = None
     licence: Id | None = Field(None, description="the licence class it serves under")
     inspected: Day | None = Field(None, description="last inspection, where a rule asks for it")
     blocked: bool = False

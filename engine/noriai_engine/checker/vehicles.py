@@ -101,6 +101,8 @@ class _Walk:
         self.busy_with: tuple[str, Any] | None = None
         self.set_out = -1  # when it last left or turned; turned back on the spot, it arrives at once and drives no leg
         self.pauses: list[tuple[int, int]] = []
+        self.battery = json.loads(vehicle["battery"])  # range, reserve, gained a minute, left: m
+        self.left_mm, self.short = 0 if self.battery is None else 1_000 * self.battery[3], False
 
     def through(self, events: list[RowDict]) -> None:
         for event in events:
@@ -112,6 +114,7 @@ class _Walk:
                 "shift_started": self._start, "vehicle_departed": self._depart, "vehicle_diverted": self._turn,
                 "vehicle_arrived": self._arrive, "vehicle_delayed": self._wait, "vehicle_failed": self._fail,
                 "ride_interrupted": self._interrupt, "depot_moved": self._shelter, "no_show": self._nobody,
+                "charge_short": self._run_short,
                 "shift_ended": self._end,
             }.get(kind)  # fmt: skip
             if handler is not None:
@@ -160,6 +163,10 @@ class _Walk:
         said = [leg["seats"], leg["wheelchairs"], leg["luggage"]]
         self.expect(load == said, "capacity", f"leg says load {said}, aboard is {load}")
         self.spot, self.version, self.free_at = leg["to_spot"], version, leg["arrive_ms"]
+        if self.battery is not None:
+            self.left_mm -= leg["distance_mm"]
+            least = 0 if self.short else 1_000 * self.battery[1]
+            self.expect(self.left_mm >= least, "charge", f"has {self.left_mm} mm left of {least} at {leg['arrive_ms']}")
 
     # --- events ---------------------------------------------------------------------------------------------
 
@@ -217,6 +224,11 @@ class _Walk:
         self.expect(place == right, "shift", f"ends at {place}, not {right}: the way to its depot takes {way}")
         self.depot, self.depot_version, self.sheltered = place, self.versions.at_event(event), True
 
+    def _run_short(self, event: RowDict) -> None:
+        """Only other travel times, whose ways may be longer, excuse the use of the reserve."""
+        self.expect(self.told.touched(event["time_ms"], self.who), "charge", "uses its reserve without a cause")
+        self.short = True
+
     def _interrupt(self, event: RowDict) -> None:
         """The vehicle failed, or other roads are open: the rider leaves, boarding that had begun is over."""
         now, rider = event["time_ms"], event["request_id"]
@@ -248,6 +260,9 @@ class _Walk:
         self.busy_with, self.free_at = None, max(now, self.free_at)
         if kind == "break_ended" and self.pauses:
             self.pauses[-1] = (self.pauses[-1][0], now)
+            if self.battery is not None:
+                gained = (now - self.pauses[-1][0]) * self.battery[2] // 60
+                self.left_mm = min(1_000 * self.battery[0], self.left_mm + gained)
         if kind == "dropped_off":
             self.aboard.pop(event["request_id"], None)
 

@@ -34,12 +34,12 @@ UNSERVED_MS = 1_000_000_000
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What became of the requests that waited, and the optimiser's own account of it."""
+    """What became of the requests that waited, and the optimiser's own account of it (None: no vehicle was free)."""
 
     bookings: tuple[Booking, ...]
     refusals: tuple[Refusal, ...]
-    problem: Problem
-    solution: Solution
+    problem: Problem | None
+    solution: Solution | None
     vehicles: tuple[int, ...]
     """Rows of the vehicles planned for, in the problem's order; others had begun their day."""
 
@@ -103,10 +103,12 @@ class Ahead:
             rides.rows.append(d.bookings.row_of[name])
             rides.wishes.append(wish)
             rides.accepted.append(False)
-        problem = self._problem(vehicles, rides, weight)
-        given = [self._nodes(vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
-        solution = solve(problem, params, cpu_clock, begin_with=given, progress=progress)
-        bookings = self._adopt(vehicles, rides, solution, problem)
+        bookings, problem, solution = list[Booking](), None, None
+        if vehicles:
+            problem = self._problem(vehicles, rides, weight)
+            given = [self._nodes(vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
+            solution = solve(problem, params, cpu_clock, begin_with=given, progress=progress)
+            bookings = self._adopt(vehicles, rides, solution, problem)
         for name in waiting:
             if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
                 more, refused = self.ask(name, waiting)
@@ -125,6 +127,8 @@ class Ahead:
     def _is_free(self, vehicle: int) -> bool:
         """Nothing of the vehicle's day has begun, and nothing is announced."""
         store, d = self._d._store, self._d
+        if store.has_battery(vehicle):  # the optimiser knows no batteries: their riders are asked for online
+            return False
         if int(store.plans.count[vehicle]) < 2 or d.vehicles[vehicle].shift.start < d._clock.now():
             return False
         d._settle(vehicle)

@@ -81,7 +81,10 @@ class Batching:
         if not waiting and len(d.bookings.booked) == d.bookings.matched:  # nobody new: the last choice stands
             changed = {d.index_of(booking.vehicle_id) for booking in bookings}
             return BatchOutcome(tuple(bookings), tuple(refusals), changed=tuple(sorted(changed)))
-        skip = np.array([not d.is_on_duty(k) or d.improving.is_late(k) for k in range(len(d.vehicles))], np.int8)
+        skip = np.array(  # trips are not grown with batteries in view: electric vehicles keep the riders they have
+            [not d.is_on_duty(k) or d._store.has_battery(k) or d.improving.is_late(k) for k in range(len(d.vehicles))],
+            np.int8,
+        )
         matching = self._match(params, waiting, wishes, skip)
         moved = self._adopt(matching)
         new = [

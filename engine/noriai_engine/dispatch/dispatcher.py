@@ -187,13 +187,15 @@ class Dispatcher:
         return order
 
     def reposition(self, vehicle: int, spot: Spot) -> DriveOrder | None:
-        """A standing vehicle leaves now to wait at `spot`; None, and no change, where it is there already or its plan
-        leaves no time for it. A rider may turn it on its way."""
+        """A standing vehicle leaves now to wait at `spot`; None, and no change, where it is there already, its plan
+        leaves no time for it, or it drives on a battery. A rider may turn it on its way."""
         self._settle(vehicle)
         store, now = self._store, self.day.to_day_ms(self._clock.now())
         base = int(store.plans.first[vehicle])
         position, coming = store.plans.rows[base], store.plans.rows[base + 1]
-        if store.plans.count[vehicle] < 2 or store.paths.driving[vehicle] or coming.locked:
+        if store.has_battery(vehicle) or store.plans.count[vehicle] < 2:
+            return None
+        if store.paths.driving[vehicle] or coming.locked:
             return None
         drive = self.travel_times.drive(store.spot(base), spot)
         onward = self.travel_times.between(spot, store.spot(base + 1))

@@ -13,6 +13,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     NO_COST,
     NO_ROOM,
     NOT_ELIGIBLE,
+    OUT_OF_RANGE,
     PARTY_TOO_BIG,
     RIDE_TOO_LONG,
     TOO_FAR,
@@ -41,12 +42,13 @@ SIEVE_REASONS = {
     TOO_LATE: "fleet.too_late",
     KEPT_APART: "fleet.kept_apart",
     RIDE_TOO_LONG: "fleet.ride_too_long",
+    OUT_OF_RANGE: "fleet.out_of_range",
 }
 """Reason of a refusal by the furthest sieve that any vehicle reached."""
 
 TIME_REASONS = frozenset(
     {"fleet.none", "fleet.too_far", "fleet.no_room", "fleet.too_late", "fleet.kept_apart", "fleet.ride_too_long",
-     "service.closed", "booking.cutoff", "time.past", "time.window"}
+     "fleet.out_of_range",     "service.closed", "booking.cutoff", "time.past", "time.window"}
 )  # fmt: skip
 """Reasons that another time may cure: for these a refusal names the nearest feasible one."""
 

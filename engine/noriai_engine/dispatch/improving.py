@@ -79,7 +79,9 @@ class Improving:
         Returns the vehicles whose plans changed: who drives them must look again.
         """
         d = self._d
-        parts = [self._part(k) for k in range(len(d.vehicles)) if d.is_on_duty(k) and not self.is_late(k)]
+        # The optimiser knows no batteries: electric vehicles keep their plans.
+        able = [k for k in range(len(d.vehicles)) if d.is_on_duty(k) and not d._store.has_battery(k)]
+        parts = [self._part(k) for k in able if not self.is_late(k)]
         tasks = [task for number, part in enumerate(parts) for task in self._tasks(number, part)]
         if sum(task.vehicle < 0 for task in tasks) == 0:
             return Improvement(0)

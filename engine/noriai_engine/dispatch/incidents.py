@@ -83,6 +83,22 @@ class Incidents:
         self._d._say("vehicle_delayed", vehicle=vehicle, details={"until": until, "goes_on": goes_on, "cause": cause})
         return self.mend([vehicle], cause)
 
+    def set_charge(self, vehicle: int, left_m: int, cause: str = "charge") -> list[int]:
+        """What is left in an electric vehicle's battery is something else than thought (m of road): telemetry, or
+        charging that was not planned. Raises InputError off duty, or for a vehicle without a battery."""
+        self._on_duty(vehicle)
+        store, battery = self._store, self._d.vehicles[vehicle].battery
+        who = f"vehicle {self._d.vehicles[vehicle].id}"
+        if battery is None:
+            raise InputError("has no battery we know of", where=who, remedy="enter its range with the vehicle")
+        if not 0 <= left_m <= battery.range_m:
+            raise InputError(f"{left_m} m left of {battery.range_m}", where=who, remedy="give 0 to the whole range")
+        store.spend(vehicle, store.spot(int(store.plans.first[vehicle])))
+        store.fleet.battery.left_mm[vehicle] = 1_000 * left_m
+        store.version[vehicle] += 1
+        self._d._say("charge_changed", vehicle=vehicle, details={"left_m": left_m, "cause": cause})
+        return self.mend([vehicle], cause)
+
     def begin_now(self, vehicle: int) -> list[int]:
         """The vehicle stands at its next stop and begins there now, sooner or later than planned. Raises InputError
         off duty or away from the stop."""
@@ -197,12 +213,16 @@ class Incidents:
         d, store, times = self._d, self._store, self._d.travel_times
         for vehicle in range(len(d.vehicles)):
             d._settle(vehicle)
+            if store.has_battery(vehicle):
+                store.spend(vehicle, store.spot(int(store.plans.first[vehicle])))
         before = times.metric.inner_ms.astype(np.int64)
         times.set_traffic(traffic)
         after = times.metric.inner_ms
         rows = store.plans.rows
         real = rows.state >= 0
         rows.offset[real] = _scaled(rows.offset[real], rows.state[real], before, after)
+        battery = store.fleet.battery
+        battery.offset[:] = _scaled(battery.offset, battery.state, before, after)
         store.depot, store.home = (
             [_spot_scaled(spot, before, after) for spot in spots] for spots in (store.depot, store.home)
         )
@@ -290,6 +310,7 @@ class Incidents:
             if self._store.plans.count[vehicle] < 2:
                 continue
             changed.add(vehicle)
+            lost = self._run_short(vehicle, cause)
             moves, late = self._repairs.mend(vehicle, self._now, self._d._clock.now())
             for move in moves:
                 self._log_move(move, cause)
@@ -298,9 +319,24 @@ class Incidents:
                 self._log_breach(breach, cause)
             for touched in {vehicle, *(move.target for move in moves)}:
                 self._remember_limits(touched)
+            for row in lost:
+                changed |= self._place(row, vehicle, cause)
         for vehicle in sorted(changed):
             self._d._say_plan(vehicle)
         return sorted(changed)
+
+    def _run_short(self, vehicle: int, cause: str) -> list[int]:
+        """Riders whom a vehicle's battery no longer lasts for, taken out of its plan: those who save most of the way
+        first. Who is aboard stays, and where that is still too much the reserve is used, and it is told."""
+        store, now, lost = self._store, self._now, list[int]()
+        while not store.has_energy(vehicle, now):
+            found = self._repairs.dearest(vehicle, now)
+            if found is None:
+                self._d._say("charge_short", vehicle=vehicle, details={"cause": cause})
+                break
+            self.take_out(vehicle, found)
+            lost.append(found)
+        return lost
 
     def _place(self, row: int, source: int, cause: str) -> set[int]:
         """A rider without a vehicle gets another one, or is told that there is none."""

@@ -15,10 +15,23 @@ from noriai_engine.model.units import IntArray, LongArray, RecordArray, SmallArr
 RESOURCES = len(RESOURCE_NAMES)
 
 
+class Batteries(NamedTuple):
+    """Energy in mm of road (V,): `range_mm` of a full battery (0: no battery, drives without limit), `reserve_mm` that
+    is never used, `charge_m_min` gained in breaks (m of road a minute); `left_mm` when the vehicle was at the spot
+    `state`, `offset`, from where it has driven the fastest way to its position."""
+
+    range_mm: LongArray
+    reserve_mm: LongArray
+    charge_m_min: LongArray
+    left_mm: LongArray
+    state: IntArray
+    offset: IntArray
+
+
 class FleetArrays(NamedTuple):
     """What the vehicles are (V,): `operator` rows, `can` (bits of what vehicle and driver are fit for), `shift_end`;
     `layout_first` (V + 1,) into `layout` (L, R), the loads each interior holds. `together` is 1 where riders at one
-    stop board and alight at the same time instead of one party after another."""
+    stop board and alight at the same time instead of one party after another. `battery`: energy."""
 
     operator: IntArray
     can: LongArray
@@ -26,6 +39,7 @@ class FleetArrays(NamedTuple):
     layout_first: IntArray
     layout: SmallArray
     together: int
+    battery: Batteries
 
 
 ROW = np.dtype(
@@ -77,6 +91,16 @@ class PlanArrays(NamedTuple):
     room: IntArray
     aboard: SmallArray
     rows: RecordArray
+
+
+def no_batteries(vehicles: int) -> Batteries:
+    """Vehicles that drive without limit."""
+
+    def zeros() -> LongArray:
+        return np.zeros(vehicles, np.int64)
+
+    nowhere = np.zeros(vehicles, np.int32), np.zeros(vehicles, np.int32)
+    return Batteries(zeros(), zeros(), zeros(), zeros(), *nowhere)
 
 
 def empty_rows(count: int) -> RecordArray:

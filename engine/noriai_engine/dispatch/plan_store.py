@@ -5,10 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from noriai_engine.dispatch.kernels.energy import lasts
 from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, memo_for, scratch_for
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.kernels.upkeep import insert, lock_until, start_next
-from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, PlanRow, empty_plans, with_room
+from noriai_engine.dispatch.plan_arrays import (
+    Batteries,
+    FleetArrays,
+    PlanArrays,
+    PlanRow,
+    empty_plans,
+    no_batteries,
+    with_room,
+)
 from noriai_engine.model import RESOURCE_NAMES, InputError, ServiceDay, Spot, Vehicle
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.units import ByteArray, OperatorId
@@ -42,6 +51,7 @@ class PlanStore:
         self.paths = paths_for(len(vehicles), _FIRST_PATH, travel_times.metric.oracle.climbs())
         for index, vehicle in enumerate(vehicles):
             self._first_plan(index, vehicle, day)
+            self._charged_at(index, self.depot[index])
 
     def _first_plan(self, index: int, vehicle: Vehicle, day: ServiceDay) -> None:
         """At the depot from the shift's start, the breaks at the depot, back there for the shift's end."""
@@ -110,6 +120,9 @@ class PlanStore:
         self.paths = self.paths._replace(**grown)
         self.refit()
         self._first_plan(index, vehicle, self._day)
+        for name in ("left_mm", "state", "offset"):
+            getattr(self.fleet.battery, name)[:index] = getattr(before.battery, name)
+        self._charged_at(index, self.depot[index])
         return index
 
     # --- what kernels need ----------------------------------------------------------------------------------
@@ -171,6 +184,10 @@ class PlanStore:
         return bool(done)
 
     def start_next(self, vehicle: int) -> None:
+        coming, battery = self.plans.rows[int(self.plans.first[vehicle]) + 1], self.fleet.battery
+        if coming.kind == ActivityKind.BREAK:
+            gained = int(coming.service) * int(battery.charge_m_min[vehicle]) // 60
+            battery.left_mm[vehicle] = min(int(battery.range_mm[vehicle]), int(battery.left_mm[vehicle]) + gained)
         start_next(self.plans, vehicle)
         self.version[vehicle] += 1
 
@@ -188,6 +205,7 @@ class PlanStore:
             for old, new in zip((self.paths.state, self.paths.enter), wider, strict=True):
                 new[:, : old.shape[1]] = old
             self.paths = self.paths._replace(state=wider[0], enter=wider[1])
+        self.spend(vehicle, drive.source)
         self.paths.driving[vehicle], self.paths.whole[vehicle], self.paths.roaming[vehicle] = 1, 1, 0
         self.paths.located[vehicle] = leaves
         self.paths.at[vehicle], self.paths.count[vehicle] = 0, count
@@ -210,14 +228,40 @@ class PlanStore:
     def stop_at(self, vehicle: int, spot: Spot, now: int) -> None:
         """The vehicle stands at the goal of its drive from `now` on."""
         onward = int(self.paths.onward[vehicle]) if self.paths.roaming[vehicle] else 0
+        self.spend(vehicle, spot)
         self.paths.driving[vehicle], self.paths.roaming[vehicle] = 0, 0
         self._stand(vehicle, spot, now)
         self.plans.rows[self.plans.first[vehicle] + 1].leg = onward
 
     def stand_at(self, vehicle: int, spot: Spot, since: int) -> None:
         """The vehicle stands at its position, the drive to its next activity known."""
+        self.spend(vehicle, spot)
         self.paths.driving[vehicle], self.paths.roaming[vehicle] = 0, 0
         self._stand(vehicle, spot, since)
+
+    # --- energy ---------------------------------------------------------------------------------------------
+
+    def has_battery(self, vehicle: int) -> bool:
+        return bool(self.fleet.battery.range_mm[vehicle])
+
+    def spend(self, vehicle: int, spot: Spot) -> None:
+        """The vehicle has come to a spot on its way: what is left there. Under the metric it drove by."""
+        if self.has_battery(vehicle):
+            seen = Spot(int(self.fleet.battery.state[vehicle]), int(self.fleet.battery.offset[vehicle]))
+            if seen != spot:
+                self.fleet.battery.left_mm[vehicle] -= self._times.drive(seen, spot).mm
+            self._charged_at(vehicle, spot)
+
+    def _charged_at(self, vehicle: int, spot: Spot) -> None:
+        self.fleet.battery.state[vehicle], self.fleet.battery.offset[vehicle] = spot
+
+    def has_energy(self, vehicle: int, now: int) -> bool:
+        """Whether the battery lasts for the plan as it is."""
+        if not self.has_battery(vehicle):
+            return True
+        with self._times.reading():
+            roads = self.roads(now)
+            return bool(lasts(roads, self.fleet, self.plans, self.paths, vehicle, -1, -1, 0, 0, 0, 0))
 
     def put_plans(self, plans: PlanArrays, changed: Iterable[int]) -> None:
         """Other plans, of which these vehicles' differ."""
@@ -280,5 +324,16 @@ def fleet_arrays(
         np.array([day.to_day_ms(v.shift.end) for v in vehicles], np.int32),
         np.cumsum([0, *(len(v.layouts) for v in vehicles)]).astype(np.int32),
         np.array([lay.as_tuple() for v in vehicles for lay in v.layouts], np.int16).reshape(-1, len(RESOURCE_NAMES)),
-        0,
+        0, batteries_of(vehicles),
     )  # fmt: skip
+
+
+def batteries_of(vehicles: Sequence[Vehicle]) -> Batteries:
+    """Batteries as they are when shifts begin; where the vehicles are then is to be filled in."""
+    out = no_batteries(len(vehicles))
+    for k, vehicle in enumerate(vehicles):
+        if (battery := vehicle.battery) is not None:
+            out.range_mm[k], out.reserve_mm[k] = 1_000 * battery.range_m, 1_000 * battery.reserve_m
+            out.charge_m_min[k] = battery.charge_m_per_min
+            out.left_mm[k] = 1_000 * (battery.range_m if battery.start_m is None else battery.start_m)
+    return out

@@ -46,6 +46,7 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
     columns = [block[name].tolist() for name in _FIELDS]
     riders = [book.requests[request].id if request >= 0 else None for request in block["request"].tolist()]
     rows = [list(row) for row in zip(riders, block["load"].tolist(), *columns, strict=True)]
+    battery = store.fleet.battery
     driving = bool(store.paths.driving[vehicle])
     return {
         "version": int(store.version[vehicle]),
@@ -55,6 +56,7 @@ def vehicle_record(dispatcher: "Dispatcher", vehicle: int) -> dict[str, Any]:
         "in_service": bool(store.fleet.can[vehicle] & IN_SERVICE),
         "depot": list(store.depot[vehicle]),
         "home": list(store.home[vehicle]),
+        "charge": [int(column[vehicle]) for column in (battery.left_mm, battery.state, battery.offset)],
         "path": [int(store.paths.located[vehicle]), int(store.paths.at[vehicle])] if driving else None,
         "onward": int(store.paths.onward[vehicle]) if store.paths.roaming[vehicle] else None,
     }
@@ -80,6 +82,7 @@ def put_vehicle(
     store.set_in_service(vehicle, record["in_service"])
     store.depot[vehicle] = Spot(*record["depot"])
     store.home[vehicle] = Spot(*record.get("home", record["depot"]))
+    battery = store.fleet.battery
     store.paths.driving[vehicle], store.paths.roaming[vehicle] = 0, 0
     if order is not None and record["path"] is not None:
         position = rows[0]
@@ -89,6 +92,8 @@ def put_vehicle(
             store.roam(vehicle, order.drive.target, int(dispatcher.day.to_day_ms(order.arrives)), record["onward"])
         for name, value in zip(_FIELDS, position[2:], strict=False):
             store.plans.rows[int(store.plans.first[vehicle])][name] = value
+    if "charge" in record:
+        battery.left_mm[vehicle], battery.state[vehicle], battery.offset[vehicle] = record["charge"]
     store.new_question()
 
 

@@ -77,6 +77,17 @@ class Repairs:
             moves.append(move)
         return moves, self._give_way(vehicle, now)
 
+    def dearest(self, vehicle: int, now: int) -> int | None:
+        """The rider not announced yet without whom the vehicle drives least; None where there is none."""
+        best: tuple[int, int] | None = None
+        for request in self._movable(vehicle):
+            kept = self._copy(vehicle)
+            self.take_out(vehicle, request, now)
+            left = int(self._rows(vehicle).leg.sum()), request
+            best = left if best is None or left < best else best
+            self._put_back(vehicle, kept)
+        return None if best is None else best[1]
+
     def place(self, request: int, wish: Wish, instant: UtcMs, operator: str | None) -> tuple[int, int] | None:
         """Put a rider without a vehicle into some plan, within the promise if that can be, else as little later as can
         be: (vehicle, ms the limits were widened by); None where nobody can within an hour."""

@@ -3,7 +3,7 @@
 from noriai_engine.model.clock import Clock, ServiceDay, VirtualClock
 from noriai_engine.model.errors import InputError, NoriaiError, RowError
 from noriai_engine.model.events import Event, EventLog
-from noriai_engine.model.fleet import Break, Operator, Shift, Vehicle
+from noriai_engine.model.fleet import Battery, Break, Operator, Shift, Vehicle
 from noriai_engine.model.ids import IdSource
 from noriai_engine.model.lifecycle import BookingState, next_state
 from noriai_engine.model.places import Place, Spot
@@ -16,6 +16,7 @@ from noriai_engine.model.units import DayMs, UtcMs
 __all__ = [
     "RESOURCE_NAMES",
     "Activity",
+    "Battery",
     "Booking",
     "BookingState",
     "Break",

@@ -41,6 +41,8 @@ EVENT_KINDS: dict[str, str] = {
     "vehicle_resumed": "a vehicle that failed runs again",
     "vehicle_joined": "a vehicle joins the fleet",
     "shift_changed": "the shift ends at another time",
+    "charge_changed": "another charge is left in the vehicle's battery than thought",
+    "charge_short": "the vehicle will use its battery's reserve: nobody else can be spared",
     "depot_moved": "the depot is cut off: the vehicle waits and ends elsewhere; or it can be reached again",
     "traffic_changed": "other travel times are in force",
 }

@@ -49,6 +49,31 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class Battery:
+    """How far an electric vehicle drives: `range_m` on a full battery, of which `reserve_m` is never planned with;
+    `charge_m_per_min` of road gained a minute in breaks, which are at the depot; `start_m` is left when the shift
+    begins (None: full)."""
+
+    range_m: int
+    reserve_m: int = 0
+    charge_m_per_min: int = 0
+    start_m: int | None = None
+
+    def __post_init__(self) -> None:
+        start = self.range_m if self.start_m is None else self.start_m
+        if not 0 <= self.reserve_m < self.range_m or not self.reserve_m <= start <= self.range_m:
+            raise InputError(
+                f"a battery for {self.range_m} m with {self.reserve_m} m in reserve and {start} m at the start",
+                remedy="let the reserve be below the range, and the start between the two",
+            )
+        if self.charge_m_per_min < 0 or self.range_m > 10_000_000:
+            raise InputError(
+                f"a range of {self.range_m} m, charging {self.charge_m_per_min} m a minute",
+                remedy="give at most 10,000 km, and 0 or more a minute",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Vehicle:
     """One vehicle of one operator for one shift.
 
@@ -66,6 +91,8 @@ class Vehicle:
     autonomous: bool = False
     skills: tuple[str, ...] = ()
     """What vehicle and driver are fit for beyond the ordinary: a lift, a licence, a language."""
+    battery: Battery | None = None
+    """Of an electric vehicle; None: it drives as far as its shift allows."""
 
     def __post_init__(self) -> None:
         if not self.layouts or all(layout.riders == 0 for layout in self.layouts):

@@ -6,6 +6,7 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import BoolArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.geodesy import bearing_deg
 from noriai_engine.roads.hierarchy import order_streets
 from noriai_engine.roads.network import RoadNetwork, check_network
@@ -142,6 +143,15 @@ def _strongest(turns: Turns) -> tuple[BoolArray, int]:
     return alive, int(count)
 
 
+def _without_standing(turns: Turns, alive: BoolArray) -> IntArray:
+    """Arcs with several states of which a vehicle that stops has none to leave by: nobody stops there, since one who
+    did would forget the restriction he is under, and a stop would make a way shorter."""
+    several = np.unique(turns.state_arc[turns.standing])
+    left = turns.state_arc[turns.standing[alive[turns.standing]]]
+    out: IntArray = np.setdiff1d(several[alive[several]], left)
+    return out
+
+
 def _network(
     raw: RawStreets, arcs: ArcEnds, directed: _Directed, turns: Turns, alive: BoolArray, profile: str, side: str
 ) -> RoadNetwork:
@@ -156,12 +166,14 @@ def _network(
     conditions = tuple(turns.conditions[i] for i in sorted({0, *used.tolist()}))
     condition = np.array([conditions.index(text) if text in conditions else 0 for text in turns.conditions], np.int32)
     points = np.repeat(street_kept, np.diff(raw.first_point))
+    flags = raw.flags.copy()
+    flags[arcs.street[_without_standing(turns, alive)]] &= ~STOPPABLE
     names, name = _used_names(raw, street_kept)
     network = RoadNetwork(
         node_lon=raw.node_lon[node_kept], node_lat=raw.node_lat[node_kept], node_id=raw.node_id[node_kept],
         street_first=np.concatenate([[0], np.cumsum(np.diff(raw.first_point)[street_kept])]).astype(np.int32),
         street_mm=raw.mm[street_kept].astype(np.int32), street_class=raw.road_class[street_kept].astype(np.int8),
-        street_name=name, street_way=raw.way_id[street_kept], street_flags=raw.flags[street_kept].astype(np.int8),
+        street_name=name, street_way=raw.way_id[street_kept], street_flags=flags[street_kept].astype(np.int8),
         point_lon=raw.point_lon[points], point_lat=raw.point_lat[points],
         arc_tail=node[arcs.tail[arc_kept]].astype(np.int32), arc_head=node[arcs.head[arc_kept]].astype(np.int32),
         arc_street=street[arcs.street[arc_kept]].astype(np.int32),

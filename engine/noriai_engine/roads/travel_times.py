@@ -248,8 +248,8 @@ class TravelTimes:
         oracle, keys = metric.oracle, metric.oracle.keys
         wanted = np.concatenate([np.atleast_1d(np.asarray(s, np.int32)) for s in states])
         return RoadView(
-            self._labels(metric, wanted), metric.states, self._bounds(metric), metric.inner_ms, oracle.hierarchy.tree,
-            oracle.shape, keys.key, keys.up, keys.down, keys.up_arc, keys.down_arc,
+            self._labels(metric, wanted), metric.states, self._bounds(metric), metric.inner_ms, self.graph.inner_mm,
+            oracle.hierarchy.tree, oracle.shape, keys.key, keys.up, keys.down, keys.up_arc, keys.down_arc,
             keys.middle,
         )  # fmt: skip
 

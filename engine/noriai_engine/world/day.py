@@ -201,6 +201,10 @@ class Day:
         """The vehicle stops for good where it is; who is alighting does so."""
         self._alarms.look_again(self.motion.break_down(vehicle, cause))
 
+    def set_charge(self, vehicle: int, left_m: int) -> None:
+        """Another charge is left in an electric vehicle's battery than thought (m of road)."""
+        self._alarms.look_again(self.dispatcher.incidents.set_charge(vehicle, left_m))
+
     def end_shift_at(self, vehicle: int, end: UtcMs) -> None:
         """The driver goes home at another time."""
         self._alarms.look_again(self.dispatcher.incidents.end_shift_at(vehicle, end))

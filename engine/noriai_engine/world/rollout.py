@@ -14,7 +14,7 @@ from noriai_engine.dispatch.kernels.batch import Trips
 from noriai_engine.dispatch.kernels.insertion import END, memo_for, scratch_for
 from noriai_engine.dispatch.kernels.rollout import NEVER, Answers, Journal, play_all, roll
 from noriai_engine.dispatch.kernels.search import found_for
-from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, empty_plans, with_room
+from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays, empty_plans, no_batteries, with_room
 from noriai_engine.dispatch.plan_store import paths_for
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import FOREVER_MS, IntArray, SmallArray
@@ -64,7 +64,8 @@ def uniform_fleet(vehicles: int, seats: int) -> FleetArrays:
     layout[:, 0] = seats
     none = np.zeros(vehicles, np.int32)
     forever = np.full(vehicles, FOREVER_MS, np.int32)
-    return FleetArrays(none, np.zeros(vehicles, np.int64), forever, np.arange(vehicles + 1, dtype=np.int32), layout, 1)
+    first = np.arange(vehicles + 1, dtype=np.int32)
+    return FleetArrays(none, np.zeros(vehicles, np.int64), forever, first, layout, 1, no_batteries(vehicles))
 
 
 class Rollout:

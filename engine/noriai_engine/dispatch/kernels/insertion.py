@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from noriai_engine.dispatch.kernels.energy import lasts
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.plan_arrays import RESOURCES, FleetArrays, PlanArrays
 from noriai_engine.kernels import inlined_kernel, lean_kernel
@@ -26,7 +27,7 @@ POSITION, PICKUP, DROPOFF, BREAK, END = 0, 1, 2, 3, 4
 NO_COST = np.int64(1) << np.int64(60)
 
 # Sieves in the order a candidate meets them; the last one any candidate reached is the reason of a refusal.
-NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, KEPT_APART, RIDE_TOO_LONG, FEASIBLE = range(8)
+NOT_ELIGIBLE, PARTY_TOO_BIG, TOO_FAR, NO_ROOM, TOO_LATE, KEPT_APART, RIDE_TOO_LONG, OUT_OF_RANGE, FEASIBLE = range(9)
 
 
 class Wish(NamedTuple):
@@ -495,6 +496,12 @@ def best_in_plan(
                 continue
             start = free_from(plans, paths, vehicle, now)
             if schedule_insertion(roads, fleet, plans, vehicle, wish, memo, i, j, start, s):
+                if not lasts(
+                    roads, fleet, plans, paths, vehicle, i, j, wish.origin, wish.origin_ms, wish.destination,
+                    wish.destination_ms,
+                ):  # fmt: skip
+                    sieve = max(sieve, OUT_OF_RANGE)
+                    continue
                 best[0] = cost
                 best[1] = i
                 best[2] = j

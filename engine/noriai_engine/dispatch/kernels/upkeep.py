@@ -1,5 +1,6 @@
 """Upkeep of plans: apply an insertion, start the next activity, lock what is near."""
 
+from noriai_engine.dispatch.kernels.energy import lasts
 from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, free_from, schedule_insertion
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
@@ -115,6 +116,10 @@ def insert(
         memo.rows[row].known = 0
     start = free_from(plans, paths, vehicle, now)
     if not schedule_insertion(roads, fleet, plans, vehicle, wish, memo, i, j, start, s):
+        return False
+    if not lasts(
+        roads, fleet, plans, paths, vehicle, i, j, wish.origin, wish.origin_ms, wish.destination, wish.destination_ms
+    ):
         return False
     apply_insertion(plans, vehicle, request, wish, i, j, s)
     return True

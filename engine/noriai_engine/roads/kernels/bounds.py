@@ -28,13 +28,15 @@ class Bounds(NamedTuple):
 
 
 class RoadView(NamedTuple):
-    """One metric as kernels see it: labels, states and bounds for times; `inner` (k,) ms along each state; the
-    hierarchy (`tree`, `shape`: labels without rows) with keys of turns and arcs for ways."""
+    """One metric as kernels see it: labels, states and bounds for times; `inner` (k,) ms and
+    `inner_mm` (k,) mm along each state; the hierarchy (`tree`, `shape`: labels without rows) with keys of turns and
+    arcs for ways."""
 
     labels: Labels
     states: States
     bounds: Bounds
     inner: IntArray
+    inner_mm: IntArray
     tree: Tree
     shape: Labels
     key: LongArray
