@@ -1,7 +1,5 @@
 """Closed roads: whom a vehicle can no longer serve, and where it waits and ends while its depot is cut off."""
 
-from typing import Any
-
 from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
@@ -29,20 +27,18 @@ def cut_off(store: PlanStore, times: TravelTimes, vehicle: int) -> list[int]:
     """Riders (requests) whom the vehicle cannot serve any more, in the order of its plan: there is no way to one of
     their stops, or none from there to where the vehicle ends. The plan's drives must have been measured: where all that
     is well and a drive still has no way, the riders at its two ends."""
-    base, count = int(store.plans.first[vehicle]), int(store.plans.count[vehicle])
-    rows: Any = store.plans.rows[base : base + count]
-    here, end = store.spot(base), store.spot(base + count - 1)
+    rows = store.rows_of(vehicle)
+    spots = [Spot(row.state, row.offset) for row in rows]
+    gaps = [k for k, row in enumerate(rows) if k and row.leg >= FOREVER_MS]
+    if not gaps:
+        return []
     found: dict[int, None] = {}
-    for k in range(1, count - 1):
-        if rows[k].request < 0:
-            continue
-        stop = store.spot(base + k)
-        before = store.spot(base + int(rows[k].partner)) if rows[k].partner > 0 else here
-        if not _is_way(times, before, stop) or not _is_way(times, stop, end):
-            found[int(rows[k].request)] = None
+    for row, stop in zip(rows[1:-1], spots[1:-1], strict=True):
+        before = spots[row.partner] if row.partner > 0 else spots[0]
+        if row.request >= 0 and not (_is_way(times, before, stop) and _is_way(times, stop, spots[-1])):
+            found[row.request] = None
     if not found:
-        gaps = [k for k in range(1, count) if rows[k].leg >= FOREVER_MS]
-        found = {int(rows[k].request): None for gap in gaps for k in (gap - 1, gap) if rows[k].request >= 0}
+        found = {rows[k].request: None for gap in gaps for k in (gap - 1, gap) if rows[k].request >= 0}
     return list(found)
 
 

@@ -355,19 +355,23 @@ class Incidents:
 
     def _remember_limits(self, vehicle: int) -> None:
         """What a plan's rows took of buffers or promises, for the riders' limits."""
-        for row in self._rows(vehicle)[1:]:
-            if row.request < 0 or row.kind not in (ActivityKind.PICKUP, ActivityKind.DROPOFF):
+        for row in self._store.rows_of(vehicle)[1:]:
+            if row.request < 0:
                 continue
-            wish = self._bookings.promised[int(row.request)]
-            end = "pickup" if row.kind == ActivityKind.PICKUP else "dropoff"
-            latest, spare = getattr(wish, f"{end}_latest"), getattr(wish, f"{end}_spare")
-            needed, promised = max(latest, int(row.begin)), max(latest + spare, int(row.promised))
-            wider: Any = {f"{end}_latest": needed, f"{end}_spare": promised - needed}
+            wish = self._bookings.promised[row.request]
+            if row.kind == ActivityKind.PICKUP:
+                latest = max(wish.pickup_latest, row.begin)
+                told = max(wish.pickup_latest + wish.pickup_spare, row.promised)
+                wish = wish._replace(pickup_latest=latest, pickup_spare=told - latest)
+            else:
+                latest = max(wish.dropoff_latest, row.begin)
+                told = max(wish.dropoff_latest + wish.dropoff_spare, row.promised)
+                wish = wish._replace(dropoff_latest=latest, dropoff_spare=told - latest)
             if row.partner > 0:
-                ride = max(wish.max_ride, int(row.ride_limit))
-                longest = max(wish.max_ride + wish.ride_spare, int(row.ride_limit + row.ride_spare))
-                wider |= {"max_ride": ride, "ride_spare": longest - ride}
-            self._bookings.promised[int(row.request)] = wish._replace(**wider)
+                ride = max(wish.max_ride, row.ride_limit)
+                longest = max(wish.max_ride + wish.ride_spare, row.ride_limit + row.ride_spare)
+                wish = wish._replace(max_ride=ride, ride_spare=longest - ride)
+            self._bookings.promised[row.request] = wish
 
     def _log_move(self, move: Move, cause: str) -> None:
         self._d._move_booking(self._id(move.request), move.target)
