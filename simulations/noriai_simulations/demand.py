@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from noriai_engine.model import Place, Request, Resources, Service, ServiceDay, UtcMs
+from noriai_engine.model import Place, Request, Resources, RiderNeeds, Service, ServiceDay, UtcMs
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import HOUR_MS, FloatArray, RequestId
 from noriai_engine.regions import Region
@@ -134,8 +134,9 @@ def _request(
     placed = UtcMs(max(wished - ahead_ms, day.to_utc(-5 * HOUR_MS))) if prebooked else wished
     seats = int(company) if chair else 1 + int(company)
     by_arrival = bool(prebooked and arrives)
+    stays = table.door_only > 0 and rng.random() < table.door_only
     return Request(
         RequestId(f"r{number + 1:05d}"), placed, ends[0], ends[1],
         None if by_arrival else wished, wished if by_arrival else None,
-        Resources(seats, int(chair), int(bags)),
+        Resources(seats, int(chair), int(bags)), RiderNeeds(longest_walk_m=0) if stays else RiderNeeds(),
     )  # fmt: skip

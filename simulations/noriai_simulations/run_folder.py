@@ -148,6 +148,8 @@ def _requests(requests: Sequence[Request]) -> list[Column]:
         column("luggage", "int64", (r.party.luggage for r in requests)),
         column("extra_boarding_ms", "int64", (r.needs.extra_boarding_ms for r in requests)),
         column("extra_alighting_ms", "int64", (r.needs.extra_alighting_ms for r in requests)),
+        column("longest_walk_m", "int64", (r.needs.longest_walk_m for r in requests)),
+        column("step_free", "bool", (r.needs.step_free for r in requests)),
         column("pickup_from_ms", "int64", (r.pickup.earliest if r.pickup else None for r in requests)),
         column("pickup_until_ms", "int64", (r.pickup.latest if r.pickup else None for r in requests)),
         column("dropoff_from_ms", "int64", (r.dropoff.earliest if r.dropoff else None for r in requests)),

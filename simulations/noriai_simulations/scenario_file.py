@@ -38,6 +38,7 @@ class SyntheticTable(FileTable):
     prebooked: Share = 0.35
     wished_arrival: Share = 0.3
     wheelchair: Share = 0.03
+    door_only: Share = 0.0
     companion: Share = 0.15
     luggage: Share = 0.1
 

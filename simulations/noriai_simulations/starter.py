@@ -23,8 +23,8 @@ max_ride_min = 60               # longest ride in any case
 detour_factor = 1.6             # and at most this many times the direct ride,
 detour_extra_min = 8            # plus this
 # min_lead_min = 30             # book at least so long before
-# mode = "stops"                # door to door if left out
-# stops = "stops.csv"           # lon,lat,name; or "gtfs" for the region's stops
+# mode = "meet"                 # door to door if left out; "stops", or "meet": on foot where that saves driving
+# stops = "virtual"             # spread over the junctions; or a file of lon,lat,name; or "gtfs"
 # area = "area.geojson"         # serve only inside these polygons
 
 [demand.synthetic]              # or: [demand] file = "trips.csv"

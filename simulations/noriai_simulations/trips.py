@@ -13,6 +13,7 @@ from noriai_engine.model import (
     TimeWindow,
     UtcMs,
 )
+from noriai_engine.model.requests import MOST_WALK_M
 from noriai_engine.model.units import DAY_MS, OperatorId, RequestId
 from noriai_engine.tables import Row, read_table
 from noriai_simulations import standing
@@ -21,8 +22,8 @@ from noriai_simulations.scenario_file import DemandTable
 REQUIRED = ("request_id", "origin_lon", "origin_lat", "destination_lon", "destination_lat")
 OPTIONAL = (
     "placed_at", "earliest_pickup", "latest_arrival", "seats", "wheelchairs", "luggage", "extra_boarding_s",
-    "extra_alighting_s", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until", "operator_id", "return_of",
-    *standing.FIELDS,
+    "extra_alighting_s", "longest_walk_m", "step_free", "pickup_from", "pickup_until", "dropoff_from", "dropoff_until",
+    "operator_id", "return_of", *standing.FIELDS,
 )  # fmt: skip
 FIELDS = (*REQUIRED, *OPTIONAL)
 MOST_DAYS_AHEAD = 62
@@ -121,7 +122,12 @@ def _request(row: Row, column: Mapping[str, str], day: ServiceDay, *, seconds: b
         placed = day.to_utc(-DAY_MS)
     wheelchairs = amount("wheelchairs", 0)
     party = Resources(amount("seats", 0 if wheelchairs else 1), wheelchairs, amount("luggage", 0))
-    needs = RiderNeeds(amount("extra_boarding_s", 0) * 1000, amount("extra_alighting_s", 0) * 1000)
+    walk = column.get("longest_walk_m", "longest_walk_m")
+    longest_walk_m = row.integer(walk, least=0) if row.cells.get(walk, "").strip() else None
+    if longest_walk_m is not None and longest_walk_m > MOST_WALK_M:
+        raise row.error(walk, f"{longest_walk_m} m is no walk to a stop", f"give 0 to {MOST_WALK_M}")
+    extra = amount("extra_boarding_s", 0) * 1000, amount("extra_alighting_s", 0) * 1000
+    needs = RiderNeeds(*extra, (), longest_walk_m, amount("step_free", 0) > 0)
     wished = earliest if earliest is not None else latest
     if wished is None:
         name = column.get("earliest_pickup", "earliest_pickup")

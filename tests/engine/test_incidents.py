@@ -30,6 +30,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from noriai_engine.model import BookingState, InputError, Request
+from noriai_engine.plans import annealing
 from noriai_engine.roads.traffic import slower
 from noriai_engine.world.day import Day
 
@@ -207,3 +208,10 @@ def test_incidents_of_what_is_not_there_are_told() -> None:
     assert incidents.delay(2, at("20:00")) == [2]  # the calls at hand know the one who joined
     with pytest.raises(InputError, match="not in the fleet"):
         day.dispatcher.index_of("v9")  # type: ignore[arg-type]
+
+
+def test_plans_in_which_everything_is_at_one_place_are_improved_without_fuss() -> None:
+    """No drive costs anything: there is nothing to find, and nothing to divide by."""
+    day = a_small_day(asked("r1", 0, 0, departs="08:00", placed="07:00"), vehicles=1)
+    next(day.steps())
+    assert day.improve(annealing(1, 10)) == 0

@@ -34,6 +34,8 @@ SERVICES = [
     "wheelchair_boarding_s = 600",
     "min_lead_min = 45",
     'mode = "stops"\nstops = "stops.csv"\nmax_walk_m = 300',
+    'mode = "meet"\nstops = "stops.csv"\nmax_walk_m = 600\nwalk_weight = 0.1',
+    'mode = "meet"\nstops = "virtual"\nvirtual_stop_m = 150\nmax_walk_m = 400',
 ]
 
 WAYS = ("at_once", "in_batch")

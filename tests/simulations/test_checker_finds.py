@@ -10,9 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from builders import a_scenario_text
 from lies import Rows, detail, first, rewrite
 
 from noriai_engine.checker import CheckError, check_run
+from noriai_simulations.scenario import load_scenario
+from noriai_simulations.simulate import simulate, write_result
 
 
 def late_pickup(rows: Rows) -> None:
@@ -23,6 +26,13 @@ def late_pickup(rows: Rows) -> None:
 
 def longer_ride(rows: Rows) -> None:
     detail(first(rows, "booking_accepted"), max_ride_ms=1)
+
+
+def shorter_walk(rows: Rows) -> None:
+    booked = next(
+        row for row in rows if row["kind"] == "booking_accepted" and max(json.loads(row["details"])["walk_ms"]) > 9_000
+    )
+    detail(booked, walk_ms=[ms // 2 for ms in json.loads(booked["details"])["walk_ms"]])
 
 
 def wrong_direct(rows: Rows) -> None:
@@ -219,3 +229,30 @@ def test_damaged_or_foreign_files_are_told_not_crashed_on(copy: Path, rural: Pat
     pq.write_table(pa.table({"colour": ["red"]}), copy / f"{table}.parquet")
     with pytest.raises(CheckError, match="form of"):
         check_run(copy, rural)
+
+
+@pytest.fixture(scope="module")
+def met_run(rural: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day on which riders walk to virtual stops where that is better."""
+    folder = tmp_path_factory.mktemp("met")
+    meet = '[service]\nmode = "meet"\nstops = "virtual"\nvirtual_stop_m = 200\nmax_walk_m = 600\nwalk_weight = 0.1'
+    text = a_scenario_text(rural, requests=120).replace("[service]", meet)
+    (folder / "day.toml").write_text(text, encoding="utf-8")
+    write_result(simulate(load_scenario(folder / "day.toml")), folder / "run")
+    report = check_run(folder / "run", rural)
+    assert report.ok, report.breaches[:3]
+    return folder / "run"
+
+
+def no_walker(rows: Rows) -> None:
+    for row in rows:
+        row["longest_walk_m"] = 5
+
+
+@pytest.mark.parametrize(("table", "lie"), [("events", shorter_walk), ("requests", no_walker)])
+def test_a_false_walk_is_found(
+    met_run: Path, rural: Path, tmp_path: Path, table: str, lie: Callable[[Rows], None]
+) -> None:
+    copy = Path(shutil.copytree(met_run, tmp_path / "run"))
+    rewrite(copy, table, lie)
+    assert "place" in {breach.rule for breach in check_run(copy, rural).breaches}

@@ -43,6 +43,10 @@ class NeedsIn(Strict):
     extra_boarding_s: Annotated[int, Field(ge=0, le=1800)] = 0
     extra_alighting_s: Annotated[int, Field(ge=0, le=1800)] = 0
     skills: Annotated[tuple[Id, ...], Field(max_length=10, strict=False)] = ()
+    longest_walk_m: Annotated[
+        int | None, Field(ge=0, le=5000, description="to a meeting point; 0: door to door; none: as the service says")
+    ] = None
+    step_free: Annotated[bool, Field(description="on step-free streets only")] = False
 
 
 class QuoteIn(Strict):

@@ -447,7 +447,7 @@ def _request(wish: QuoteIn, profile: dict[str, Any], name: RequestId, now: UtcMs
         None if wish.earliest_pickup is None else utc_ms(wish.earliest_pickup),
         None if wish.latest_arrival is None else utc_ms(wish.latest_arrival),
         Resources(party.seats, party.wheelchairs, party.luggage),
-        RiderNeeds(extra[0] * 1000, extra[1] * 1000, skills),
+        RiderNeeds(extra[0] * 1000, extra[1] * 1000, skills, needs.longest_walk_m, needs.step_free),
         operator_id=None if wish.operator is None else OperatorId(wish.operator),
     )  # fmt: skip
 

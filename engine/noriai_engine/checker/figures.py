@@ -67,7 +67,7 @@ def _recount(
     """Value and denominator of every figure."""
     minute, hour, km = Fraction(1, 60_000), Fraction(1, 3_600_000), Fraction(1, 1_000_000)
     waits, rides, directs, on_time, timed, riders = [], [], [], 0, 0, 0
-    kept, late = 0, []
+    kept, late, walked = 0, [], 0
     for name, story in served.items():
         request = run.requests[name]
         riders += request["seats"] + request["wheelchairs"]
@@ -80,6 +80,7 @@ def _recount(
         promise = run.details(story["booking_accepted"])
         version = versions.at_event(story["booking_accepted"])
         directs.append(times[version][tuple(promise["origin"]), tuple(promise["destination"]), False][0])
+        walked += sum(promise["walk_ms"])
         over = [story[f"{end}_started"]["time_ms"] - promise[end][1] for end in ("pickup", "dropoff")]
         late += [max(over)] if max(over) > 0 else []
         kept += max(*over, rides[-1] - promise["max_ride_ms"]) <= 0
@@ -105,6 +106,7 @@ def _recount(
         "riders_served": (riders, n),
         "wait_mean": (_rounded(sum(waits), len(waits), minute), len(waits)),
         "wait_p95": (None if rank is None else round(rank / 60_000, 3), len(waits)),
+        "walk_mean": (_rounded(walked, n, minute), n),
         "ride_mean": (_rounded(sum(rides), n, minute), n),
         "ride_ratio": (_rounded(sum(rides), sum(directs)), sum(directs)),
         "detour_mean": (_rounded(sum(rides) - sum(directs), n, minute), n),

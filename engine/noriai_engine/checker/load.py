@@ -57,6 +57,9 @@ class Roads:
     street_flags: npt.NDArray[np.int64]
     arc_street: npt.NDArray[np.int64]
     arc_reversed: npt.NDArray[np.int64]
+    arc_tail: npt.NDArray[np.int64]
+    arc_head: npt.NDArray[np.int64]
+    street_mm: npt.NDArray[np.int64]
     arc_ms: npt.NDArray[np.int64]
     arc_mm: npt.NDArray[np.int64]
     state_arc: npt.NDArray[np.int64]
@@ -111,8 +114,8 @@ def load_roads(folder: Path, checksum: str) -> Roads:
         return np.load(folder / "roads" / f"{name}.npy").astype(np.int64)
 
     points = [np.load(folder / "roads" / f"point_{axis}.npy") for axis in ("lon", "lat")]
-    names = ("street_first", "street_class", "street_flags", "arc_street", "arc_reversed", "arc_ms", "state_arc",
-             "turn_source", "turn_target", "turn_ms")  # fmt: skip
+    names = ("street_first", "street_class", "street_flags", "street_mm", "arc_street", "arc_reversed", "arc_tail",
+             "arc_head", "arc_ms", "state_arc", "turn_source", "turn_target", "turn_ms")  # fmt: skip
     return Roads(
         point_lon=points[0], point_lat=points[1], arc_mm=ints("street_mm")[ints("arc_street")],
         driving_side=region["driving_side"], **{name: ints(name) for name in names},

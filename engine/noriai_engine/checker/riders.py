@@ -13,6 +13,7 @@ from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.shortest import Times
 from noriai_engine.checker.traffic import Versions
+from noriai_engine.checker.walking import Walks
 
 LETTERS = {
     "request_received": "r", "request_refused": "x", "offer_lapsed": "l", "booking_accepted": "a",
@@ -106,12 +107,37 @@ def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, repo
 class Ends:
     """Spots and walks of both ends of a trip, worked out from coordinates alone."""
 
-    def __init__(self, run: Run, streets: Streets) -> None:
+    def __init__(self, run: Run, streets: Streets, walks: Walks | None = None) -> None:
         import shapely
 
+        self._walks = walks
         self.service, self.streets, self.stops = run.meta["service"], streets, run.stops
         rings = self.service["area"]
         self.area = shapely.union_all([shapely.Polygon(ring) for ring in rings]) if rings else None
+
+    @property
+    def walks(self) -> Walks:
+        assert self._walks is not None
+        return self._walks
+
+    def on_foot(self, request: RowDict, end: str, spot: Spot, walk_ms: int) -> str:
+        """What is wrong with a meeting point: it is none, it is farther than told, or than the rider walks."""
+        place = request[f"{end}_lon"], request[f"{end}_lat"]
+        chair = request["wheelchairs"] > 0
+        longest = request["longest_walk_m"]
+        if longest is None:
+            longest = 0 if chair else self.service["max_walk_m"]
+        found = [self.streets.find(stop["lon"], stop["lat"], spot) for stop in self.stops]
+        at = [stop for stop, f in zip(self.stops, found, strict=True) if not f.side and f.worse_m == 0.0]
+        if not at:
+            return "is no meeting point"
+        if walk_ms * self.service["walking_speed_mm_s"] > (longest * 1_000 + 1) * 1_000:
+            return f"is {walk_ms} ms on foot, the rider walks {longest} m"
+        step_free = request["step_free"] or chair
+        mm = min(self.walks.length_mm(place, (stop["lon"], stop["lat"]), step_free) for stop in at)
+        # Points are found on the sphere there and on a plane here.
+        told = walk_ms * self.service["walking_speed_mm_s"] / 1_000
+        return "" if abs(told - mm) <= 2_000 + 0.01 * mm else f"is {mm:.0f} mm on foot, told {told:.0f}"
 
     def judge(self, lon: float, lat: float, spot: Spot | None = None) -> tuple[str | None, str, int]:
         """(reason against this end, what is wrong with `spot` for it, walk in ms)."""
@@ -129,7 +155,7 @@ class Ends:
             walk_ms = int(np.ceil(min(metres) * 1e6 / self.service["walking_speed_mm_s"]))
             places = [(self.stops[k]["lon"], self.stops[k]["lat"]) for k in near]
         found = min((self.streets.find(*place, spot) for place in places), key=lambda f: (f.worse_m, f.side))
-        if self.service["mode"] == "door" and found.nearest_m > self.service["max_snap_m"]:
+        if self.service["mode"] != "stops" and found.nearest_m > self.service["max_snap_m"]:
             return "place.off_network", "", 0
         return None, found.side or (f"is {found.worse_m:.1f} m off its street" if found.worse_m else ""), walk_ms
 
@@ -145,13 +171,18 @@ def check_promises(
     told: Told, report: CheckReport,
 ) -> None:  # fmt: skip
     """Every served request: spots, limits and windows follow from request and service, and were kept."""
-    all_ends, service, day = [Ends(run, under) for under in streets], run.meta["service"], run.meta["day_start_ms"]
+    service, day = run.meta["service"], run.meta["day_start_ms"]
+    on_foot = Walks(versions.roads[0], streets[0]) if service["mode"] == "meet" else None
+    all_ends = [Ends(run, under, on_foot) for under in streets]
     for name, story in served.items():
         request, version = run.requests[name], versions.at_event(story["booking_accepted"])
         promise, ends = json.loads(story["booking_accepted"]["details"]), all_ends[version]
         walks = []
-        for end in ("origin", "destination"):
+        for end, told_ms in zip(("origin", "destination"), promise["walk_ms"], strict=True):
             reason, wrong, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], tuple(promise[end]))
+            if service["mode"] == "meet" and told_ms > 0:
+                wrong, walk = ends.on_foot(request, end, tuple(promise[end]), told_ms), told_ms
+            report.expect(told_ms == walk, "place", name, f"{end} told as {told_ms} ms on foot, is {walk}")
             report.expect(reason is None, "area", name, f"{end} should have been refused: {reason}")
             report.expect(not wrong, "place", name, f"{end} {promise[end]} {wrong}")
             walks.append(walk)

@@ -363,10 +363,31 @@ class Dispatcher:
         return self._offer(request, *found) if found[1].best else found[1].reason
 
     def _search(self, request: Request) -> tuple[Wish, Search] | str:
-        """What the fleet could do for a request that was received, or the reason that rules it out."""
-        self._store.new_question()
-        wish = self.ahead.wish(request)
-        return wish if isinstance(wish, str) else (wish, self.finder.search(wish, self._clock.now()))
+        """What the fleet could do for a request that was received, or the reason that rules it out. Of the places where
+        the ride may begin and end those are taken that cost least, walks included; ties go to the first."""
+        door, now = self.ends_of(request.id), self._clock.now()
+        apart = np.array(self.bookings.kept_apart(request), np.int32)
+        at_door: tuple[Wish, Search] | str | None = None
+        best: tuple[int, Ends, Wish, Search] | None = None
+        for ends in self.finder.area.choices(request, door):
+            self._store.new_question()
+            wish = self.finder.wish(request, ends, apart, now)
+            found = wish if isinstance(wish, str) else (wish, self.finder.search(wish, now))
+            at_door = found if at_door is None else at_door
+            if isinstance(found, str) or not found[1].best:
+                continue
+            walk_ms = (ends.walk_to_ms + ends.walk_from_ms) * self.service.walk_permille // 1_000
+            cost = found[1].best[0].cost_ms + (walk_ms if ends != door else 0)
+            if best is None or cost < best[0]:
+                best = cost, ends, *found
+        assert at_door is not None
+        if best is None:
+            return at_door
+        self.bookings.ends[self.bookings.row_of[request.id]] = best[1]
+        if best[1] == ends:
+            return best[2], best[3]
+        self._store.new_question()  # another was asked last: the offers need what was looked up for this one
+        return best[2], self.finder.search(best[2], now)
 
     def _offer(self, request: Request, wish: Wish, search: Search) -> Quote:
         second = search.best[1] if len(search.best) > 1 else None
@@ -425,7 +446,7 @@ class Dispatcher:
                 "pickup": [booking.pickup.earliest, booking.pickup.latest],
                 "dropoff": [booking.dropoff.earliest, booking.dropoff.latest], "planned": list(planned),
                 "max_ride_ms": booking.max_ride_ms, "direct_ms": direct_ms, "added_drive_ms": added_drive_ms,
-                "runner_up": runner_up,
+                "runner_up": runner_up, "walk_ms": [ends.walk_to_ms, ends.walk_from_ms],
             },
         )  # fmt: skip
 

@@ -1,13 +1,17 @@
 """From a request and a service to hard limits: spots, windows, ride limit; or the reason it cannot be carried."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
-from noriai_engine.model import Place, Request, Service, ServiceDay, Spot, TimeWindow
+from noriai_engine.model import InputError, Place, Request, Service, ServiceDay, Spot, TimeWindow
 from noriai_engine.model.units import FOREVER_MS, IntArray, UtcMs
-from noriai_engine.roads import TravelTimes, haversine_m
+from noriai_engine.roads import RoadNetwork, TravelTimes, haversine_m
+from noriai_engine.roads.snapper import Snapper
+from noriai_engine.roads.walks import StreetWalks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,33 @@ class Area:
         if self._shape is not None:
             shapely.prepare(self._shape)
         self._stop_spots = [travel_times.stop_at(stop)[0] for stop in service.stops]
+        self._walks = _walks(service, travel_times) if service.mode == "meet" else None
         self._stop_lon = np.array([stop.lon for stop in service.stops])
         self._stop_lat = np.array([stop.lat for stop in service.stops])
 
     def ends_of(self, request: Request) -> Ends | str:
         """Spots and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
         return joined(self.end_of(request.origin), self.end_of(request.destination))
+
+    def choices(self, request: Request, door: Ends) -> Iterator[Ends]:
+        """Where the ride may begin and end: at the door first, then at every pair of meeting points within the rider's
+        longest walk."""
+        yield door
+        if self._walks is None:
+            return
+        needs, chair = request.needs, request.party.wheelchairs > 0
+        longest = (0 if chair else self._service.max_walk_m) if needs.longest_walk_m is None else needs.longest_walk_m
+        ends = []
+        for place, spot in ((request.origin, door.origin), (request.destination, door.destination)):
+            near = self._walks.to_stops(place, longest, needs.step_free or chair, self._service.most_meeting_stops)
+            walks = [(self._stop_spots[k], self._walk_ms(mm)) for k, mm in near]
+            ends.append([(spot, 0), *walks])
+        for (board, to_ms), (leave, from_ms) in product(*ends):
+            if (to_ms or from_ms) and board != leave:
+                yield Ends(board, leave, to_ms, from_ms)
+
+    def _walk_ms(self, mm: int) -> int:
+        return -(-mm * 1_000 // self._service.walking_speed_mm_s)
 
     def end_of(self, place: Place) -> tuple[Spot, int] | str:
         """The spot for one end of a trip and the ms on foot there, or the reason why there is none."""
@@ -63,6 +88,13 @@ class Area:
             return self._stop_spots[stop], walk_ms
         spot, metres_off = self._times.stop_at(place)
         return (spot, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
+
+
+def _walks(service: Service, travel_times: TravelTimes) -> StreetWalks:
+    network = travel_times.network
+    if not isinstance(network, RoadNetwork):
+        raise InputError("a plain network has no streets to walk on", where="service", remedy="use mode door or stops")
+    return StreetWalks(network, Snapper(network), service.stops)
 
 
 def joined(origin: tuple[Spot, int] | str, destination: tuple[Spot, int] | str) -> Ends | str:

@@ -82,6 +82,7 @@ def compute_kpis(rides: Iterable[Ride], legs: Sequence[Leg], vehicles: Sequence[
             "wait_p95", None if p95 is None else round(p95 / 60_000, 3), "minutes", len(waits),
             "served requests with a wished departure",
         ),
+        _mean_minutes("walk_mean", [ride.walk_ms for ride in served], "served requests"),
         _mean_minutes("ride_mean", [ride for ride, _ in times], "served requests"),
         _ratio("ride_ratio", "ratio", sum(r for r, _ in times), sum(d for _, d in times), "ms of direct driving"),
         _mean_minutes("detour_mean", [ride - direct for ride, direct in times], "served requests"),

@@ -24,6 +24,8 @@ class Ride:
     promised_pickup: tuple[UtcMs, UtcMs] | None = None
     promised_dropoff: tuple[UtcMs, UtcMs] | None = None
     max_ride_ms: int | None = None
+    walk_ms: int = 0
+    """To the stop and from the stop."""
     pickup: UtcMs | None = None
     departure: UtcMs | None = None
     arrival: UtcMs | None = None
@@ -75,6 +77,7 @@ def rides_of(requests: Iterable[Request], events: Iterable[Event]) -> dict[str, 
                 promised_pickup=tuple(details["pickup"]),
                 promised_dropoff=tuple(details["dropoff"]),
                 max_ride_ms=details["max_ride_ms"],
+                walk_ms=sum(details["walk_ms"]),
             )
         elif event.kind == "booking_moved":
             ride = replace(ride, vehicle_id=event.vehicle_id, operator_id=event.operator_id)

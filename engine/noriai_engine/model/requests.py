@@ -23,16 +23,24 @@ class TimeWindow:
             )
 
 
+MOST_WALK_M = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class RiderNeeds:
     """What a rider needs beyond a seat. Extra times add to the service's boarding and alighting times; the vehicle
-    must have all `skills`."""
+    must have all `skills`. `longest_walk_m`: how far the rider walks to a meeting point at most (None: as far as the
+    service says, and users of wheelchairs not at all); `step_free`: on step-free streets only."""
 
     extra_boarding_ms: int = 0
     extra_alighting_ms: int = 0
     skills: tuple[str, ...] = ()
+    longest_walk_m: int | None = None
+    step_free: bool = False
 
     def __post_init__(self) -> None:
+        if self.longest_walk_m is not None and not 0 <= self.longest_walk_m <= MOST_WALK_M:
+            raise InputError(f"a walk of {self.longest_walk_m} m", remedy=f"give 0 to {MOST_WALK_M}; 0 is the door")
         if self.extra_boarding_ms < 0 or self.extra_alighting_ms < 0:
             raise InputError("extra boarding or alighting time below 0", remedy="give 0 or more seconds")
 

@@ -17,7 +17,9 @@ class Service:
     - The ride, from departure at the pickup to the start of alighting, takes at most
       min(`max_ride_ms`, `detour_factor_permille`/1000 x direct + `detour_extra_ms`), fixed at booking.
     - A request must reach us between `max_ahead_ms` and `min_lead_ms` before its earliest pickup.
-    - `stops` empty means door to door; otherwise riders walk up to `max_walk_m` to and from the nearest stop.
+    - Mode "door": from door to door. "stops": riders walk up to `max_walk_m` to and from the nearest stop. "meet":
+      from door to door, or on foot to one of the `most_meeting_stops` nearest stops and from another, where that is
+      the cheapest: a ms on foot weighs `walk_permille`/1000 of a ms of driving.
     - Promises are made with a buffer against travel times that prove wrong: plans have pickups `pickup_buffer_ms`
       earlier than promised at the latest, and rides shorter by `ride_buffer_permille`/1000 of the direct drive.
     - Stops that start within `commit_horizon_ms` are announced to driver and rider and move no more.
@@ -42,10 +44,12 @@ class Service:
     pickup_buffer_ms: int = 0
     ride_buffer_permille: int = 0
     max_snap_m: int = 200
-    mode: Literal["door", "stops"] = "door"
+    mode: Literal["door", "stops", "meet"] = "door"
     max_walk_m: int = 500
     walking_speed_mm_s: int = 1_000
     stops: tuple[Place, ...] = ()
+    most_meeting_stops: int = 4
+    walk_permille: int = 200
     area: tuple[tuple[tuple[float, float], ...], ...] = ()
     """Outer rings (lon, lat) of the service area; empty: the whole region."""
 
@@ -65,8 +69,13 @@ class Service:
             )
         if self.closes <= self.opens:
             raise InputError("closes before it opens", where="service", remedy="past midnight write e.g. 26:00")
-        if self.mode == "stops" and not self.stops:
-            raise InputError("mode is stops, but there is none", where="service", remedy="name a stops file")
+        if self.mode != "door" and not self.stops:
+            raise InputError(f"mode is {self.mode}, but there is no stop", where="service", remedy="name a stops file")
+        if not 1 <= self.most_meeting_stops <= 16 or self.walk_permille < 0:
+            raise InputError(
+                f"{self.most_meeting_stops} meeting points, walks that weigh {self.walk_permille} permille",
+                where="service", remedy="give 1 to 16 stops, and a weight of 0 or more",
+            )  # fmt: skip
         if self.walking_speed_mm_s <= 0:
             raise InputError("walking speed is not above 0", where="service", remedy="give about 1000 mm/s")
 

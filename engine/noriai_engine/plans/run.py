@@ -62,7 +62,7 @@ class Run:
         self, problem: Problem, params: SolveParams, clock: Callable[[], float], progress: Progress | None
     ) -> None:
         self.problem, self.params, self.clock, self.progress = problem, params, clock, progress
-        self.scale = float(np.mean(problem.cost))
+        self.scale = float(np.mean(problem.cost)) or 1.0  # where everything is at one place nothing costs anything
         self.tasks = tasks_of(problem)
         self.vehicles = np.arange(len(self.tasks.cars))
         self.work = working_space(self.tasks, params.seed)

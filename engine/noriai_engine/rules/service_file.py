@@ -13,6 +13,7 @@ from noriai_engine.model.places import Place
 from noriai_engine.model.service import Service
 from noriai_engine.model.units import DayMs
 from noriai_engine.regions import Region
+from noriai_engine.roads.virtual_stops import virtual_stops
 from noriai_engine.tables import read_table
 
 
@@ -57,15 +58,21 @@ class ServiceTable(FileTable):
     pickup_buffer_min: Minutes = 0
     ride_buffer: Share = 0
     max_snap_m: Annotated[int, Field(ge=1, le=5000)] = 200
-    mode: Literal["door", "stops"] = "door"
+    mode: Literal["door", "stops", "meet"] = "door"
     stops: str | None = None
     max_walk_m: Annotated[int, Field(ge=1, le=5000)] = 500
+    virtual_stop_m: Annotated[int, Field(ge=50, le=5000)] = 250
+    most_meeting_stops: Annotated[int, Field(ge=1, le=16)] = 4
+    walk_weight: Annotated[float, Field(ge=0, le=10)] = 0.2
     area: str | None = None
 
     @model_validator(mode="after")
     def _stops_named(self) -> Self:
-        if (self.mode == "stops") != (self.stops is not None):
-            raise ValueError('mode = "stops" and a stops file belong together; stops = "gtfs" takes the feeds\' stops')
+        if (self.mode != "door") != (self.stops is not None):
+            raise ValueError(
+                'mode = "stops" or "meet" and a stops file belong together; stops = "gtfs" takes the feeds\' '
+                'stops, "virtual" spreads stops over the streets'
+            )
         return self
 
 
@@ -85,13 +92,21 @@ def service_of(table: ServiceTable, region: Region, locate: Callable[[str], Path
         wheelchair_alighting_ms=table.wheelchair_alighting_s * 1000,
         commit_horizon_ms=table.commit_horizon_s * 1000, pickup_buffer_ms=ms(table.pickup_buffer_min),
         ride_buffer_permille=round(table.ride_buffer * 1000), max_snap_m=table.max_snap_m, mode=table.mode,
-        max_walk_m=table.max_walk_m, stops=_stops(table, region, locate), area=_area(table.area, locate),
+        max_walk_m=table.max_walk_m, most_meeting_stops=table.most_meeting_stops,
+        walk_permille=round(table.walk_weight * 1000), stops=_stops(table, region, locate),
+        area=_area(table.area, locate),
     )  # fmt: skip
 
 
 def _stops(table: ServiceTable, region: Region, locate: Callable[[str], Path]) -> tuple[Place, ...]:
     if table.stops is None:
         return ()
+    if table.stops == "virtual":
+        spread = virtual_stops(region.network, table.virtual_stop_m)
+        near = [p for p in spread if region.snapper.metres_off(p) <= table.max_snap_m]
+        if not near:
+            raise MissingDataError("no junction to meet at", where="service.stops", remedy="name a stops file")
+        return tuple(near)
     if table.stops == "gtfs":
         spots = dict.fromkeys(Place(s["lon"], s["lat"], s["name"]) for s in region.stops)
         near = [p for p in spots if region.snapper.metres_off(p) <= table.max_snap_m]

@@ -32,7 +32,12 @@ def method_notes(scenario: "Scenario") -> list[Markup]:
             f"Demand: {len(scenario.requests):,} trips read from {file.demand.file}; a refused rider does not ask again.",
             f"需要は {file.demand.file} から読んだ{len(scenario.requests):,}件です。断られた人の再依頼はありません。",
         )
-    riders = "door to door" if s.mode == "door" else f"from stop to stop, up to {s.max_walk_m} m on foot"
+    riders = {
+        "door": "door to door",
+        "stops": f"from stop to stop, up to {s.max_walk_m} m on foot",
+        "meet": f"from door to door or, where that costs less driving, from and to stops up to {s.max_walk_m} m away "
+        "along the streets",
+    }[s.mode]
     return [
         demand,
         both(

@@ -1,0 +1,161 @@
+"""Meeting points in offers: the cheapest of all pairs within the rider's walk, and the door for who needs it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import DAY, SERVICE, a_dispatcher, a_mixed_fleet, a_random_town, a_street_town, a_vehicle, node, somewhere
+from builders import random_requests as random_requests_
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from naive.insertion import Fleet, Row, Task, best_insertion
+from naive.roads import times_of
+from naive.walks import walks_mm
+
+from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.terms import Ends, Terms, wish_of
+from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, Service
+from noriai_engine.roads import RoadNetwork
+from noriai_engine.roads.geodesy import haversine_m
+from noriai_engine.roads.snapper import Snapper
+from noriai_engine.roads.virtual_stops import virtual_stops
+from noriai_engine.roads.walks import StreetWalks
+
+
+def a_meeting_service(network: RoadNetwork, rng: np.random.Generator, **more: int) -> Service:
+    stops = tuple(somewhere(network, rng) for _ in range(8))
+    walk = int(rng.integers(200, 1_200))
+    return replace(SERVICE, mode="meet", stops=stops, max_walk_m=walk, most_meeting_stops=3, max_snap_m=5_000, **more)
+
+
+@hypothesis_settings(max_examples=40)
+@given(seed=st.integers(0, 10_000))
+def test_walks_are_the_shortest_along_the_streets(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = a_street_town(rng, int(rng.integers(4, 30)))
+    stops, place = tuple(somewhere(network, rng) for _ in range(10)), somewhere(network, rng)
+    longest, step_free, most = int(rng.integers(1, 3_000)), bool(seed % 2), int(rng.integers(1, 11))
+    if step_free:
+        flags = np.where(rng.random(network.street_count) < 0.3, network.street_flags & ~2, network.street_flags)
+        network = replace(network, street_flags=flags.astype(np.int8))
+    found = StreetWalks(network, Snapper(network), stops).to_stops(place, longest, step_free, most)
+    truth = walks_mm(network, place, stops, step_free)
+    expected = sorted(mm for mm in truth if mm <= 1_000 * longest)[:most]
+    assert [mm for _, mm in found] == pytest.approx(expected, abs=3)
+    assert all(mm == pytest.approx(truth[row], abs=3) for row, mm in found)
+
+
+@hypothesis_settings(max_examples=25)
+@given(seed=st.integers(0, 10_000))
+def test_the_offer_is_the_cheapest_of_all_places_to_meet(seed: int) -> None:
+    """Driving and the weight of walks, over every pair of meeting points, vehicle and place in its plan, by brute force;
+    walks by networkx."""
+    rng = np.random.default_rng(seed)
+    network = a_street_town(rng, int(rng.integers(6, 16)))
+    service = a_meeting_service(network, rng, walk_permille=int(rng.choice([0, 200, 1_000])))
+    vehicles = a_mixed_fleet(network, rng)
+    requests = [with_walks(r, rng) for r in random_requests_(network, rng, 12)]
+    dispatcher, clock = a_dispatcher(network, vehicles, service, now="06:30")
+    fleet = Fleet({str(r.id): r.party for r in requests})
+    for request in sorted(requests, key=lambda r: r.placed_at):
+        clock.advance_to(max(request.placed_at, clock.now()))
+        expected = cheapest(dispatcher, fleet, request, service)
+        quote = dispatcher.quote(request)
+        if not quote.offers:
+            assert expected is None
+            continue
+        offer, ends = quote.offers[0], dispatcher.ends_of(request.id)
+        walk = (ends.walk_to_ms + ends.walk_from_ms) * service.walk_permille // 1_000
+        assert offer.cost_ms + walk == pytest.approx(expected, abs=2), f"seed {seed}"
+        fleet.max_ride[str(request.id)] = offer.max_ride_ms
+        dispatcher.commit(offer)
+
+
+def with_walks(request: Request, rng: np.random.Generator) -> Request:
+    needs = RiderNeeds(longest_walk_m=[None, 0, 300, 900][int(rng.integers(4))])
+    return replace(request, needs=needs, operator_id=None)
+
+
+def cheapest(dispatcher: Dispatcher, fleet: Fleet, request: Request, service: Service) -> float | None:
+    door = dispatcher.finder.area.ends_of(request)
+    assert not isinstance(door, str)
+    times, network = times_of(dispatcher.travel_times.network), dispatcher.travel_times.network
+    assert isinstance(network, RoadNetwork)
+    chair = request.party.wheelchairs > 0
+    longest = request.needs.longest_walk_m
+    longest = (0 if chair else service.max_walk_m) if longest is None else longest
+    sides = []
+    for place, spot in ((request.origin, door.origin), (request.destination, door.destination)):
+        walks = walks_mm(network, place, service.stops, chair)
+        near = sorted((mm, k) for k, mm in enumerate(walks) if mm <= 1_000 * longest)[: service.most_meeting_stops]
+        stops = [(dispatcher.travel_times.stop_at(service.stops[k])[0], int(np.ceil(mm))) for mm, k in near]
+        sides.append([(spot, 0), *stops] if longest > 0 else [(spot, 0)])
+    found = []
+    for a, walk_a in sides[0]:
+        for b, walk_b in sides[1]:
+            if walk_a + walk_b and a == b:
+                continue
+            ends = Ends(a, b, walk_a, walk_b)  # 1 m/s: a mm is a ms
+            cost = insertion(dispatcher, fleet, request, ends, service, times)
+            if cost is not None:
+                found.append(cost + (walk_a + walk_b) * service.walk_permille / 1_000)
+    return min(found, default=None)
+
+
+def insertion(dispatcher, fleet, request, ends, service, times):  # type: ignore[no-untyped-def]
+    now = dispatcher._clock.now()
+    direct, terms = times[ends.origin][ends.destination], Terms(0, -1, np.zeros(0, np.int32))
+    wish = wish_of(request, ends, service, DAY, direct, now, terms)
+    if isinstance(wish, str):
+        return None
+    change, utc = tuple(int(x) for x in wish.demand), DAY.start
+    pickup = Row(ends.origin, wish.pickup_earliest + utc, wish.pickup_latest + utc, wish.boarding, change, False, "?", True)  # type: ignore[arg-type]  # fmt: skip
+    dropoff = Row(ends.destination, wish.dropoff_earliest + utc, wish.dropoff_latest + utc, wish.alighting,
+                  tuple(-x for x in change), False, "?")  # type: ignore[arg-type]  # fmt: skip
+    task = Task(pickup, dropoff, wish.max_ride)
+    costs = [
+        best_insertion(dispatcher.plan(k), fleet, vehicle.layouts, task, times, now)
+        for k, vehicle in enumerate(dispatcher.vehicles)
+    ]
+    return min((cost[0] for cost in costs if cost is not None), default=None)
+
+
+def test_who_needs_the_door_gets_the_door() -> None:
+    """Users of wheelchairs unless they say how far they go; whoever says 0."""
+    rng = np.random.default_rng(5)
+    network = a_street_town(rng, 12)
+    service = replace(a_meeting_service(network, rng), max_walk_m=3_000)
+    dispatcher, _ = a_dispatcher(network, [a_vehicle(place=somewhere(network, rng), wheelchairs=1)], service)
+    plain = random_requests_(network, rng, 1)[0]
+    door = dispatcher.finder.area.ends_of(plain)
+    assert not isinstance(door, str)
+
+    def choices(**change: object) -> int:
+        return len(list(dispatcher.finder.area.choices(replace(plain, **change), door)))  # type: ignore[arg-type]
+
+    walker, chair = Resources(1), Resources(0, 1)
+    assert choices(party=walker, needs=RiderNeeds()) > 1
+    assert choices(party=walker, needs=RiderNeeds(longest_walk_m=0)) == 1
+    assert choices(party=chair, needs=RiderNeeds()) == 1
+    assert choices(party=chair, needs=RiderNeeds(longest_walk_m=3_000)) > 1
+
+
+def test_virtual_stops_keep_their_distance_and_leave_no_hole() -> None:
+    network = a_street_town(np.random.default_rng(9), 40)
+    stops = virtual_stops(network, 400)
+    assert len(stops) > 5
+    lon, lat = np.array([s.lon for s in stops]), np.array([s.lat for s in stops])
+    apart = haversine_m(lon[:, None], lat[:, None], lon[None], lat[None])
+    assert (apart + 1e9 * np.eye(len(stops))).min() > 395
+    to_stops = haversine_m(network.node_lon[:, None], network.node_lat[:, None], lon[None], lat[None])
+    assert to_stops.min(axis=1).max() < 405
+
+
+def test_a_plain_network_has_no_streets_to_walk_on() -> None:
+    network = a_random_town(np.random.default_rng(1), 6)
+    service = replace(SERVICE, mode="meet", stops=(Place(137.0, 36.0),))
+    with pytest.raises(InputError, match="no streets to walk on"):
+        a_dispatcher(network, [a_vehicle(place=node(network, 0))], service)
