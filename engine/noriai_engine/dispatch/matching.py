@@ -212,7 +212,7 @@ class Matcher:
             found = found_for(len(stripped.first), _operators(fleet), params.vehicles_a_rider)
             most = count * _operators(fleet) * params.vehicles_a_rider
             who, where = np.zeros((2, most), np.int32)
-            out = Edges(np.zeros(1, np.int64), who, where, np.zeros(most, np.int64))
+            out = Edges(np.zeros(1, np.int64), who, where)
             memo = memo_for(len(stripped.first), len(stripped.rows))
             edges(roads, fleet, stripped, world.paths, riders, world.now, memo, s, found, out)
             used = int(out.used[0])

@@ -17,7 +17,7 @@ from noriai_engine.dispatch.kernels.insertion import (
     free_from,
 )
 from noriai_engine.dispatch.kernels.positions import Paths
-from noriai_engine.dispatch.kernels.search import Found, best_insertions
+from noriai_engine.dispatch.kernels.search import Found, best_insertions, cheapest
 from noriai_engine.dispatch.kernels.upkeep import insert
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
 from noriai_engine.kernels import lean_kernel
@@ -64,12 +64,11 @@ class Riders(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Who could carry whom (e,): `rider` and `vehicle`, added driving ms alone with what stays there; `used` (1,)."""
+    """Who could carry whom (e,): `rider` and `vehicle`; `used` (1,)."""
 
     used: LongArray
     rider: IntArray
     vehicle: IntArray
-    cost: LongArray
 
 
 @lean_kernel
@@ -214,7 +213,6 @@ def edges(
                 e = out.used[0]
                 out.used[0] += 1
                 out.rider[e], out.vehicle[e] = k, found.vehicle[operator, place]
-                out.cost[e] = found.cost[operator, place]
 
 
 @lean_kernel
@@ -229,14 +227,7 @@ def place_one_by_one(
         wish = wish_at(riders.trips, k, shunned)
         memo.question[0] += 1
         best_insertions(roads, fleet, plans, paths, wish, now, horizon, memo, s, found)
-        cost, vehicle, i, j = NO_COST, wide(-1), wide(0), wide(0)
-        for operator in range(found.cost.shape[0]):
-            other = wide(found.vehicle[operator, 0])
-            if found.cost[operator, 0] < cost or (
-                found.cost[operator, 0] == cost and cost < NO_COST and other < vehicle
-            ):
-                cost, vehicle = found.cost[operator, 0], other
-                i, j = wide(found.after_pickup[operator, 0]), wide(found.after_dropoff[operator, 0])
+        _, vehicle, i, j = cheapest(found)
         riders.home[k] = vehicle
         if vehicle < 0:
             continue

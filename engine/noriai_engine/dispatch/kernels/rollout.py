@@ -9,7 +9,7 @@ from noriai_engine.dispatch.kernels.batch import Trips, wide, wish_at
 from noriai_engine.dispatch.kernels.insertion import END, NO_COST, Memo, Scratch, Wish, joins
 from noriai_engine.dispatch.kernels.meeting import Desk, Spots, best_meeting, fill_direct, wish_with
 from noriai_engine.dispatch.kernels.positions import Paths
-from noriai_engine.dispatch.kernels.search import Found, best_insertions
+from noriai_engine.dispatch.kernels.search import Found, best_insertions, cheapest
 from noriai_engine.dispatch.kernels.upkeep import insert, start_next
 from noriai_engine.dispatch.kernels.walking import Walks, near
 from noriai_engine.dispatch.plan_arrays import FleetArrays, PlanArrays
@@ -147,12 +147,7 @@ def answer(
     wish = wish_at(trips, k, nobody)
     memo.question[0] += 1
     best_insertions(roads, fleet, plans, paths, wish, now, now + horizon_ms, memo, s, found)
-    cost, vehicle, i, j = NO_COST, wide(-1), wide(0), wide(0)
-    for operator in range(found.cost.shape[0]):
-        other = wide(found.vehicle[operator, 0])
-        if found.cost[operator, 0] < cost or (found.cost[operator, 0] == cost and cost < NO_COST and other < vehicle):
-            cost, vehicle = found.cost[operator, 0], other
-            i, j = wide(found.after_pickup[operator, 0]), wide(found.after_dropoff[operator, 0])
+    cost, vehicle, i, j = cheapest(found)
     answers.vehicle[k], answers.cost[k] = -1, cost
     if vehicle < 0:
         for v in range(found.sieve.shape[0]):

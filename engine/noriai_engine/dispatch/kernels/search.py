@@ -1,6 +1,6 @@
 """The best insertions over a whole fleet: vehicles in order of a lower bound, until it passes the best found."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -176,3 +176,16 @@ def best_insertions(
         found.sieve[vehicle] = best_in_plan(roads, fleet, plans, paths, vehicle, wish, now, limit, memo, s, found.best)
         if found.best[0] < NO_COST:
             _keep(found, operator, found.best[0], vehicle, found.best[1], found.best[2])
+
+
+@lean_kernel
+def cheapest(found: Found) -> tuple[Any, Any, Any, Any]:
+    """The least costly of all operators' insertions: its cost (NO_COST if there is none), the vehicle (-1) and the rows
+    to insert after. Of equals the lowest vehicle."""
+    cost, vehicle, i, j = NO_COST, np.int64(-1), np.int64(0), np.int64(0)
+    for operator in range(found.cost.shape[0]):
+        other = np.int64(found.vehicle[operator, 0])
+        if found.cost[operator, 0] < cost or (found.cost[operator, 0] == cost and cost < NO_COST and other < vehicle):
+            cost, vehicle = found.cost[operator, 0], other
+            i, j = np.int64(found.after_pickup[operator, 0]), np.int64(found.after_dropoff[operator, 0])
+    return cost, vehicle, i, j

@@ -30,7 +30,6 @@ from noriai_engine.dispatch.kernels.tours import (
     EXACT,
     FIRST_ITEM,
     FIXED,
-    FREE,
     RIDER_PERMILLE,
     START,
     TAIL,
@@ -111,7 +110,7 @@ def stays_sheet(
     """Begin a vehicle's sheet with what stays there; False where there is more of it than a sheet holds."""
     base, free = plans.first[vehicle], first_free(plans, vehicle)
     tail, facts = rest_of(plans, vehicle, free, until), sheet.facts
-    facts[FREE], facts[TAIL], facts[EXACT], facts[ABOARD], facts[FIXED] = free, tail, 0, 0, 0
+    facts[TAIL], facts[EXACT], facts[ABOARD], facts[FIXED] = tail, 0, 0, 0
     for r in range(sheet.load.shape[0]):
         sheet.load[r] = plans.aboard[vehicle, r]
         for k in range(1, free + 1):

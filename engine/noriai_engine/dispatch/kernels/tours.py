@@ -36,13 +36,13 @@ ITEM = np.dtype(
     ]
 )  # fmt: skip
 
-COUNT, FIXED, ABOARD, FREE, TAIL, EXACT, BEGIN, DONE, RIDER_PERMILLE = range(9)
+COUNT, FIXED, ABOARD, TAIL, EXACT, BEGIN, DONE, RIDER_PERMILLE = range(8)
 
 
 class Sheet(NamedTuple):
     """Stops of one vehicle: `items` (MOST_ITEMS,), ms from one to another (MOST_ITEMS, MOST_ITEMS), the `load` (R,) at
     the start, and `facts`: the number of items; masks of those that stay and of dropoffs whose riders are aboard at the
-    start; rows of the plan after which the order begins, and where the rest follows; 1 where an order needs the exact
+    start; the row of the plan where the rest follows; 1 where an order needs the exact
     schedule; begin and end of service at the start; and what a ms of a rider's time weighs, in thousandths of a ms of
     driving.
 
@@ -77,7 +77,7 @@ class Branch(NamedTuple):
 def sheet_for() -> Sheet:
     items = np.zeros(MOST_ITEMS, ITEM).view(np.recarray)
     ms = np.zeros((MOST_ITEMS, MOST_ITEMS), np.int32)
-    return Sheet(items, ms, np.zeros(RESOURCES, np.int16), np.zeros(9, np.int64))
+    return Sheet(items, ms, np.zeros(RESOURCES, np.int16), np.zeros(RIDER_PERMILLE + 1, np.int64))
 
 
 def branch_for() -> Branch:
