@@ -115,3 +115,17 @@ def test_histogram_counts_everything_once() -> None:
     labels, counts = charts.histogram([0.0, 0.9, 1.0, 7.5, 200.0], 1.0)
     assert (sum(counts), labels[0], counts[0], counts[1]) == (5, "0", 2, 1)
     assert charts.histogram([], 1.0) == ([], [])
+
+
+def test_only_who_was_carried_counts_as_served_in_the_table(rural: Path, tmp_path: Path) -> None:
+    from noriai_simulations.report.data import request_rows
+
+    whims = "[demand]\ncancelled = 0.3\nno_show = 0.2\n[demand.synthetic]"
+    text = a_scenario_text(rural, requests=80).replace("[demand.synthetic]", whims)
+    (tmp_path / "day.toml").write_text(text)
+    result = simulate(load_scenario(tmp_path / "day.toml"))
+    said = [row[9] for row in request_rows(result, list(result.refusals))]
+    figures = {kpi.key: kpi.value for kpi in result.kpis}
+    assert said.count("served") == figures["served"]
+    assert said.count("cancelled") == figures["cancelled"] > 0  # type: ignore[operator]
+    assert said.count("no_show") == figures["no_shows"] > 0  # type: ignore[operator]

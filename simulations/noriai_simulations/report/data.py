@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 ROUTE_STREETS = 400_000
 """Routes are drawn for vehicles in order until so many streets are used; the report says where it stopped."""
 
+OUTCOMES = {
+    BookingState.DONE: "served", BookingState.CANCELLED: "cancelled", BookingState.NO_SHOW: "no_show",
+    BookingState.DROPPED: "dropped",
+}  # fmt: skip
 SEGMENT_KINDS = {"pickup_started": 1, "dropoff_started": 2, "break_started": 3}
 
 
@@ -66,7 +70,7 @@ def map_data(result: "Result") -> dict[str, Any]:
 
 def request_rows(result: "Result", reasons: list[str]) -> list[list[Any]]:
     """One row a request: id, wished time, by arrival, reason index or -1, vehicle index or -1, wait, ride, direct
-    (s), nearest feasible time."""
+    (s), nearest feasible time, what became of it."""
     day = result.scenario.day
     vehicle = {str(v.id): k for k, v in enumerate(result.scenario.vehicles)}
     rows = []
@@ -82,6 +86,7 @@ def request_rows(result: "Result", reasons: list[str]) -> list[list[Any]]:
                 None if ride.ride_ms is None else ride.ride_ms // 1000,
                 None if ride.direct_ms is None else ride.direct_ms // 1000,
                 day.clock_text(ride.nearest) if ride.nearest else "",
+                OUTCOMES.get(ride.state, "refused"),
             ]
         )
     return rows

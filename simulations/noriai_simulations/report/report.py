@@ -55,7 +55,7 @@ def write_report(result: "Result", path: Path, language: str) -> None:
         "reasons": [[text(r["key"], "en"), text(r["key"], "ja")] for r in reasons],
         "vehicles": [v.id for v in scenario.vehicles],
         "words": {key: WORDS[key] for key in (
-            "refused", "served", "arrive_by", "depart_at", "riders_aboard", "empty", "boarding", "break", "on_duty",
+            "refused", "served", "cancelled", "no_show", "dropped", "arrive_by", "depart_at", "riders_aboard", "empty", "boarding", "break", "on_duty",
         )},
     }  # fmt: skip
     cut = drawn["routesDrawn"] if drawn["routesDrawn"] < len(vehicles) else 0
@@ -64,7 +64,7 @@ def write_report(result: "Result", path: Path, language: str) -> None:
         language=language, version=noriai_engine.__version__, css=Markup(asset("base.css") + asset("report.css")),
         js=Markup(asset("report.js")), data=script_json(document),
         title=scenario.source.title or scenario.source.name, lead=_lead(result),
-        cards=[_kpi_words(k) for name in CARDS for k in result.kpis if k.key == name],
+        cards=[_kpi_words(k) for name in _cards(result) for k in result.kpis if k.key == name],
         kpis=[_kpi_words(k) for k in result.kpis], vehicle_names=[v.id for v in scenario.vehicles],
         has_stops=bool(scenario.region.stops), attribution=scenario.region.attribution, reasons=reasons, routes_cut=cut, vehicles=vehicles,
         operators=data.operator_rows(result, vehicles), hour_chart=_hours(result), wait_chart=_waits(result),
@@ -74,6 +74,16 @@ def write_report(result: "Result", path: Path, language: str) -> None:
         f"{scenario.region.name} {scenario.region.checksum[:12]}",
     )  # fmt: skip
     path.write_text(html, encoding="utf-8")
+
+
+def _cards(result: "Result") -> tuple[str, ...]:
+    """The figures shown first: with promises where something came between, with walks where there are any."""
+    life, more = result.scenario.life, tuple[str, ...]()
+    if life.incidents or life.held_up.share_permille:
+        more += ("promises_kept", "late_mean")
+    if result.scenario.service.mode != "door":
+        more += ("walk_mean",)
+    return CARDS[:4] + more + CARDS[4:]
 
 
 def _lead(result: "Result") -> Markup:

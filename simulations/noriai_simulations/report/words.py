@@ -40,6 +40,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "hour_chart": ("Requests by hour of the wished time", "希望時刻別の依頼数"),
     "minutes": ("minutes", "分"), "hour": ("hour", "時"), "number": ("requests", "件"),
     "from_minutes": ("from minute", "分から"), "as_table": ("as a table", "表で見る"),
+    "cancelled": ("cancelled", "キャンセル"), "no_show": ("did not come", "現れなかった"),
+    "dropped": ("no vehicle any more", "運べなくなった"),
     "refusals": ("Refused requests by reason", "断った理由"), "reason": ("Reason", "理由"),
     "share": ("Share of all requests", "全依頼に占める割合"), "none_refused": ("No request was refused.", "断った依頼はありません。"),
     "method": ("Method and limits", "方法と限界"), "sources": ("Sources and licences", "出典と利用条件"), "refused": ("refused", "断った"),

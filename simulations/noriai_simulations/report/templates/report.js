@@ -146,7 +146,7 @@
     body.textContent = "";
     for (const k of rows.slice(page * SIZE, page * SIZE + SIZE)) {
       const r = R[k], tr = document.createElement("tr");
-      const what = r[3] >= 0 ? W("refused") + ": " + D.reasons[r[3]][lang() === "ja" ? 1 : 0] : W("served") + " (" + D.vehicles[r[4]] + ")";
+      const what = r[3] >= 0 ? W("refused") + ": " + D.reasons[r[3]][lang() === "ja" ? 1 : 0] : W(r[9]) + " (" + D.vehicles[r[4]] + ")";
       [r[0], r[1] + " " + W(r[2] ? "arrive_by" : "depart_at"), spot(k, 0), spot(k, 2), what, minutes(r[5]), minutes(r[6]), minutes(r[7]), r[8]].forEach((v, c) => {
         const td = document.createElement("td"); td.textContent = v; if (c > 4) td.className = "n"; tr.appendChild(td);
       });
