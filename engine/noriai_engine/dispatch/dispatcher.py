@@ -465,9 +465,11 @@ class Dispatcher:
         self._rewire()
 
     def _rewire(self) -> None:
-        """The finder anew, for another fleet or another state."""
+        """The finder anew, for another fleet or another state; where rides may begin and end is the same."""
         self._store.refit()
-        self.finder = Finder(self._store, self.travel_times, self.service, self.vehicles, self.day, self.params)
+        self.finder = Finder(
+            self._store, self.travel_times, self.service, self.vehicles, self.day, self.params, self.finder.area
+        )
 
     def _todo(self, vehicle: int) -> list[list[Any]]:
         """The plan's coming rows as the log has them: kind, request, spot, begin (UTC ms)."""

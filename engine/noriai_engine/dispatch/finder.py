@@ -97,8 +97,9 @@ class Finder:
         vehicles: Sequence[Vehicle],
         day: ServiceDay,
         params: DispatchParams,
+        area: Area | None = None,
     ) -> None:
-        self.area = Area(service, travel_times)
+        self.area = area or Area(service, travel_times)
         self.runners = RUNNERS
         self._store, self._times, self._service = store, travel_times, service
         self._vehicles, self._day, self._params = tuple(vehicles), day, params
