@@ -25,7 +25,7 @@ from builders import (
 
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.dispatcher import Dispatcher
-from noriai_engine.model import Resources
+from noriai_engine.model import Request, Resources
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.plans import annealing
@@ -153,8 +153,8 @@ def disturb(day: Day, rng: np.random.Generator, number: int) -> None:
 
 
 def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
-    """A day in a random town, judged after everything that happens. On some days drives are held up, on some promises
-    have buffers or vehicles batteries. `nearest`: refusals name the nearest feasible time, which takes as long as all the rest."""
+    """A day in a random town. On some days drives are held up, on some promises have buffers or vehicles batteries.
+    `nearest`: refusals name the nearest feasible time, which takes as long as all the rest."""
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
@@ -162,12 +162,17 @@ def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
     if seed % 7 == 2:
         vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     asked = random_requests(network, rng, requests)
-    party = {str(r.id): r.party for r in asked}
     service = replace(SERVICE, pickup_buffer_ms=3 * MINUTE, ride_buffer_permille=200) if seed % 3 == 0 else SERVICE
     params = DispatchParams() if nearest else DispatchParams(nearest_reach_ms=0)
     dispatcher, clock = a_dispatcher(network, vehicles, service, now="06:30", params=params)
     life = Life(HeldUp(300 if seed % 5 == 1 else 0), seed)
-    day, ledger = Day(dispatcher, clock, asked, life=life), Ledger()
+    return lived(Day(dispatcher, clock, asked, life=life), asked, rng)
+
+
+def lived(day: Day, asked: list[Request], rng: np.random.Generator) -> Day:
+    """The day to its end with something happening at every other request, judged after each; every request ended."""
+    dispatcher, ledger = day.dispatcher, Ledger()
+    party = {str(r.id): r.party for r in asked}
     for number, _ in enumerate(day.steps()):
         ledger.read(dispatcher)
         if rng.random() < 0.5:
@@ -176,7 +181,7 @@ def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
             judge(dispatcher, party)
     ledger.read(dispatcher)
     assert set(dispatcher.bookings.states.values()) <= ENDED
-    assert len(dispatcher.bookings.states) == requests
+    assert len(dispatcher.bookings.states) == len(asked)
     return day
 
 

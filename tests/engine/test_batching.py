@@ -26,7 +26,7 @@ from builders import (
     somewhere,
     with_demands,
 )
-from hard_days import Ledger, disturb, judge, log_of
+from hard_days import lived, log_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -207,22 +207,10 @@ def a_batched_day(seed: int, requests: int = 30) -> Day:
     vehicles = a_mixed_fleet(network, rng)
     asked = with_demands(random_requests(network, rng, requests), rng)
     asked = [replace(r, needs=replace(r.needs, skills=())) for r in asked]
-    party = {str(r.id): r.party for r in asked}
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
     params = MatchParams(rider_permille=int(rng.choice([0, 300])), freeze_ms=int(rng.choice([0, 5 * MINUTE])))
     batch = Batch(2 * MINUTE, params, bool(rng.random() < 0.5), RebalanceParams(4 * MINUTE, 30 * MINUTE))
-    day, ledger = Day(dispatcher, clock, asked, batch=batch), Ledger()
-    for number, _ in enumerate(day.steps()):
-        ledger.read(dispatcher)
-        if rng.random() < 0.5:
-            disturb(day, rng, number)
-            ledger.read(dispatcher)
-            judge(dispatcher, party)
-    ledger.read(dispatcher)
-    ended = {"refused", "done", "cancelled", "no_show", "dropped"}
-    assert {state.value for state in dispatcher.bookings.states.values()} <= ended
-    assert len(dispatcher.bookings.states) == requests
-    return day
+    return lived(Day(dispatcher, clock, asked, batch=batch), asked, rng)
 
 
 @hypothesis_settings(max_examples=25)
