@@ -15,7 +15,7 @@ from noriai_api.access.decision import Subject
 from noriai_api.access.router import router as access
 from noriai_api.bookings.router import router as bookings
 from noriai_api.borders.provider import ride_services
-from noriai_api.borders.riding import look_after_rides
+from noriai_api.borders.riding import looking_after_rides
 from noriai_api.borders.router import router as borders
 from noriai_api.broker.router import router as broker
 from noriai_api.delegates.router import router as delegates
@@ -71,7 +71,7 @@ def create_app(node: Node, address: str) -> FastAPI:
     listens, for other nodes unless settings name another."""
     areas = (node.settings.exchange_area,) if node.settings.exchange_area else ()
     demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
-    exchanges = exchanges_of(node, address, look_after_rides, demand, supply)
+    exchanges = exchanges_of(node, address, looking_after_rides(node), demand, supply)
 
     node.public_address = node.public_address or address
     http = client()

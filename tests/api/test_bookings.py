@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,20 @@ def test_who_is_turned_away_first(node: Serving, cause: str) -> None:
     worker.pace_s = 0.0
     booked = node.ask("partner", "POST", "/v1/bookings", json={"quote": quote["quote"]}, key=f"turned-{len(cause)}")
     assert booked.status_code == 201  # with the key of what was refused: it is no other request
+
+
+def test_a_pickup_and_an_arrival_may_be_wished_together(node: Serving) -> None:
+    """`arrive_by` beside `earliest_pickup` is kept by every offer; alone, or before the pickup, it is refused."""
+    quote = node.offered(700)
+    wish = node.wish(700)
+    direct = quote["offers"][0]["direct_s"]
+    when = datetime.fromisoformat(wish["earliest_pickup"])
+    by = when + timedelta(seconds=direct + 900)
+    tight = node.quote(700, earliest_pickup=when.isoformat(), arrive_by=by.isoformat())
+    assert all(datetime.fromisoformat(o["dropoff"]["latest"]) <= by for o in tight["offers"])
+    assert any(datetime.fromisoformat(o["dropoff"]["latest"]) > by for o in quote["offers"])
+    wrong = [{"arrive_by": wish["earliest_pickup"]}, {"earliest_pickup": None, "latest_arrival": by.isoformat(),
+                                                      "arrive_by": by.isoformat()}]  # fmt: skip
+    for more in wrong:
+        answer = node.ask("partner", "POST", f"/v1/regions/{node.region}/quotes", json=wish | more)
+        assert answer.status_code == 422

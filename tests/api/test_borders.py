@@ -4,73 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from exchanging import AUTHORITY, YEAR_S, an_authority
-from serving import Serving, serving, some_settings
-from sqlalchemy import func, select
+from neighbouring import (
+    agree,
+    asked,
+    count_of,
+    exchange_of,
+    manage,
+    neighbours,
+    offer_rides,
+    take,
+    until,
+    with_offers,
+)
+from serving import Serving
 
 from noriai_api.bookings.schemas import QuoteIn
-from noriai_api.borders import riding
+from noriai_api.borders import legs, rides
 from noriai_api.exchange import usage
-from noriai_api.exchange.keys import public_key
-from noriai_api.exchange.participants import membership
-from noriai_api.exchange.service import Exchange
 from noriai_api.standards import tomp
-from noriai_api.store.tables import bookings
 from noriai_engine.model.errors import InputError
 
 pytestmark = pytest.mark.compiled
-
-
-def manage(node: Serving, method: str, path: str, role: str = "administrator", **more: Any) -> Any:
-    answer = node.ask(role, method, f"/v1/exchange/{path}", **more)
-    assert answer.is_success, (method, path, answer.text)
-    return answer.json() if answer.content else None
-
-
-def exchange_of(node: Serving) -> Exchange:
-    return node.exchanges["home"]
-
-
-@contextmanager
-def neighbours(folder: Path, **fleets: int) -> Iterator[list[Serving]]:
-    """Nodes over the same made-up town, each with a fleet of its own, that know each other."""
-    authority = an_authority()
-    file = folder / "authorities.json"
-    file.write_text(json.dumps({AUTHORITY: [authority.public.as_json()]}))
-    found: list[Serving] = []
-
-    def begin(names: list[str]) -> Iterator[list[Serving]]:
-        if not names:
-            introduce(found)
-            yield found
-            return
-        name = names[0]
-        settings = some_settings(
-            folder / name, fleet=fleets[name], exchange_id=f"urn:noriai:node:{name}", authorities=file
-        )
-        with serving(settings) as node:
-            found.append(node)
-            yield from begin(names[1:])
-
-    def introduce(nodes: list[Serving]) -> None:
-        for one in nodes:
-            about = manage(one, "GET", "self")
-            keys = [public_key(key) for key in about["keys"]]
-            now_s = one.node.clock.now() // 1000
-            text = membership(authority, AUTHORITY, about["participant"], about["address"], keys, now_s, now_s + YEAR_S)
-            for other in nodes:
-                if other is not one:
-                    manage(other, "POST", "participants", json={"membership": text})
-
-    yield from begin(list(fleets))
 
 
 @pytest.fixture(scope="module")
@@ -82,76 +41,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Serving]]:
         yield nodes
 
 
-def offer_rides(node: Serving) -> None:
-    about = {
-        "title": {"ja": "相乗り", "en": "Rides"}, "description": {"ja": "隣町の車両", "en": "Our vehicles"},
-        "owner": "urn:noriai:node:b", "kind": "operations", "schema_id": "urn:noriai:schema:rides",
-        "schema_version": "1.0", "area": ["jis:08220"], "coverage": "all", "formats": ["HttpData-PULL"],
-    }  # fmt: skip
-    manage(
-        node,
-        "PUT",
-        "datasets/urn:noriai:dataset:home:rides",
-        json={"about": about, "terms": {"purposes": ["dispatch"]}},
-    )
-
-
-def agree(consumer: Serving, provider: Serving) -> str:
-    body = {
-        "participant": exchange_of(provider).me.participant,
-        "dataset": "urn:noriai:dataset:home:rides",
-        "purpose": "dispatch",
-    }
-    process = manage(consumer, "POST", "negotiations", json=body)["process"]
-    for _ in range(200):
-        found = manage(consumer, "GET", f"processes/{process}")
-        if found["state"] == "FINALIZED":
-            return str(found["agreement"])
-        time.sleep(0.05)
-    raise AssertionError(found)
-
-
-def asked(node: Serving, number: int, **more: Any) -> dict[str, Any]:
-    body = {"region": node.region, "wish": node.wish(number), **more}
-    answer = node.ask("partner", "POST", "/v1/exchange/rides", json=body)
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-def with_offers(node: Serving, first: int, **more: Any) -> dict[str, Any]:
-    for number in range(first, first + 30):
-        ride = asked(node, number, **more)
-        if ride["offers"]:
-            return ride
-    raise AssertionError("nobody serves any of 30 wishes")
-
-
-def take(node: Serving, ride: str, number: int = 0) -> httpx.Response:
-    return node.ask("partner", "POST", f"/v1/exchange/rides/{ride}/acceptance", json={"number": number})
-
-
-def shown(node: Serving, ride: str) -> dict[str, Any]:
-    return dict(node.ask("partner", "GET", f"/v1/exchange/rides/{ride}").json())
-
-
-def count_of(node: Serving) -> int:
-    query = select(func.count()).select_from(bookings).where(bookings.c.state != "cancelled")
-    return int(node.node.database.read(lambda c: c.execute(query).scalar_one()))
-
-
-def until(node: Serving, ride: str, state: str) -> dict[str, Any]:
-    for _ in range(300):
-        if (found := shown(node, ride))["state"] == state:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(found)
-
-
 def test_a_rider_of_a_town_without_vehicles_rides_with_the_neighbour(two: list[Serving]) -> None:
     a, b = two
     before = count_of(b)
     ride = with_offers(a, 0)
-    assert {o["participant"] for o in ride["offers"]} == {"urn:noriai:node:b"}
+    assert {leg["participant"] for o in ride["offers"] for leg in o["legs"]} == {"urn:noriai:node:b"}
     assert ride["refusal"]["text"]["ja"], "why our own could not"
     taken = take(a, ride["ride"]).json()
     assert (taken["state"], taken["owner"]) == ("booked", "urn:noriai:node:b")
@@ -331,7 +225,7 @@ def test_own_bookings_go_on_while_a_neighbour_is_silent_or_lies(
         with monkeypatch.context() as patch:
             patch.setattr(exchange, "send", answering(text))
             ride = with_offers(b, 120, compare=True)
-        assert {o["participant"] for o in ride["offers"]} == {None}
+        assert {leg["participant"] for o in ride["offers"] for leg in o["legs"]} == {None}
     assert calls
     assert good is tomp.offers_of
     taken = take(b, ride["ride"]).json()
@@ -383,11 +277,11 @@ def test_what_stopped_before_it_booked_may_be_taken_again(two: list[Serving]) ->
     exchange = exchange_of(b)
 
     def stopped(connection: Any) -> None:
-        from noriai_api.store.exchange_tables import rides
-
-        row = connection.execute(select(rides).where(rides.c.ride == ride["ride"])).mappings().one()
-        body = json.loads(row["body"]) | {"taken": 0}
-        assert riding._move(connection, dict(row), "offered", "buying", body=body, next_try=0)
+        row = rides.find(connection, "home", ride["ride"])
+        assert row is not None
+        assert rides.begin(connection, row, 0, 0)
+        (leg,) = legs.of_ride(connection, "home", ride["ride"])
+        assert legs.move(connection, "home", leg, "wanted", "buying", next_try=0)
 
     b.on_loop(exchange.write(stopped))
     until(b, ride["ride"], "offered")

@@ -68,6 +68,9 @@ class QuoteIn(Strict):
     destination: PlaceIn
     earliest_pickup: Instant | None = None
     latest_arrival: Instant | None = None
+    arrive_by: Instant | None = Field(
+        None, description="beside `earliest_pickup`: be there by then, whatever else the service would allow"
+    )
     party: PartyIn | None = Field(None, description="left out: as the rider's profile says, else one seat")
     needs: NeedsIn = NeedsIn()
     rider: Id | None = Field(None, description="token of the rider; a resident's own is taken where it is left out")
@@ -78,6 +81,8 @@ class QuoteIn(Strict):
     def _one_time(self) -> Self:
         if (self.earliest_pickup is None) == (self.latest_arrival is None):
             raise ValueError("give either earliest_pickup or latest_arrival")
+        if self.arrive_by is not None and (self.earliest_pickup is None or self.arrive_by <= self.earliest_pickup):
+            raise ValueError("arrive_by goes with an earliest_pickup before it")
         return self
 
 

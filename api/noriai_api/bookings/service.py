@@ -33,7 +33,18 @@ from noriai_api.runtime.records import OFFER, REQUEST
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
 from noriai_api.store.tables import riders
-from noriai_engine.model import Booking, BookingState, Offer, Quote, Request, Resources, RiderNeeds, ServiceDay, UtcMs
+from noriai_engine.model import (
+    Booking,
+    BookingState,
+    Offer,
+    Quote,
+    Request,
+    Resources,
+    RiderNeeds,
+    ServiceDay,
+    TimeWindow,
+    UtcMs,
+)
 from noriai_engine.model.errors import InputError, StaleOfferError
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import OperatorId, RequestId
@@ -42,8 +53,9 @@ from noriai_engine.rules.judge import Facts, Verdict
 from noriai_engine.rules.tariff import Fare, Heads, Tariff
 
 
-async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answer:
-    """Ask the region what it could do. Raises Problem."""
+async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep, *, is_leg: bool = False) -> Answer:
+    """Ask the region what it could do. `is_leg`: for a part of a longer ride, which is nobody's wish by itself. Raises
+    Problem."""
     node, actor = caller.node, caller.node.actor(caller.tenant, region)
     await node.open_for_rides(caller.tenant, region)
     rider, profile = await _rider(caller, wish.rider)
@@ -51,7 +63,8 @@ async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep) -> Answe
     request_id = RequestId(node.ids.new_id())
 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
-        asked = Asked(_request(wish, profile, request_id, runtime.now), rider, _heads(wish, profile), profile, wish)
+        request, heads = _request(wish, profile, request_id, runtime.now), _heads(wish, profile)
+        asked = Asked(request, rider, heads, profile, wish, is_leg)
         return _ask(runtime, caller, asked, names, keep)
 
     said = await actor.ask(act, "quote", actor=caller.subject.client, urgency=Urgency.QUOTE)
@@ -245,6 +258,7 @@ class Asked:
     heads: Heads
     profile: dict[str, Any]
     wish: QuoteIn | None
+    is_leg: bool = False
 
 
 def _ask(
@@ -285,7 +299,7 @@ def _ask(
             "fares": [None if fare is None else fare.model_dump() for fare in fares],
             "on_behalf_of": None if asked.wish is None else asked.wish.on_behalf_of,
             "wish": None if asked.wish is None else asked.wish.model_dump(mode="json"),
-            "replaces": None if instead_of is None else instead_of["booking"],
+            "replaces": None if instead_of is None else instead_of["booking"], "is_leg": asked.is_leg,
         }),
     }  # fmt: skip
 
@@ -439,6 +453,9 @@ def written(
 def _request(wish: QuoteIn, profile: dict[str, Any], name: RequestId, now: UtcMs) -> Request:
     """The wish with what the rider's profile says of their needs."""
     party, needs = _party(wish, profile), wish.needs
+    by = None
+    if wish.earliest_pickup is not None and wish.arrive_by is not None:
+        by = TimeWindow(utc_ms(wish.earliest_pickup), utc_ms(wish.arrive_by))
     extra = (max(needs.extra_boarding_s, profile.get("extra_boarding_s", 0)),
              max(needs.extra_alighting_s, profile.get("extra_alighting_s", 0)))  # fmt: skip
     skills = tuple(dict.fromkeys((*needs.skills, *profile.get("skills", ()))))
@@ -448,7 +465,7 @@ def _request(wish: QuoteIn, profile: dict[str, Any], name: RequestId, now: UtcMs
         None if wish.latest_arrival is None else utc_ms(wish.latest_arrival),
         Resources(party.seats, party.wheelchairs, party.luggage),
         RiderNeeds(extra[0] * 1000, extra[1] * 1000, skills, needs.longest_walk_m, needs.step_free),
-        operator_id=None if wish.operator is None else OperatorId(wish.operator),
+        dropoff=by, operator_id=None if wish.operator is None else OperatorId(wish.operator),
     )  # fmt: skip
 
 

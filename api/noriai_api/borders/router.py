@@ -3,9 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from sqlalchemy import Connection
 
-from noriai_api.borders import riding
+from noriai_api.borders import riding, transfer_points
 from noriai_api.borders.schemas import AcceptanceIn, RideIn, RideOut, RideSettlementOut, SettlementLine
+from noriai_api.borders.transfer_points import TransferPoint, TransferPointOut, TransferPoints
 from noriai_api.exchange import agreements
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.problems import Problem, described
@@ -44,6 +46,45 @@ async def take_ride(
 async def give_ride_up(ride: Id, request: Request, caller: Annotated[Caller, allow("booking.cancel")]) -> RideOut:
     """Give a ride up, whoever has it."""
     return await riding.give_up(caller, exchange_of(request, caller, speaks=False), ride)
+
+
+@router.get("/transfer-points", response_model=TransferPoints)
+async def get_transfer_points(request: Request, caller: Annotated[Caller, allow("exchange.read")]) -> TransferPoints:
+    """Places where riders may change from one fleet's vehicle to another's."""
+    exchange = exchange_of(request, caller)
+    return _points(await exchange.read(lambda c: transfer_points.all_of(c, exchange.tenant)))
+
+
+@router.put("/transfer-points/{point}", response_model=TransferPoints)
+async def put_transfer_point(
+    point: Id, new: TransferPoint, request: Request, caller: Annotated[Caller, allow("exchange.write")]
+) -> TransferPoints:
+    """Let riders change at a place, or change what holds there."""
+    exchange, now = exchange_of(request, caller), caller.node.clock.now()
+
+    def write(connection: Connection) -> None:
+        transfer_points.put(connection, exchange.upsert, exchange.tenant, point, new)
+        caller.note(connection, now, f"transfer-point/{point}", new.model_dump(mode="json"))
+
+    await caller.write(write)
+    return await get_transfer_points(request, caller)
+
+
+@router.delete("/transfer-points/{point}", status_code=204)
+async def drop_transfer_point(point: Id, request: Request, caller: Annotated[Caller, allow("exchange.write")]) -> None:
+    """Nobody changes there any more; rides that were booked go on."""
+    exchange, now = exchange_of(request, caller), caller.node.clock.now()
+
+    def write(connection: Connection) -> None:
+        if not transfer_points.drop(connection, exchange.tenant, point):
+            raise Problem("not_found", f"no transfer point {point}")
+        caller.note(connection, now, f"transfer-point/{point}", {"dropped": True})
+
+    await caller.write(write)
+
+
+def _points(found: dict[str, TransferPoint]) -> TransferPoints:
+    return TransferPoints(points=[TransferPointOut(point=n, **p.model_dump(mode="json")) for n, p in found.items()])
 
 
 @router.get("/agreements/{agreement}/settlement", response_model=RideSettlementOut)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from noriai_api.bookings.schemas import OfferOut, QuoteIn, RefusalOut
-from noriai_api.schemas import Id, Said, Strict
+from noriai_api.schemas import Id, PlaceOut, Said, Strict
 
 
 class RideIn(Strict):
@@ -16,22 +16,50 @@ class RideIn(Strict):
     compare: Annotated[bool, Field(description="ask neighbours too where our own fleet has an offer")] = False
 
 
-class RideOfferOut(Said):
-    """An offer, and whose it is: `participant` of null is our own fleet."""
+class RidePartOut(Said):
+    """An offer for a leg, and whose it is: `participant` of null is our own fleet."""
 
-    number: int
     participant: str | None
     offer: OfferOut
 
 
+class ChangeOut(Said):
+    """Where the rider changes vehicles, how long that takes, and how long they may have to wait."""
+
+    place: PlaceOut
+    change_min: int
+    longest_wait_min: int
+
+
+class RideOfferOut(Said):
+    """A way to ride: one leg, or two with a change between them. `total`: what its legs cost together, each by its own
+    region's fares, where they are in one currency."""
+
+    number: int
+    legs: list[RidePartOut]
+    change: ChangeOut | None
+    currency: str | None
+    total: int | None
+
+
+class RideLegOut(Said):
+    """A leg that was taken: whose fleet's it is, and where it stands."""
+
+    participant: str
+    state: str
+    booking: str | None
+
+
 class RideOut(Said):
-    """A ride: asked for, on its way to a neighbour, booked, or given up. `owner` is whoever's fleet has it now."""
+    """A ride: offered, buying, booked, giving_back, and at the end refused, given_up or broken (a leg fell away and
+    nobody else could take it). `owner` is whoever's fleet has it now, `booking` theirs of it."""
 
     ride: str
     state: str
     owner: str | None
     booking: str | None
     offers: list[RideOfferOut]
+    legs: list[RideLegOut]
     refusal: RefusalOut | None
     detail: dict[str, Any] | None = None
 

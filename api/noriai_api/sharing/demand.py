@@ -1,6 +1,6 @@
 """Live demand as records to share: what happened to wishes, by mesh of 1 km and quarter of an hour, without anybody's
 name, token or booking. Made from the region's own log, each row once. Wishes that a neighbour passed on to us are the
-neighbour's to share, not ours."""
+neighbour's to share, not ours; legs of longer rides are nobody's wish by themselves."""
 
 import asyncio
 import json
@@ -90,7 +90,8 @@ def _records(
     names = {event[3] for event in events}
     ours = (quotes.c.tenant == tenant, quotes.c.quote.in_(names), quotes.c.client.not_like(f"{NEIGHBOUR}%"))
     wanted = select(quotes.c.quote, quotes.c.body).where(*ours)
-    wishes = {row.quote: json.loads(row.body)["request"] for row in connection.execute(wanted)}
+    asked = {row.quote: json.loads(row.body) for row in connection.execute(wanted)}
+    wishes = {quote: body["request"] for quote, body in asked.items() if not body.get("is_leg")}
     for event in events:
         wish = wishes.get(event[3])
         if wish is None:

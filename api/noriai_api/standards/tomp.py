@@ -21,7 +21,7 @@ def search(wish: QuoteIn) -> Document:
     traveller: Document = {"type": "traveller", "id": "T1", "groupSize": party.seats + party.wheelchairs}
     if party.wheelchairs:
         traveller["requirements"] = {"prmNeeds": [{"mobilityNeed": "wheelchair"}] * party.wheelchairs}
-    times = {"startTime": wish.earliest_pickup, "endTime": wish.latest_arrival}
+    times = {"startTime": wish.earliest_pickup, "endTime": wish.latest_arrival or wish.arrive_by}
     return {"inputs": {
         "type": "searchOffer",
         "specification": {
@@ -44,7 +44,8 @@ def wish_of(document: Any) -> QuoteIn:
         party = own.get("noriaiParty") or _party(inputs.get("travellers", []))
         return QuoteIn(
             origin=_place(said["from"]), destination=_place(said["to"]), earliest_pickup=said.get("startTime"),
-            latest_arrival=said.get("endTime") if "startTime" not in said else None, party=PartyIn(**party),
+            latest_arrival=said.get("endTime") if "startTime" not in said else None,
+            arrive_by=said.get("endTime") if "startTime" in said else None, party=PartyIn(**party),
             needs=NeedsIn(**own.get("noriaiNeeds", {})), rider=None, operator=None,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

@@ -113,12 +113,23 @@ incidents = table(
 
 rides = table(
     "exchange_rides", key("ride"), Column("client", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("owner", String(255)), Column("agreement", String(255)), Column("booking", String(64)),
-    Column("made", BigInteger, nullable=False), Column("next_try", BigInteger, nullable=False),
-    Column("body", Text, nullable=False), Index("exchange_rides_open", "tenant", "state"),
+    Column("state", String(16), nullable=False), Column("made", BigInteger, nullable=False),
+    Column("next_try", BigInteger, nullable=False), Column("body", Text, nullable=False),
+    Index("exchange_rides_open", "tenant", "state"),
 )  # fmt: skip
-"""Rides that several nodes offered to serve: who owns each, and where it stands. Its owner's store has the booking."""
+"""Rides that several nodes offered to serve, and where each stands. `next_try`: when its change is looked at."""
+
+legs = table(
+    "exchange_legs", key("ride"), Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False), Column("participant", String(255)), Column("agreement", String(255)),
+    Column("booking", String(64)), Column("next_try", BigInteger, nullable=False), Column("body", Text, nullable=False),
+    Index("exchange_legs_open", "tenant", "state"),
+)  # fmt: skip
+"""Legs of rides that are being bought or were: whose fleet each is (null: ours), and where it stands. Its owner's store
+has the booking."""
+
+transfer_points = table("exchange_transfer_points", key("point"), Column("body", Text, nullable=False))
+"""Places where riders may change from one town's vehicle to another's."""
 
 idle = table(
     "broker_idle", key("idle"), Column("operator", String(64), nullable=False), Column("body", Text, nullable=False)
