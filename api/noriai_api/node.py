@@ -90,7 +90,7 @@ class Node:
         """Rings when something happened to a booking of this store, whichever process did it."""
         self._chores: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
-        if settings.nats:
+        if settings.nats or settings.exchange_nats:
             nats_client()  # told now, not once there are events
         self.public_address = settings.public_address
         self.tenants: frozenset[str] = frozenset()

@@ -76,6 +76,10 @@ class NodeSettings(BaseSettings):
     exchange_area: str = Field(
         "", pattern=r"^(jis:\d{5})?$", description="our municipality, on every record we share, as jis:08220"
     )
+    exchange_nats: str = Field(
+        "", pattern=r"^((nats|tls|ws|wss)://.*)?$",
+        description="NATS server that neighbours may read data from, as they reach it; empty: none",
+    )  # fmt: skip
     exchange_timeout_s: Annotated[int, Field(ge=1, le=120)] = Field(10, description="how long to wait for other nodes")
     authorities: Path | None = Field(None, description="JSON file: whose word on membership counts, and their keys")
     otlp: str = Field(

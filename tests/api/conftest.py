@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nats_server import NatsServer
 from serving import Serving, serving, some_settings
 
 
@@ -44,3 +45,11 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder: Path = tmp_path_factory.mktemp("node")
     with serving(some_settings(folder, address)) as running:
         yield running
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    pytest.importorskip("nats", reason="the NATS client is not installed")
+    server = NatsServer(tmp_path / "jetstream")
+    yield server
+    server.kill()

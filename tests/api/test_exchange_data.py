@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 from pathlib import Path
@@ -24,12 +25,27 @@ from exchanging import (
     settled,
     until,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from nats_server import NatsServer
 from sqlalchemy import select
 
-from noriai_api.exchange import agreements, anchors, comparing, data_plane, inbox, processes, usage
-from noriai_api.exchange.catalogue import FORMATS, PULL, STREAM, STREAM_PUSH
+from noriai_api.exchange import (
+    agreements,
+    anchors,
+    bus,
+    comparing,
+    data_plane,
+    encodings,
+    inbox,
+    processes,
+    transfers,
+    usage,
+)
+from noriai_api.exchange.catalogue import BUS, FORMATS, PARQUET, PULL, STREAM, STREAM_PUSH
 from noriai_api.exchange.keys import USAGE, ProofError, opened
 from noriai_api.store.exchange_tables import incidents
+from noriai_engine.model.errors import InputError
 
 DEMAND = "urn:noriai:dataset:demand"
 
@@ -49,12 +65,19 @@ def mirrors(a: Party, b: Party) -> tuple[list[Any], list[Any]]:
     return ours, [(r["sequence"], r["hash"], r["digest"]) for r in theirs]
 
 
+GOES_ON = (STREAM, STREAM_PUSH, BUS)
+
+
 @pytest.mark.parametrize("way", FORMATS)
-def test_every_way_of_transfer(tmp_path: Path, way: str) -> None:
-    """Over real HTTP: all records in order, once each, and both logs say the same of every page."""
+def test_every_way_of_transfer(tmp_path: Path, way: str, request: pytest.FixtureRequest) -> None:
+    """Over real HTTP, or a real NATS server: all records in order, once each, and both logs say the same of every
+    page."""
+    server = request.getfixturevalue("nats_server") if way == BUS else None
 
     async def go() -> None:
         async with live(tmp_path, "a", "b") as (_, (a, b)):
+            if server is not None:
+                a.exchange.bus = b.exchange.bus = server.address
             await a.exchange.offer(DEMAND, a_description(), [FOR_PLANNING])
             process = await b.exchange.ask(a.id, DEMAND, purpose="service-planning")
 
@@ -70,7 +93,7 @@ def test_every_way_of_transfer(tmp_path: Path, way: str) -> None:
                 return len(had(b)) >= 1200
 
             await until(all_here)
-            if way in (STREAM, STREAM_PUSH):
+            if way in GOES_ON:
                 a.add(DEMAND, {"n": 1200}, {"n": 1201})
 
                 async def new_here() -> bool:
@@ -78,7 +101,7 @@ def test_every_way_of_transfer(tmp_path: Path, way: str) -> None:
 
                 await until(new_here)
                 await a.exchange.revoke(agreement, "enough")
-            ended = "COMPLETED" if way not in (STREAM, STREAM_PUSH) else "TERMINATED"
+            ended = "COMPLETED" if way not in GOES_ON else "TERMINATED"
 
             async def over() -> bool:
                 return (await b.exchange.process(transfer.process)).state == ended
@@ -456,3 +479,125 @@ def test_logs_are_compared_and_a_difference_is_noted_once(tmp_path: Path) -> Non
     assert b.read(lambda c: comparing.due(c, b.exchange.here())) == [a.id]
     pulling.wire.meddle = lambda request: "lost"
     assert not asyncio.run(comparing.visit(b.exchange, a.id))
+
+
+async def _agreed(a: Party, b: Party, purpose: str = "service-planning") -> str:
+    process = await b.exchange.ask(a.id, DEMAND, purpose=purpose)
+
+    async def final() -> bool:
+        return (await b.exchange.process(process.process)).state == "FINALIZED"
+
+    await until(final)
+    return str((await b.exchange.process(process.process)).body["agreement"]["@id"])
+
+
+def test_a_bus_carries_pages_that_nobody_else_can_read(tmp_path: Path, nats_server: NatsServer) -> None:
+    """Whoever reads the server's stream sees ciphertext; the server's death in between loses and doubles nothing;
+    after a revocation nothing is published, and what nobody had read is deleted."""
+    import nats
+
+    async def on_the_server() -> list[bytes]:
+        client = await nats.connect(nats_server.address)
+        stream = client.jetstream()
+        info = await stream.stream_info(bus.STREAM)
+        numbers = range(info.state.first_seq, info.state.last_seq + 1) if info.state.messages else ()
+        found = [bytes((await stream.get_msg(bus.STREAM, seq=k)).data or b"") for k in numbers]
+        await client.close()
+        return found
+
+    async def go() -> None:
+        async with live(tmp_path, "a", "b") as (_, (a, b)):
+            a.exchange.bus = b.exchange.bus = nats_server.address
+            await a.exchange.offer(DEMAND, a_description(), [FOR_PLANNING])
+            agreement = await _agreed(a, b)
+            a.add(DEMAND, *({"secret": f"mesh-of-a-wish-{n}"} for n in range(700)))
+            transfer = await b.exchange.request_transfer(agreement, BUS, "service-planning")
+
+            async def here(count: int) -> None:
+                async def has() -> bool:
+                    return len(had(b)) == count
+
+                await until(has, 30)
+
+            await here(700)
+            seen = await on_the_server()
+            assert len(seen) == 2
+            assert not any(b"secret" in page or b"mesh-of" in page for page in seen)
+            key = transfers.token_of((await b.exchange.process(transfer.process)).body["address"])
+            assert b"mesh-of-a-wish-0" in bus.unsealed(seen[0], str(key))
+            for wrong in ("00" * 32, "x"):
+                with pytest.raises(InputError):
+                    bus.unsealed(seen[0], wrong)
+            nats_server.kill()
+            a.add(DEMAND, *({"secret": n} for n in range(3)))
+            await asyncio.sleep(0.5)
+            nats_server.start()
+            await here(703)
+            assert [row["sequence"] for row in had(b)] == list(range(703))
+            await b.exchange.stop()  # nobody reads any more
+            a.add(DEMAND, {"secret": "unread"})
+
+            async def published() -> bool:
+                return len(await on_the_server()) > 3
+
+            await until(published, 30)
+            await a.exchange.revoke(agreement, "enough")
+            a.add(DEMAND, {"secret": "later"})
+
+            async def empty() -> bool:
+                return not await on_the_server()
+
+            await until(empty, 30)
+            b.exchange.start()
+            await asyncio.sleep(1.5)
+            assert len(had(b)) == 703
+
+    asyncio.run(go())
+
+
+def test_a_bus_is_read_at_its_providers_host_or_our_own_only() -> None:
+    peer = "https://exchange.town.example/x"
+    assert bus.may_connect("nats://exchange.town.example:4222", peer, "")
+    assert bus.may_connect("nats://shared.example:4222", peer, "nats://shared.example:4222")
+    for elsewhere in ("nats://127.0.0.1:4222", "nats://exchange.town.example.evil:4222", "http://x", ""):
+        assert not bus.may_connect(elsewhere, peer, "nats://shared.example:4222")
+
+
+def test_without_a_bus_no_transfer_over_it(tmp_path: Path) -> None:
+    _, _, (a, b) = parties(tmp_path, "a", "b")
+
+    async def go() -> None:
+        await a.exchange.offer(DEMAND, a_description(), [FOR_PLANNING])
+        agreement = await agreed(b, a, DEMAND)
+        transfer = await b.exchange.request_transfer(agreement, BUS, "service-planning")
+        await settled(a, b)
+        assert (await b.exchange.process(transfer.process)).state != "STARTED"
+
+    asyncio.run(go())
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(allow_nan=False), st.text(max_size=8),
+    st.lists(st.text(max_size=4), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=2),
+)  # fmt: skip
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["sequence", "what", "reason", "n", "area"]), VALUES), max_size=6))
+def test_a_page_comes_out_of_parquet_as_it_went_in(records: list[dict[str, Any]]) -> None:
+    """Whatever the records; another library reads the same number of rows."""
+    import pyarrow.parquet as pq
+
+    page = {"dataset": "d", "schema": "s", "version": "1.0", "records": records, "next": 5, "more": False}
+    payload = encodings.encoded(page, PARQUET)
+    back = encodings.decoded(payload, PARQUET)
+    rows = pq.read_table(io.BytesIO(payload)).num_rows
+    if any(records):  # a file without columns has no rows
+        assert back == page
+        assert repr(back["records"]) == repr(records) or rows == len(records)
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_parquet_is_refused(junk: bytes) -> None:
+    for payload in (junk, b"PAR1" + junk + b"PAR1"):
+        with pytest.raises(InputError):
+            encodings.decoded(payload, PARQUET)

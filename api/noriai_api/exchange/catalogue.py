@@ -18,8 +18,14 @@ from noriai_api.store.exchange_tables import datasets
 from noriai_engine.model.errors import InputError
 
 PULL, PUSH, STREAM, STREAM_PUSH = "HttpData-PULL", "HttpData-PUSH", "noriai:Stream-PULL", "noriai:Stream-PUSH"
-FORMATS = (PULL, PUSH, STREAM, STREAM_PUSH)
-"""How data moves: pulled page by page or pushed, all there is or for as long as it is under way."""
+PARQUET, BUS = "noriai:Parquet-PULL", "noriai:NATS-PULL"
+FORMATS = (PULL, PUSH, STREAM, STREAM_PUSH, PARQUET, BUS)
+"""How data moves: pulled page by page or pushed, all there is or for as long as it is under way; pulled as Parquet
+files; read from a NATS server as it comes."""
+Way = Literal[
+    "HttpData-PULL", "HttpData-PUSH", "noriai:Stream-PULL", "noriai:Stream-PUSH", "noriai:Parquet-PULL",
+    "noriai:NATS-PULL",
+]  # fmt: skip
 
 DCT, DCAT, MDCAT = "http://purl.org/dc/terms/", "http://www.w3.org/ns/dcat#", "http://w3id.org/mobilitydcat-ap#"
 LANGUAGES = "http://publications.europa.eu/resource/authority/language/"
@@ -46,7 +52,7 @@ class Description(BaseModel):
     price: str = "free"
     theme: str = "demand-responsive-transport"
     standard: str = Field("other", description="mobility data standard, by its word in mobilityDCAT-AP's list")
-    formats: list[Literal["HttpData-PULL", "HttpData-PUSH", "noriai:Stream-PULL", "noriai:Stream-PUSH"]]
+    formats: list[Way]
     synthetic: bool = False
 
 

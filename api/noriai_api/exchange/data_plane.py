@@ -7,6 +7,7 @@ a record whose area the terms do not cover is left out, record by record.
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -14,12 +15,15 @@ from sqlalchemy import Connection, func, insert, select
 from noriai_api.digests import digest_bytes
 from noriai_api.exchange import agreements, processes, usage
 from noriai_api.exchange.agreements import Agreement
+from noriai_api.exchange.encodings import encoded
 from noriai_api.exchange.processes import Here, Process
 from noriai_api.exchange.terms import PURPOSES, Use
 from noriai_api.store.exchange_tables import records
 from noriai_engine.model.errors import NoriaiError
 
 PAGE = 500
+PAGE_BYTES = 500_000
+"""A page has records up to so many bytes, and at least one."""
 ROW_GROUP = 1
 """A record of operations stands for one ride: no terms that ask for groups let it pass."""
 
@@ -42,6 +46,7 @@ class Page:
     more: bool
     transfer: str
     agreement: str
+    way: str
     entry: usage.Entry
 
     def statement(self) -> dict[str, Any]:
@@ -100,7 +105,8 @@ def page(
     if not rows and not even_empty:
         return None
     out = []
-    for row in rows[:PAGE]:
+    taken = _that_fit([len(row.body) for row in rows[:PAGE]])
+    for row in rows[:taken]:
         body = json.loads(row.body)
         release = body.pop("release", None)
         if (release is None) != (transfer.body["kind"] == "operations"):
@@ -111,10 +117,10 @@ def page(
         )  # fmt: skip
         if grant.agreement.terms.covers(use, tuple(row.area.split())):
             out.append({"sequence": row.sequence, "time": _rfc3339(row.time), "area": row.area.split(), **body})
-    cursor, more = (rows[:PAGE][-1].sequence if rows else after), len(rows) > PAGE
+    cursor, more = (rows[taken - 1].sequence if rows else after), len(rows) > taken
     schema, version = transfer.body["schema"]
     said = {"dataset": dataset, "schema": schema, "version": version, "records": out, "next": cursor, "more": more}
-    payload = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+    payload = encoded(said, transfer.body["format"])
     entry = usage.append(
         connection, here.tenant, time=here.now, side="provider", peer=transfer.peer,
         agreement=grant.agreement.agreement, transfer=transfer.process, uses=1 if new_use else 0,
@@ -123,7 +129,16 @@ def page(
             "records": len(out), "digest": digest_bytes(payload), "length": len(payload), "cursor": cursor,
         },
     )  # fmt: skip
-    return Page(payload, cursor, len(out), more, transfer.process, grant.agreement.agreement, entry)
+    return Page(payload, cursor, len(out), more, transfer.process, grant.agreement.agreement,
+                transfer.body["format"], entry)  # fmt: skip
+
+
+def _that_fit(sizes: list[int]) -> int:
+    """How many of the first records make a page."""
+    for count, total in enumerate(accumulate(sizes)):
+        if total > PAGE_BYTES:
+            return max(1, count)
+    return len(sizes)
 
 
 def granted_service(

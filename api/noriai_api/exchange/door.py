@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from noriai_api.exchange import anchors, catalogue, data_plane, inbox, negotiations, processes, transfers, usage
 from noriai_api.exchange.data_plane import Page, RefusedError
+from noriai_api.exchange.encodings import media_type_of
 from noriai_api.exchange.keys import USAGE, ProofError, opened
 from noriai_api.exchange.processes import Here, IllegalMessageError, Process, UnknownProcessError
 from noriai_api.exchange.protocol import messages as dsp
@@ -349,7 +350,7 @@ async def _data(call: Call) -> Response:
     page = await exchange.write(change)
     assert page is not None
     headers = {"Noriai-Usage": exchange.usage_statement(call.peer, page)}
-    return Response(page.payload, media_type="application/json", headers=headers)
+    return Response(page.payload, media_type=media_type_of(page.way), headers=headers)
 
 
 async def _stream(call: Call) -> Response:

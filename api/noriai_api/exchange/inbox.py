@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, select
 
 from noriai_api.digests import digest_bytes
 from noriai_api.exchange import processes, usage
+from noriai_api.exchange.encodings import decoded
 from noriai_api.exchange.processes import Here
 from noriai_api.store.exchange_tables import received
 from noriai_engine.model.errors import InputError
@@ -41,8 +42,8 @@ def store(connection: Connection, here: Here, transfer: str, payload: bytes, dig
     if digest_bytes(payload) != digest:
         processes.note_incident(connection, here, "digest_differs", process, {"signed": digest})
         raise InputError("is not what was signed", where="data", remedy="send it again")
+    page = decoded(payload, process.body["format"])
     try:
-        page = json.loads(payload)
         rows, cursor, more, major = page["records"], page["next"], page["more"], int(page["version"].split(".")[0])
         made = [
             {"tenant": here.tenant, "transfer": transfer, "sequence": row["sequence"], "dataset": page["dataset"],

@@ -139,6 +139,12 @@ class Keyring:
             raise InputError("has no key that counts now", where="keys of the exchange", remedy="make a new one")
         return max(valid, key=lambda key: key.valid_from)
 
+    def oldest_secret(self) -> bytes:
+        """What only we know, for as long as we keep our keys. Raises InputError where there are none."""
+        if not self.keys:
+            raise InputError("has no key", where="keys of the exchange", remedy="make one")
+        return str(min(self.keys, key=lambda key: key.valid_from).key.as_dict(private=True)["d"]).encode()
+
     def public(self, now_s: int) -> list[PublicKey]:
         return [key.public for key in self.keys if now_s < key.valid_to]
 

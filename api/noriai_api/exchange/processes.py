@@ -37,6 +37,8 @@ class Here:
     address: str
     now: int
     new_id: Callable[[], str]
+    bus: str = ""
+    """NATS server that pages may be read from; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import httpx
 import structlog
 from sqlalchemy import Connection, delete, insert, select
 
-from noriai_api.exchange import agreements, catalogue, courier, negotiations, participants, processes, transfers
+from noriai_api.exchange import agreements, bus, catalogue, courier, negotiations, participants, processes, transfers
 from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.data_plane import Page
 from noriai_api.exchange.keys import (
@@ -80,8 +80,9 @@ class Exchange:
 
     def __init__(
         self, me: Me, store: Store, upsert: Callable[[Any], Any], clock: Clock, new_id: Callable[[], str],
-        keyring: Keyring, authorities: Authorities, http: httpx.AsyncClient,
+        keyring: Keyring, authorities: Authorities, http: httpx.AsyncClient, bus: str = "",
     ) -> None:  # fmt: skip
+        self.bus = bus
         self.me, self.tenant, self.clock, self.keyring, self.upsert = me, me.tenant, clock, keyring, upsert
         self._store, self._new_id, self._authorities, self._http = store, new_id, authorities, http
         self._seen: dict[tuple[str, str], int] = {}
@@ -134,7 +135,8 @@ class Exchange:
     # --- the store ------------------------------------------------------------------------------------------
 
     def here(self) -> Here:
-        return Here(self.tenant, self.me.participant, f"{self.me.address}/dsp", self.clock.now(), self._new_id)
+        address = f"{self.me.address}/dsp"
+        return Here(self.tenant, self.me.participant, address, self.clock.now(), self._new_id, self.bus)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         return await self._store.read(query, self.tenant)
@@ -262,7 +264,10 @@ class Exchange:
     # --- tokens of pulls ------------------------------------------------------------------------------------
 
     def access_token(self, process: Process, epoch: int) -> str:
-        """A token for one transfer: it works only with proofs of the one it was given to, and for one epoch."""
+        """A token for one transfer: it works only with proofs of the one it was given to, and for one epoch. Of a
+        transfer over the bus, the key of its pages."""
+        if process.body["format"] == catalogue.BUS:
+            return bus.key_for(self.keyring.oldest_secret(), process.process, epoch)
         claims = {"iss": self.me.participant, "sub": process.peer, "transfer": process.process, "epoch": epoch}
         return self.keyring.signing(self.clock.now() // 1000).sign(ACCESS, claims)
 

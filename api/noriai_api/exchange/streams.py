@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from sqlalchemy import Connection
 
@@ -21,7 +21,7 @@ QUIET_LOOKS = 60
 async def pages(
     exchange: Exchange, peer: str, transfer: str, purpose: str | None, epoch: int, cursor: int, *,
     new_use: bool = False, once: bool = False,
-) -> AsyncIterator[Page | str | None]:  # fmt: skip
+) -> AsyncGenerator[Page | str | None, None]:  # fmt: skip
     """Pages as records come; None now and then where none comes; at the end the code of why it ended. Whether data may
     still leave is asked before each page, when news wake us, and when nothing happens.
 

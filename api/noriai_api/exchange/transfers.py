@@ -16,15 +16,17 @@ PURPOSE = "urn:noriai:terms:purpose"
 """Member of a transfer request that names the purpose of what is pushed; a pull names it with each request."""
 
 ENDPOINT = "https://w3id.org/idsa/v4.1/HTTP"
+NATS = "urn:noriai:endpoint:nats"
 PUSHED = (catalogue.PUSH, catalogue.STREAM_PUSH)
 MOVES = {"start", "suspend", "complete", "terminate"}
 
 
-def address_of(endpoint: str, token: str | None = None) -> Message:
-    """A data address: where to fetch or to send, and with which token."""
-    out: Message = {"@type": "DataAddress", "endpointType": ENDPOINT, "endpoint": endpoint}
+def address_of(endpoint: str, token: str | None = None, way: str = catalogue.PULL) -> Message:
+    """A data address: where to fetch or to send, and with which token, or key of pages on a bus."""
+    is_bus = way == catalogue.BUS
+    out: Message = {"@type": "DataAddress", "endpointType": NATS if is_bus else ENDPOINT, "endpoint": endpoint}
     if token is not None:
-        named = {"authorization": token, "authType": "DPoP"}
+        named = {"authorization": token, "authType": "A256GCM" if is_bus else "DPoP"}
         out["endpointProperties"] = [
             {"@type": "EndpointProperty", "name": name, "value": value} for name, value in named.items()
         ]
@@ -52,7 +54,8 @@ def asked(
     if agreement is None or agreement.peer != peer or agreement.role != "provider" or agreement.revoked is not None:
         raise InputError("is no agreement in force", where="agreementId", remedy="negotiate one")
     dataset = catalogue.described(connection, here.tenant, agreement.dataset)
-    if dataset is None or message["format"] not in dataset.about.formats:
+    no_bus = message["format"] == catalogue.BUS and not here.bus
+    if dataset is None or message["format"] not in dataset.about.formats or no_bus:
         raise InputError("is no way this dataset moves", where="format", remedy="take one of its distributions")
     purpose = message.get(PURPOSE)
     verdict = agreement.terms.judge(Use(peer, purpose, here.now, agreement.finalized))
@@ -117,8 +120,9 @@ def act(
         raise processes.IllegalMessageError(process, move)
     fields: dict[str, Any] = {}
     if move == "start" and process.role == "provider" and process.body["format"] not in PUSHED:
-        endpoint = f"{here.address.removesuffix('/dsp')}/data/{process.process}"
-        fields["dataAddress"] = address_of(endpoint, token)
+        way = process.body["format"]
+        endpoint = here.bus if way == catalogue.BUS else f"{here.address.removesuffix('/dsp')}/data/{process.process}"
+        fields["dataAddress"] = address_of(endpoint, token, way)
     elif move in ("terminate", "suspend"):
         fields |= {"code": move, "reason": [reason or move]}
     return processes.tell(connection, here, process, move, fields=fields)

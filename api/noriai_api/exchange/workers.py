@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import httpx
 import structlog
 from httpx_sse import EventSource
 from sqlalchemy import Connection
 
-from noriai_api.exchange import catalogue, inbox, processes, transfers
+from noriai_api.exchange import bus, catalogue, inbox, processes, transfers
 from noriai_api.exchange.data_plane import Page
 from noriai_api.exchange.keys import USAGE, ProofError, opened
 from noriai_api.exchange.processes import IllegalMessageError, Process
@@ -53,6 +54,8 @@ async def look_after_transfers(exchange: Exchange) -> None:
 def _needs_work(process: Process) -> bool:
     if process.manual:
         return False
+    if process.body["format"] == catalogue.BUS:
+        return True  # the one publishes, the other reads
     pushed = process.body["format"] in transfers.PUSHED
     return process.role == ("provider" if pushed else "consumer")
 
@@ -63,6 +66,7 @@ async def _until_done(exchange: Exchange, pid: str) -> None:
     while True:
         process = await exchange.process(pid)
         if process.state != "STARTED":
+            await _over(exchange, process)
             return
         try:
             before = process.body["cursor"]
@@ -159,15 +163,75 @@ async def _sent(exchange: Exchange, process: Process, page: Page) -> bool:
     headers = {"Noriai-Usage": exchange.usage_statement(process.peer, page)}
     answer = await exchange.send(process.peer, "POST", process.body["address"]["endpoint"], page.payload, None, headers)
 
-    def moved_on(connection: Connection) -> None:
-        found = processes.find(connection, exchange.tenant, process.process)
-        processes.keep(connection, exchange.here(), found, cursor=page.cursor)
-
     if answer.is_success:
-        await exchange.write(moved_on)
+        await exchange.write(partial(_moved_on, exchange=exchange, process=process, page=page))
     return answer.is_success
+
+
+def _moved_on(connection: Connection, exchange: Exchange, process: Process, page: Page) -> None:
+    """The next page begins after this one."""
+    found = processes.find(connection, exchange.tenant, process.process)
+    processes.keep(connection, exchange.here(), found, cursor=page.cursor)
+
+
+# --- over the bus -----------------------------------------------------------------------------------------------
+
+
+async def _by_bus(exchange: Exchange, process: Process) -> bool:
+    return await (_publish if process.role == "provider" else _read)(exchange, process)
+
+
+async def _publish(exchange: Exchange, process: Process) -> bool:
+    """Publish records as they come, for as long as the transfer lasts."""
+    body = process.body
+    key = exchange.access_token(process, body["epoch"])
+    leaving = pages(exchange, process.peer, process.process, body["purpose"], body["epoch"], body["cursor"],
+                    new_use=body["cursor"] < 0)  # fmt: skip
+    async with bus.connected(exchange.bus) as stream, contextlib.aclosing(leaving):
+        await bus.prepare(stream)
+        async for page in leaving:
+            if isinstance(page, str):
+                return False
+            if page is not None:
+                statement = exchange.usage_statement(process.peer, page)
+                sealed = bus.sealed(page.payload, key)
+                try:
+                    await bus.publish(stream, process.process, page.cursor, sealed, statement)
+                except bus.TooLargeError as error:
+                    await exchange.move(process.process, "terminate", reason=str(error))
+                    return False
+                await exchange.write(partial(_moved_on, exchange=exchange, process=process, page=page))
+    return False
+
+
+async def _read(exchange: Exchange, process: Process) -> bool:
+    """Read what the provider publishes; each page is confirmed once it is kept."""
+    address = process.body["address"]
+    known = await exchange.known(process.peer)
+    if not bus.may_connect(address["endpoint"], known.address, exchange.bus):
+        await exchange.move(process.process, "terminate", reason="the bus is neither yours nor ours")
+        return False
+    async with bus.connected(address["endpoint"]) as stream:
+        arriving = bus.messages(stream, str(process.peer_pid), process.process)
+        async with contextlib.aclosing(arriving):
+            async for message in arriving:
+                if message is not None:
+                    digest = await _mirrored(exchange, process, (message.headers or {}).get("Noriai-Usage", ""))
+                    payload = bus.unsealed(message.data, transfers.token_of(address) or "")
+                    await _stored(exchange, process, payload, digest)
+                    await message.ack()
+                elif (await exchange.process(process.process)).state != "STARTED":
+                    return False
+    return False
+
+
+async def _over(exchange: Exchange, process: Process) -> None:
+    """A transfer has ended: what nobody has read of it goes."""
+    if process.body["format"] == catalogue.BUS and process.role == "provider" and process.is_final:
+        await bus.forget(exchange.bus, process.process)
 
 
 _WORK: dict[str, Callable[[Exchange, Process], Awaitable[bool]]] = {
     catalogue.PULL: _pull, catalogue.STREAM: _listen, catalogue.PUSH: _push, catalogue.STREAM_PUSH: _push_on,
+    catalogue.PARQUET: _pull, catalogue.BUS: _by_bus,
 }  # fmt: skip

@@ -42,6 +42,7 @@ def exchanges_of(node: Node, address: str, *workers: Callable[[Exchange], Awaita
         exchange = Exchange(
             Me(tenant, participant, f"{base}/{tenant}"), node, node.database.upsert, node.clock, node.ids.new_id,
             _kept_keys(node, tenant), authorities, httpx.AsyncClient(timeout=settings.exchange_timeout_s),
+            settings.exchange_nats,
         )  # fmt: skip
         exchange.workers += [look_after_transfers, keep_evidence, *workers]
         found[tenant] = exchange

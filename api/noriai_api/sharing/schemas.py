@@ -4,12 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from noriai_api.exchange.catalogue import Description
+from noriai_api.exchange.catalogue import Description, Way
 from noriai_api.schemas import Said, Strict, Text
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._~:-]*$")]
 Purpose = Literal["dispatch", "service-planning", "subsidy-evidence", "research", "open-data"]
-Way = Literal["HttpData-PULL", "HttpData-PUSH", "noriai:Stream-PULL", "noriai:Stream-PUSH"]
 
 
 class SelfOut(Said):

@@ -142,7 +142,10 @@ def package(booking: Document) -> Document:
     }  # fmt: skip
 
 
-_STATUS = {"cancelled": "CANCELLED", "completed": "ENDED", "no_show": "ENDED", "aboard": "STARTED"}
+_STATUS = {
+    "cancelled": "CANCELLED", "dropped": "CANCELLED", "done": "ENDED", "no_show": "ENDED", "boarding": "STARTED",
+    "aboard": "STARTED", "alighting": "STARTED", "stranded": "STARTED",
+}  # fmt: skip
 
 
 def booking_of(document: Any) -> Document | None:

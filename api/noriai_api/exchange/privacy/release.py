@@ -7,7 +7,7 @@ Every figure comes with an interval, and what was left out is said.
 
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from math import log
+from math import log, sqrt
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ PUBLISH_SCALES = 5
 SMALLEST_GROUP = 10
 ZONES_WANTED = 16
 INTERVAL = 0.95
+INTERVAL_SIGMAS = sqrt(0.5) * log(1 / (1 - INTERVAL))
+"""Half the width of an interval in standard deviations, as for Laplace noise; sums of many need less."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,14 @@ class Question:
     micro_epsilon: int
     cap: int = CAP
     method: str = METHOD
+    expected: int = 0
+    """Trips that regions agreed to expect together, so that all count over the same parts; 0: as our own noisy total
+    says, and the figures are not for sums."""
 
     @property
     def release(self) -> str:
-        return digest(asdict(self))[:40]
+        said = {name: value for name, value in asdict(self).items() if name != "expected" or value}
+        return digest(said)[:40]
 
     @property
     def period(self) -> str:
@@ -102,20 +108,41 @@ def release(
     origins, destinations, inside = _cells(trips, data)
     kept = np.flatnonzero(inside)
     kept = kept[capped(trips.riders[kept], question.cap, rng)]
-    epsilon = question.micro_epsilon / 1e6
-    total_scale = question.cap / (epsilon * TOTAL_SHARE)
-    leaf_scale = question.cap / (epsilon * (1 - TOTAL_SHARE))
+    leaf_scale, total_scale = _scales(question)
     cost = micro_epsilon(total_scale, question.cap) + micro_epsilon(leaf_scale, question.cap)
     if cost > question.micro_epsilon + 2:  # each of the two is rounded up
         raise AssertionError(f"{cost} would be spent where {question.micro_epsilon} was charged")
     total = measure(np.array([len(kept)], np.int64), total_scale)
-    parts = partition(data, float(max(total[0], LEAST_SCALES * leaf_scale)), LEAST_SCALES * leaf_scale)
+    parts, name = fixed_parts(question, data, int(total[0]))
     exact = np.bincount(
         parts.leaf_of[origins[kept], destinations[kept]], minlength=len(parts.leaves)
     ).astype(np.int64)  # fmt: skip
     noisy = measure(exact, leaf_scale)
-    estimates, variances = _consistent(parts, noisy, leaf_scale, int(total[0]), total_scale)
-    return _said(question, parts, estimates, variances, leaf_scale)
+    estimates, variances = estimated(parts, noisy, leaf_scale, int(total[0]), total_scale)
+    said = said_of(question, parts, estimates, variances, leaf_scale)
+    if not question.expected:
+        return said
+    measured = {
+        "area": question.area, "partition": name, "leaves": noisy.tolist(), "total": int(total[0]),
+        "leaf_scale": leaf_scale, "total_scale": total_scale,
+    }  # fmt: skip
+    return said | {"measured": measured}
+
+
+def fixed_parts(question: Question, data: PublicData, own_total: int = 0) -> tuple[Partition, str]:
+    """The parts that trips are counted by, and the name that all regions know them by."""
+    leaf_scale, total_scale = _scales(question)
+    least = LEAST_SCALES * leaf_scale
+    expected = float(max(question.expected or own_total, least))
+    public = [data.cells.tolist(), data.people.tolist(), data.attraction.tolist()]
+    said = [question.method, question.period, expected, leaf_scale, total_scale, digest(public)]
+    return partition(data, expected, least), digest(said)[:40]
+
+
+def _scales(question: Question) -> tuple[float, float]:
+    """Of the noise of each part, and of the total."""
+    epsilon = question.micro_epsilon / 1e6
+    return question.cap / (epsilon * (1 - TOTAL_SHARE)), question.cap / (epsilon * TOTAL_SHARE)
 
 
 def _cells(trips: Trips, data: PublicData) -> tuple[Ints, Ints, NDArray[np.bool_]]:
@@ -134,24 +161,25 @@ def _cells(trips: Trips, data: PublicData) -> tuple[Ints, Ints, NDArray[np.bool_
     return found[0], found[1], inside
 
 
-def _variance(scale: float) -> float:
+def variance_of(scale: float) -> float:
     """Of the discrete Laplace distribution."""
     q = np.exp(-1 / scale)
     return float(2 * q / (1 - q) ** 2)
 
 
-def _consistent(
+def estimated(
     parts: Partition, noisy: Ints, leaf_scale: float, total: int, total_scale: float
 ) -> tuple[Floats, Floats]:  # fmt: skip
+    """Noisy counts of parts and of the total made consistent: (estimates, variances) of the tree's nodes."""
     measured = np.zeros(len(parts.nodes))
     variance = np.full(len(parts.nodes), np.inf)
-    measured[list(parts.leaves)], variance[list(parts.leaves)] = noisy, _variance(leaf_scale)
+    measured[list(parts.leaves)], variance[list(parts.leaves)] = noisy, variance_of(leaf_scale)
     if len(parts.nodes) > 1:
-        measured[0], variance[0] = total, _variance(total_scale)
+        measured[0], variance[0] = total, variance_of(total_scale)
     return consistent([node.children for node in parts.nodes], measured, variance)
 
 
-def _said(
+def said_of(
     question: Question, parts: Partition, estimates: Floats, variances: Floats, leaf_scale: float
 ) -> dict[str, Any]:
     """The release as it is published. Whole numbers, where a total is that of its leaves' whole numbers."""
@@ -163,7 +191,7 @@ def _said(
     threshold = max(SMALLEST_GROUP, int(np.ceil(PUBLISH_SCALES * leaf_scale)))
 
     def figure(number: int) -> dict[str, Any]:
-        node, half = parts.nodes[number], _half_width(variances[number])
+        node, half = parts.nodes[number], half_width(variances[number])
         trips = int(whole[number])
         return {
             "origins": parts.data.cells[node.origins].tolist(),
@@ -179,17 +207,17 @@ def _said(
         "unit": f"a rider's {PERIOD_DAYS} days", "epsilon": question.micro_epsilon / 1e6, "cap": question.cap,
         "noise": {"mechanism": "discrete Laplace, OpenDP", "scale": round(leaf_scale, 3)},
         "threshold": threshold, "parts": len(parts.leaves), "interval": INTERVAL,
-        "total": {"trips": total, "low": max(0, total - _half_width(variances[0])),
-                  "high": total + _half_width(variances[0])},
+        "total": {"trips": total, "low": max(0, total - half_width(variances[0])),
+                  "high": total + half_width(variances[0])},
         "covered": round(min(1.0, published / total), 3) if total > 0 else None,
         "left_out": f"trips of riders without a profile, outside the area, or beyond {question.cap} of a rider",
         "zones": [figure(number) for number in zones], "figures": [figure(number) for number in shown],
     }  # fmt: skip
 
 
-def _half_width(variance: float) -> int:
-    """Half the width of an interval of INTERVAL, as for Laplace noise of that variance (sums of many need less)."""
-    return int(np.ceil(np.sqrt(variance / 2) * log(1 / (1 - INTERVAL))))
+def half_width(variance: float) -> int:
+    """Half the width of an interval of INTERVAL for noise of that variance."""
+    return int(np.ceil(np.sqrt(variance) * INTERVAL_SIGMAS))
 
 
 def _zones(parts: Partition) -> list[int]:
