@@ -84,11 +84,13 @@ def offer_rides(node: Serving) -> None:
 
 
 def agree(consumer: Serving, provider: Serving) -> str:
-    body = {
-        "participant": exchange_of(provider).me.participant,
-        "dataset": "urn:noriai:dataset:home:rides",
-        "purpose": "dispatch",
-    }
+    """Agree on rides."""
+    return agree_on(consumer, provider, "urn:noriai:dataset:home:rides", "dispatch")
+
+
+def agree_on(consumer: Serving, provider: Serving, dataset: str, purpose: str) -> str:
+    """The agreement, once it is in force."""
+    body = {"participant": exchange_of(provider).me.participant, "dataset": dataset, "purpose": purpose}
     process = manage(consumer, "POST", "negotiations", json=body)["process"]
     for _ in range(200):
         found = manage(consumer, "GET", f"processes/{process}")

@@ -36,6 +36,7 @@ from noriai_api.parties.router import router as parties
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
 from noriai_api.rules import router as rules
 from noriai_api.services import router as services
+from noriai_api.sharing.definitions import publishing_definitions
 from noriai_api.sharing.demand import publishing_demand
 from noriai_api.sharing.participants import MOUNT, exchanges_of, keys_of
 from noriai_api.sharing.router import router as sharing
@@ -71,7 +72,8 @@ def create_app(node: Node, address: str) -> FastAPI:
     listens, for other nodes unless settings name another."""
     areas = (node.settings.exchange_area,) if node.settings.exchange_area else ()
     demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
-    exchanges = exchanges_of(node, address, looking_after_rides(node), demand, supply)
+    definitions = publishing_definitions(node, areas)
+    exchanges = exchanges_of(node, address, looking_after_rides(node), demand, supply, definitions)
 
     node.public_address = node.public_address or address
     http = client()

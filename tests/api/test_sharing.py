@@ -89,3 +89,54 @@ def test_capacity_by_hour_adds_up_to_the_fleet(town: Serving) -> None:
     later = made(town, supply.dataset_of("home"), 2 * len(found))
     assert len({record["time"] for record in later}) == 2
     assert len(later) == 2 * len(found)
+
+
+def test_the_service_itself_is_shared_as_gtfs_flex(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A neighbour that agreed to it reads our feed, over the exchange: the bytes that we publish ourselves, each edition
+    once, the newest as a file; and everything received as Parquet."""
+    import io
+
+    import pyarrow.parquet as pq
+    from neighbouring import agree_on, manage, neighbours
+
+    from noriai_api.sharing import definitions
+
+    with neighbours(tmp_path_factory.mktemp("service"), a=2, b=2) as (a, b):
+        dataset = definitions.dataset_of("home")
+        about = {
+            "title": {"ja": "運行", "en": "Service"}, "description": {"ja": "運行", "en": "GTFS-Flex"}, "owner": "urn:a",
+            "kind": "operations", "schema_id": "urn:noriai:schema:service", "schema_version": "1.0",
+            "area": ["jis:08220"], "coverage": "all", "formats": ["noriai:Stream-PULL"], "standard": "gtfs",
+        }  # fmt: skip
+        manage(a, "PUT", f"datasets/{dataset}", json={"about": about, "terms": {"purposes": ["service-planning"]}})
+        assert b.ask("planner", "GET", f"/v1/exchange/datasets/{dataset}/received/file").status_code == 404
+        agreement = agree_on(b, a, dataset, "service-planning")
+        body = {"agreement": agreement, "way": "noriai:Stream-PULL", "purpose": "service-planning"}
+        manage(b, "POST", "transfers", json=body)
+        path = f"/v1/exchange/datasets/{dataset}/received"
+        for _ in range(900):
+            if b.ask("planner", "GET", path).json()["records"]:
+                break
+            time.sleep(0.05)
+        file = b.ask("planner", "GET", f"{path}/file")
+        assert file.status_code == 200
+        assert file.content == a.http.get(f"/feeds/home/{a.region}/gtfs-flex.zip").content
+        rows = pq.read_table(io.BytesIO(b.ask("planner", "GET", f"{path}?form=parquet").content)).to_pylist()
+        records = b.ask("planner", "GET", path).json()["records"]
+        assert [row["sha256"] for row in rows] == [record["sha256"] for record in records]
+        assert len(records) == 1
+
+        exchange = a.exchanges["home"]
+        changed = b"another edition"
+
+        def put(connection: Any, here: Any) -> None:
+            definitions.put(connection, here, a.region, changed, ("jis:08220",))
+
+        a.on_loop(exchange.change(put))
+        for _ in range(200):
+            if b.ask("planner", "GET", f"{path}/file").content == changed:
+                break
+            time.sleep(0.05)
+        assert b.ask("planner", "GET", f"{path}/file").content == changed
+        kept = made(a, dataset, 1)
+        assert [record["bytes"] for record in kept] == [len(changed)], "older editions are gone here"

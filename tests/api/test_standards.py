@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -224,3 +225,37 @@ def test_vehicles_as_ngsi_ld(a_day: Serving) -> None:
     for one in found:
         jsonschema.validate(one, own)
         assert {"id", "type"} <= one.keys()
+
+
+GIF_XSD = NGSI.parents[1] / "gif/GIF_Core_DataModel.xsd"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not GIF_XSD.is_file(), reason="needs ../shared/standards/dataspace-protocol")
+def test_places_and_operators_in_the_core_model_of_gif(a_day: Serving) -> None:
+    """Every element by the published XSD, read by a library; each place and operator is there once, with what we know
+    of it, and nothing is made up."""
+    import xmlschema
+
+    answer = a_day.http.get(f"/feeds/home/{a_day.region}/gif.xml")
+    assert answer.headers["content-type"] == "application/xml"
+    schema = xmlschema.XMLSchema(str(GIF_XSD))
+    root = ElementTree.fromstring(answer.content)
+    pd = "{http://xxx/xxx/gif/xxx}"
+    for child in root:
+        schema.validate(child)
+    region = next(iter(a_day.node.actors.values())).runtime.region
+    facilities = root.findall(f"{pd}Facility")
+    said = [(f.findtext(f"{pd}name"), f.findtext(f"{pd}typeInformation/{pd}code")) for f in facilities]
+    assert [(name, kind) for name, kind in said] == [(p.name, p.kind) for p in region.places]
+    places = [str(f.findtext(f"{pd}description")).split("geo:")[1] for f in facilities]
+    assert places == [f"{p.lat:.6f},{p.lon:.6f}" for p in region.places]
+    assert len({f.findtext(f"{pd}id") for f in facilities}) == len(facilities) > 0
+    nil = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+    assert all(f.find(f"{pd}facilityAddress_MP07").get(nil) == "true" for f in facilities)  # type: ignore[union-attr]
+    names = {e.findtext(f"{pd}tradeNameEn") for e in root.findall(f"{pd}LegalEntity_MP03")}
+    operators = a_day.ask("administrator", "GET", "/v1/operators").json()["operators"]
+    assert names == {one["name"] for one in operators}
+    facilities[0].remove(facilities[0].find(f"{pd}name"))  # type: ignore[arg-type]
+    with pytest.raises(xmlschema.XMLSchemaException):
+        schema.validate(facilities[0])

@@ -1,15 +1,17 @@
 """HTTP of the exchange for a tenant's own people: what is offered, asked for, agreed, under way and logged."""
 
+import base64
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import httpx
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy import Connection, select
 
 from noriai_api.digests import digest_bytes
 from noriai_api.exchange import agreements, catalogue, comparing, inbox, participants, processes, usage
+from noriai_api.exchange.encodings import PARQUET, parquet_of
 from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.processes import Process
 from noriai_api.exchange.protocol.states import Kind
@@ -122,13 +124,38 @@ async def withdraw_dataset(dataset: s.Name, exchange: Write) -> None:
         raise Problem("not_found")
 
 
-@router.get("/datasets/{dataset}/received", response_model=s.ReceivedOut)
-async def get_received(dataset: s.Name, exchange: Read) -> s.ReceivedOut:
-    """What others gave us of a dataset of theirs."""
+@router.get("/datasets/{dataset}/received", response_model=s.ReceivedOut, responses={
+    200: {"content": {"application/json": {}, PARQUET: {"schema": {"type": "string", "format": "binary"}}}}
+})  # fmt: skip
+async def get_received(
+    dataset: s.Name, exchange: Read, form: Literal["json", "parquet"] = "json"
+) -> s.ReceivedOut | Response:  # fmt: skip
+    """What others gave us of a dataset of theirs, as JSON or as a Parquet file."""
+    found = await _received(dataset, exchange)
+    if form == "parquet":
+        return Response(parquet_of(found), media_type=PARQUET)
+    return s.ReceivedOut(records=found)
+
+
+@router.get("/datasets/{dataset}/received/file", response_class=Response)
+async def get_received_file(dataset: s.Name, exchange: Read) -> Response:
+    """The newest file among what others gave us of a dataset, such as their service as GTFS-Flex."""
+    files = [record for record in await _received(dataset, exchange) if "content" in record]
+    if not files:
+        raise Problem("not_found", f"no file of {dataset} has come")
+    newest = max(files, key=lambda record: (record["time"], record["sequence"]))
+    content = base64.b64decode(newest["content"])
+    if digest_bytes(content) != newest["sha256"]:
+        raise Problem("conflict", f"the file of {dataset} is not what its sender said it is")
+    return Response(content, media_type="application/octet-stream")
+
+
+async def _received(dataset: str, exchange: Exchange) -> list[dict[str, Any]]:
+    """Raises Problem (not_found) for a dataset that nobody agreed to give us."""
     agreed = await exchange.agreements()
     if not any((one.role, one.dataset) == ("consumer", dataset) for one in agreed):
         raise Problem("not_found")
-    return s.ReceivedOut(records=await exchange.read(lambda c: inbox.received_of(c, exchange.tenant, dataset)))
+    return await exchange.read(lambda c: inbox.received_of(c, exchange.tenant, dataset))
 
 
 @router.get("/negotiations", response_model=s.ProcessesOut)

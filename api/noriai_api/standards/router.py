@@ -1,5 +1,6 @@
 """HTTP of standards. Feeds about the service are open to all; documents about rides need a key."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
@@ -10,15 +11,15 @@ from noriai_api.bookings.router import Day
 from noriai_api.guard import COMMON, Caller, TheNode, allow
 from noriai_api.problems import Problem, described
 from noriai_api.schemas import Id
-from noriai_api.standards import service
+from noriai_api.standards import gif, service
 from noriai_api.standards.day_log import DayLog, read_day
 from noriai_api.standards.service import kpi_document, month_of
-from noriai_api.store.tables import log
+from noriai_api.store.tables import log, operators
 
 feeds = APIRouter(prefix="/feeds/{tenant}/{region}", tags=["standards"], responses=described("not_found", "invalid"))
 router = APIRouter(tags=["standards"], responses=COMMON)
 
-ZIP, PROTOBUF = "application/zip", "application/x-protobuf"
+ZIP, PROTOBUF, XML = "application/zip", "application/x-protobuf", "application/xml"
 
 
 @feeds.get("/gtfs-flex.zip", response_class=Response, responses={200: {"content": {ZIP: {}}}})
@@ -49,6 +50,18 @@ async def get_alerts(tenant: Id, region: Id, node: TheNode) -> Response:
 async def get_fleet_status(tenant: Id, region: Id, node: TheNode) -> list[dict[str, Any]]:
     """Vehicles on duty as NGSI-LD entities (FleetVehicleStatus)."""
     return await node.actor(tenant, region).look(lambda runtime: service.fleet_status(runtime, node, tenant))
+
+
+@feeds.get("/gif.xml", response_class=Response, responses={200: {"content": {XML: {}}}})
+async def get_gif(tenant: Id, region: Id, node: TheNode) -> Response:
+    """Places and operators in the core data model of Japan's GIF (Facility, LegalEntity)."""
+    actor = node.actor(tenant, region)
+    query = select(operators).where(operators.c.tenant == tenant)
+    rows = await node.read(lambda c: c.execute(query).mappings().all(), tenant)
+    named = {row["operator"]: json.loads(row["body"]) for row in rows}
+    code = node.settings.exchange_area.removeprefix("jis:")
+    places = actor.runtime.region.places
+    return Response(await node.compute(lambda: gif.document(places, named, code)), media_type=XML)
 
 
 @feeds.get("/gofs/{name}", response_model=dict[str, Any])
