@@ -33,6 +33,9 @@ from noriai_api.orders.router import router as orders
 from noriai_api.orders.service import look_after_wishes
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
+from noriai_api.pool.borrowing import looking_after_loans
+from noriai_api.pool.lending import pool_services
+from noriai_api.pool.router import router as pool
 from noriai_api.problems import MEDIA_TYPE, SCHEMA, Problem, add_problems, document
 from noriai_api.rules import router as rules
 from noriai_api.services import router as services
@@ -54,7 +57,7 @@ from noriai_engine import __version__
 
 ROUTERS = (
     vehicles, bookings, orders, overrides, parties, standards, mds, feeds, webhooks, events, access, identity,
-    signing_in, delegates, tomp, services, rules, sharing, borders, broker, watch,
+    signing_in, delegates, tomp, services, rules, sharing, borders, broker, pool, watch,
 )  # fmt: skip
 
 DESCRIPTION = """
@@ -73,7 +76,9 @@ def create_app(node: Node, address: str) -> FastAPI:
     areas = (node.settings.exchange_area,) if node.settings.exchange_area else ()
     demand, supply = publishing_demand(areas), publishing_supply(node.regions_of, areas)
     definitions = publishing_definitions(node, areas)
-    exchanges = exchanges_of(node, address, looking_after_rides(node), demand, supply, definitions)
+    exchanges = exchanges_of(
+        node, address, looking_after_rides(node), looking_after_loans(node), demand, supply, definitions
+    )
 
     node.public_address = node.public_address or address
     http = client()
@@ -114,7 +119,7 @@ def create_app(node: Node, address: str) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.state.exchanges = exchanges
-    app.mount(MOUNT, exchange_app(exchanges, ride_services(node)))
+    app.mount(MOUNT, exchange_app(exchanges, [*ride_services(node), *pool_services(node)]))
     patch_fastapi(app, docs_url="/docs")  # FastAPI's own page loads its scripts from elsewhere
     add_problems(app)
     app.add_middleware(Forwarding, process=node.process, http=http, speaker=speaker)

@@ -27,7 +27,7 @@ from noriai_api.exchange.participants import membership
 from noriai_api.exchange.service import Exchange
 from noriai_api.guard import action_of
 from noriai_api.sharing.participants import exchanges_of, keys_of
-from noriai_api.store.exchange_tables import proposals
+from noriai_api.store.exchange_tables import pool_loans, proposals
 from noriai_api.store.tables import metadata
 from noriai_gtfs.publish.mds import Authority
 
@@ -35,7 +35,7 @@ FEEDS = "/feeds/{tenant}/{region}"
 PUBLIC = {
     ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics"), ("GET", f"{FEEDS}/gtfs-flex.zip"),
     ("GET", f"{FEEDS}/vehicle_positions.pb"), ("GET", f"{FEEDS}/gofs/{{name}}"), ("GET", f"{FEEDS}/alerts.pb"),
-    ("GET", f"{FEEDS}/ngsi-ld/fleet_vehicle_status.json"),
+    ("GET", f"{FEEDS}/ngsi-ld/fleet_vehicle_status.json"), ("GET", f"{FEEDS}/gif.xml"),
     ("GET", "/.well-known/oauth-authorization-server"), ("GET", "/oauth/jwks"), ("POST", "/oauth/token"),
     ("GET", "/auth/{tenant}/{provider}/login"), ("GET", "/auth/{tenant}/{provider}/callback"),
 }  # fmt: skip
@@ -52,6 +52,9 @@ MDS_DEVICE = Authority("home", (), ()).uuid("vehicle", "taxi-1")
 DATASET = "urn:noriai:dataset:home:matrix"
 AN_IDLE = {"operator": "taxi", "kind": "van", "weekday": 1, "begin": "13:00", "end": "16:00", "seats": 6,
            "base": {"lon": 137.6, "lat": 36.9}, "yen_per_hour": 3000}  # fmt: skip
+A_POINT = {"place": {"lon": 137.6, "lat": 36.9}}
+A_NEED = {"kind": "driver", "begin": "2026-11-24T17:00:00+09:00", "end": "2026-11-24T20:00:00+09:00",
+          "area": "jis:08220"}  # fmt: skip
 A_DATASET = {
     "about": {
         "title": {"ja": "a", "en": "a"}, "description": {"ja": "a", "en": "a"}, "owner": "urn:a", "kind": "operations",
@@ -128,6 +131,13 @@ def membership_of(exchange: Exchange, authority: OwnKey) -> str:
     return membership(authority, AUTHORITY, exchange.me.participant, exchange.me.address, keys, now_s, now_s + 86_400)
 
 
+def a_loan(connection: Any) -> None:
+    connection.execute(insert(pool_loans).values(
+        tenant="home", loan="loan-1", role="borrowed", state="refused", peer="urn:x", agreement="x", subject="",
+        offer="o", begin=0, end=1, next_try=0, body=json.dumps({"asked": {"operator": "taxi", "need": A_NEED}}),
+    ))  # fmt: skip
+
+
 def a_proposal(connection: Any) -> None:
     opportunity = {"name": {"ja": "a", "en": "a"}, "when": "Mon", "place": "mesh:54400098", "side": "to", "wishes": 9,
                    "days": 3, "expected": 1.0}  # fmt: skip
@@ -165,6 +175,11 @@ def names_of(two: Serving) -> dict[str, str]:
     ride = ride.json()["ride"]
     assert two.ask("home:administrator", "PUT", "/v1/broker/idle/van-1", json=AN_IDLE).status_code == 200
     two.node.writer.put(a_proposal).result()
+    two.node.writer.put(a_loan).result()
+    assert two.ask("home:administrator", "PUT", "/v1/drivers/d1", json={"operator": "taxi"}).status_code == 201
+    assert two.ask("home:administrator", "PUT", "/v1/pool/offers/d1-evenings",
+                   **body_of(two, "PUT", "/v1/pool/offers/{offer}")).status_code == 200  # fmt: skip
+    assert two.ask("home:administrator", "PUT", "/v1/exchange/transfer-points/clinic", json=A_POINT).status_code == 200
     operator = {"name": "T", "kind": "taxi", "mds_provider": MDS_PROVIDER}
     assert two.ask("home:administrator", "PUT", "/v1/operators/taxi", json=operator).status_code == 200
     for path in ("/mds/agency/vehicles", "/mds/agency/stops"):
@@ -175,7 +190,7 @@ def names_of(two: Serving) -> dict[str, str]:
             "what": "operators", "month": "2026-11", "webhook": hook, "order": order, "dataset": DATASET,
             "participant": two.exchanges["third"].me.participant, "process": process, "agreement": agreement,
             "ride": ride, "idle": "van-1", "proposal": "p-1", "thumbprint": a_key(two),
-            "device": MDS_DEVICE, "stop": MDS_DEVICE, "pack": "jp.20.taxi-area"}  # fmt: skip
+            "offer": "d1-evenings", "loan": "loan-1", "point": "clinic", "device": MDS_DEVICE, "stop": MDS_DEVICE, "pack": "jp.20.taxi-area"}  # fmt: skip
 
 
 def a_key(two: Serving) -> str:
@@ -229,6 +244,13 @@ def body_of(two: Serving, method: str, path: str) -> dict[str, Any]:
         "/v1/broker/proposals/{proposal}/answer": {"accepted": True},
         "/v1/exchange/rides": {"region": two.region, "wish": two.wish()},
         "/v1/exchange/rides/{ride}/acceptance": {"number": 0},
+        "/v1/exchange/transfer-points/{point}": A_POINT,
+        "/v1/pool/offers/{offer}": {"kind": "driver", "name": "d1", "region": two.region, "base": A_POINT["place"],
+                                    "hours": {"tue": ["17:00", "21:00"]}, "yen_per_hour": 1500},
+        "/v1/pool/searches": A_NEED,
+        "/v1/pool/loans": {"participant": "urn:x", "offer": "o", "need": A_NEED, "region": two.region,
+                           "operator": "taxi"},
+        "/v1/pool/loans/{loan}/return": {},
     }  # fmt: skip
     if path == "/v1/imports/{what}":
         return {"content": "operator,name,kind\nnew,N,taxi\n"}

@@ -22,7 +22,7 @@ def vehicle_on(
 ) -> Vehicle | None:
     """The vehicle as it serves on a day, marked by what its licence lets it do; None where it has no shift then, or is
     blocked."""
-    hours = body["shifts"].get(WEEKDAYS[day.date.weekday()])
+    hours = body.get("dates", {}).get(day.date.isoformat()) or body["shifts"].get(WEEKDAYS[day.date.weekday()])
     if hours is None or body.get("blocked"):
         return None
     pauses = tuple(

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from noriai_api.bookings.service import riders_grant
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.holding.leases import signal
 from noriai_api.holding.process import HeldElsewhereError
-from noriai_api.parties import repository
+from noriai_api.parties import joining, repository
 from noriai_api.parties.fleet import vehicle_on
 from noriai_api.parties.imports import TABLE_BODY, kind_of, rows_of
 from noriai_api.parties.schemas import (
@@ -40,12 +40,9 @@ from noriai_engine.model.units import DAY_MS
 
 router = APIRouter(prefix="/v1", tags=["parties"], responses=COMMON)
 
-TABLES: dict[str, tuple[Table, type[BaseModel], str]] = {
-    "operators": (tables.operators, OperatorIn, "operator"),
-    "vehicles": (tables.vehicles, VehicleIn, "vehicle"),
-    "drivers": (tables.drivers, DriverIn, "driver"),
-    "riders": (tables.riders, RiderIn, "rider"),
-}
+MODELS: dict[str, tuple[type[BaseModel], str]] = {
+    "operators": (OperatorIn, "operator"), "vehicles": (VehicleIn, "vehicle"), "drivers": (DriverIn, "driver")
+}  # fmt: skip
 PUT = {201: {"description": "It is new"}, **described("not_found", "store_down")}
 
 
@@ -79,7 +76,7 @@ async def put_vehicle(
 ) -> VehicleOut:
     """Write a vehicle. Days that are open take it in where they do not have it yet."""
     caller.node.actor(caller.tenant, body.region)
-    await _put(caller, "vehicles", vehicle, body, response, region=body.region, operator=body.operator)
+    await _put(caller, "vehicles", vehicle, body, response)
     await _join(caller, vehicle, body)
     return VehicleOut(vehicle=vehicle, **body.model_dump())
 
@@ -95,7 +92,7 @@ async def put_driver(
     driver: Id, body: DriverIn, response: Response, caller: Annotated[Caller, allow("fleet.write")]
 ) -> DriverOut:
     """Write a driver."""
-    await _put(caller, "drivers", driver, body, response, operator=body.operator)
+    await _put(caller, "drivers", driver, body, response)
     return DriverOut(driver=driver, **body.model_dump())
 
 
@@ -203,7 +200,7 @@ async def import_rows(
     caller: Annotated[Caller, allow("fleet.write")], dry_run: bool = False,
 ) -> Imported:  # fmt: skip
     """Operators, vehicles or drivers from CSV or Excel: every row checked, all written or none."""
-    table, model, key = TABLES[what]
+    table, (model, key) = joining.TABLES[what], MODELS[what]
     good, problems = rows_of(await request.body(), kind_of(request), key, model)
     if problems or dry_run:
         return Imported(rows=len(good) + len({p.row for p in problems}), written=0, problems=problems)
@@ -211,10 +208,10 @@ async def import_rows(
 
     def write(connection: Connection) -> None:
         for name, body in good:
-            columns = {c: getattr(body, c) for c in ("region", "operator") if c in table.c and c != key}
-            repository.put(connection, table, caller.grant, name, _stored(what, body), **columns)
+            columns = joining.columns_of(what, body)
+            repository.put(connection, table, caller.grant, name, joining.stored(what, body), **columns)
         caller.note(connection, now, f"import/{what}", {"rows": len(good)})
-        for subject in _others_learn(what, caller.tenant, {getattr(body, "region", "") for _, body in good}):
+        for subject in joining.others_learn(what, caller.tenant, {getattr(body, "region", "") for _, body in good}):
             signal(connection, what, subject, now)
 
     if what == "vehicles":
@@ -233,21 +230,18 @@ async def import_rows(
 
 
 async def _all(caller: Caller, what: str) -> list[dict[str, Any]]:
-    rows = await caller.read(lambda connection: repository.all_of(connection, TABLES[what][0], caller.grant))
+    rows = await caller.read(lambda connection: repository.all_of(connection, joining.TABLES[what], caller.grant))
     return [_shown(what, row) for row in rows]
 
 
-async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: Response, **columns: str) -> None:
+async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: Response) -> None:
     now = caller.node.clock.now()
-    table = TABLES[what][0]
 
     def write(connection: Connection) -> bool:
         extra = {"client": caller.subject.client} if what == "riders" and "client" in caller.grant.only else {}
         grant = riders_grant(caller.grant) if what == "riders" else caller.grant
-        is_new = repository.put(connection, table, grant, key, _stored(what, body), **columns, **extra)
+        is_new = joining.write(connection, grant, what, key, body, now, **extra)
         caller.note(connection, now, f"{what}/{key}", body.model_dump(mode="json"))
-        for subject in _others_learn(what, caller.tenant, {columns.get("region", "")}):
-            signal(connection, what, subject, now)
         return is_new
 
     if await caller.write(write):
@@ -256,25 +250,11 @@ async def _put(caller: Caller, what: str, key: str, body: BaseModel, response: R
         await caller.node.heed(what, caller.tenant)
 
 
-def _others_learn(what: str, tenant: str, regions: set[str]) -> list[str]:
-    """What processes that remember operators, or hold a vehicle's region, must hear of."""
-    if what == "vehicles":
-        return sorted(f"{tenant}/{region}" for region in regions)
-    return [tenant] if what == "operators" else []
-
-
 def _kept(body: PersonalIn, now: int) -> dict[str, Any]:
     """Who a rider is as it is written, with its last day."""
     return {
         "name": body.name, "phone": body.phone, "purpose": body.purpose, "delete_after": now + body.days * DAY_MS
     }  # fmt: skip
-
-
-def _stored(what: str, body: BaseModel) -> dict[str, Any]:
-    values = body.model_dump(mode="json")
-    if what == "vehicles":
-        values["depot"] = [values["depot"]["lon"], values["depot"]["lat"], values["depot"]["name"]]
-    return values
 
 
 def _shown(what: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -290,7 +270,7 @@ async def _join(caller: Caller, vehicle: str, body: VehicleIn) -> None:
 
     def act(runtime: RegionRuntime) -> tuple[None, None]:
         for run in runtime.days.values():
-            made = vehicle_on(vehicle, body.operator, _stored("vehicles", body), run.day, runtime.rules.legality)
+            made = vehicle_on(vehicle, body.operator, joining.stored("vehicles", body), run.day, runtime.rules.legality)
             known = {str(v.id) for v in run.dispatcher.vehicles}
             if made is not None and vehicle not in known and made.shift.end > runtime.now:
                 run.look_again([run.dispatcher.incidents.join(made)])

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from noriai_api.schemas import Id, PlaceIn, Said, Strict, Text
+from noriai_api.schemas import Id, Instant, PlaceIn, Said, Strict, Text
 from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError
 
@@ -111,6 +111,9 @@ class VehicleIn(Strict):
     layouts: Annotated[tuple[LayoutIn, ...], Field(min_length=1, max_length=20, strict=False)]
     depot: PlaceIn
     shifts: dict[Weekday, Hours]
+    dates: dict[Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")], Hours] = Field(
+        {}, description="hours of single days, instead of those of the week"
+    )
     breaks: Annotated[tuple[BreakIn, ...], Field(max_length=10, strict=False)] = ()
     skills: Annotated[tuple[Id, ...], Field(max_length=20, strict=False)] = ()
     autonomous: bool = False
@@ -123,9 +126,10 @@ class VehicleIn(Strict):
     def _carries(self) -> Self:
         if all(layout.seats + layout.wheelchairs == 0 for layout in self.layouts):
             raise ValueError("layouts: give at least one seat or wheelchair place")
-        for day, (start, end) in self.shifts.items():
-            if parse_time_of_day(end) <= parse_time_of_day(start):
-                raise ValueError(f"shifts.{day} ends before it starts; past midnight write e.g. 26:00")
+        for name, hours in (("shifts", self.shifts), ("dates", self.dates)):
+            for day, (start, end) in hours.items():
+                if parse_time_of_day(end) <= parse_time_of_day(start):
+                    raise ValueError(f"{name}.{day} ends before it starts; past midnight write e.g. 26:00")
         return self
 
 
@@ -138,6 +142,9 @@ class DriverIn(Strict):
     applied: Day | None = Field(None, description="when the driver applied: ages are counted then")
     licences: Annotated[tuple[LicenceIn, ...], Field(max_length=50, strict=False)] = ()
     vehicles: Annotated[tuple[Id, ...], Field(max_length=50, strict=False)] = ()
+    between: Annotated[tuple[Instant, Instant] | None, Field(strict=False)] = Field(
+        None, description="goes on duty from the one to the other only, such as a driver lent by another town"
+    )
 
 
 class RiderIn(Strict):

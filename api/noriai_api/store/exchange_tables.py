@@ -131,6 +131,21 @@ has the booking."""
 transfer_points = table("exchange_transfer_points", key("point"), Column("body", Text, nullable=False))
 """Places where riders may change from one town's vehicle to another's."""
 
+pool_offers = table(
+    "pool_offers", key("offer"), Column("operator", String(64), nullable=False), Column("body", Text, nullable=False)
+)
+"""Drivers and vehicles that other towns may borrow, and when."""
+
+pool_loans = table(
+    "pool_loans", key("loan"), Column("role", String(16), nullable=False), Column("state", String(16), nullable=False),
+    Column("peer", String(255), nullable=False), Column("agreement", String(255), nullable=False),
+    Column("subject", String(80), nullable=False), Column("offer", String(64), nullable=False),
+    Column("begin", BigInteger, nullable=False), Column("end", BigInteger, nullable=False),
+    Column("next_try", BigInteger, nullable=False), Column("body", Text, nullable=False),
+    Index("pool_loans_of", "tenant", "subject", "begin"), Index("pool_loans_open", "tenant", "role", "state"),
+)  # fmt: skip
+"""What was lent to other towns and borrowed from them. `subject`: the driver or vehicle here, as kind:id."""
+
 idle = table(
     "broker_idle", key("idle"), Column("operator", String(64), nullable=False), Column("body", Text, nullable=False)
 )

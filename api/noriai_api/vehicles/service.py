@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -85,6 +86,7 @@ async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
             raise InputError("moves by itself", where=f"vehicle {vehicle}", remedy="it is simulated; nothing to report")
         run = runtime.today()
         if not run.motion.has_started(run.dispatcher.index_of(VehicleId(vehicle))):
+            _is_here_now(driver, runtime.now)
             _may_go_on_duty(runtime, run, vehicle, row["body"], driver, said.rollcall)
         report(run, run.dispatcher.index_of(VehicleId(vehicle)), said.step, rider)
         return run.name, None
@@ -95,6 +97,16 @@ async def step(caller: Caller, vehicle: str, said: StepIn) -> PlanOut:
     except InputError as error:
         raise Problem("conflict", str(error).replace("\n", ";")) from error
     return await plan(caller, vehicle, day)
+
+
+def _is_here_now(driver: dict[str, Any] | None, now: int) -> None:
+    """Raises Problem (conflict) for a driver who is here at other times only."""
+    between = (driver or {}).get("between")
+    if between is None:
+        return
+    begin, end = (utc_ms(datetime.fromisoformat(text)) for text in between)
+    if not begin <= now < end:
+        raise Problem("conflict", f"the driver is here from {between[0]} to {between[1]} only")
 
 
 def _may_go_on_duty(

@@ -1,4 +1,4 @@
-"""Rides of several legs, and the places where riders change between them."""
+"""Rides of several legs with the places where riders change between them; drivers and vehicles lent between towns."""
 
 import json
 
@@ -8,7 +8,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-TABLES = ("exchange_legs", "exchange_transfer_points")
+TABLES = ("exchange_legs", "exchange_transfer_points", "pool_offers", "pool_loans")
 WITHIN = "current_setting('noriai.tenant', true) IN ('*', tenant)"
 
 
@@ -34,6 +34,32 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "point"),
     )
+    op.create_table(
+        "pool_offers",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("offer", sa.String(length=64), nullable=False),
+        sa.Column("operator", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "offer"),
+    )
+    op.create_table(
+        "pool_loans",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("loan", sa.String(length=64), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("peer", sa.String(length=255), nullable=False),
+        sa.Column("agreement", sa.String(length=255), nullable=False),
+        sa.Column("subject", sa.String(length=80), nullable=False),
+        sa.Column("offer", sa.String(length=64), nullable=False),
+        sa.Column("begin", sa.BigInteger(), nullable=False),
+        sa.Column("end", sa.BigInteger(), nullable=False),
+        sa.Column("next_try", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "loan"),
+    )
+    op.create_index("pool_loans_of", "pool_loans", ["tenant", "subject", "begin"], unique=False)
+    op.create_index("pool_loans_open", "pool_loans", ["tenant", "role", "state"], unique=False)
     _rides_as_legs()
     with op.batch_alter_table("exchange_rides") as rides:
         for column in ("owner", "agreement", "booking"):
