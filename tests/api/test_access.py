@@ -141,7 +141,7 @@ def a_loan(connection: Any) -> None:
 def a_proposal(connection: Any) -> None:
     opportunity = {"name": {"ja": "a", "en": "a"}, "when": "Mon", "place": "mesh:54400098", "side": "to", "wishes": 9,
                    "days": 3, "expected": 1.0}  # fmt: skip
-    body = {"proposal": "p-1", "state": "proposed", "operator": "taxi", "idle": "van-1", "opportunity": opportunity,
+    body = {"proposal": "p-1", "state": "proposed", "operator": "taxi", "idle": "van-1", "opportunities": [opportunity], "tour": [],
             "riders_a_day": 3.0, "yen_a_day": 3000, "yen_per_rider": 1000}  # fmt: skip
     row = {"tenant": "home", "proposal": "p-1", "operator": "taxi", "state": "proposed", "made": 0, "answered": None}
     connection.execute(insert(proposals).values(**row, body=json.dumps(body)))

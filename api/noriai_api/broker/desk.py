@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 
 from noriai_api.broker.opportunities import Opportunity, opportunities, wishes_of
@@ -18,18 +19,23 @@ from noriai_api.broker.schemas import (
     ProposalOut,
     SearchIn,
     SearchOut,
+    TourStop,
 )
-from noriai_api.broker.supply import Idle, Proposal
+from noriai_api.broker.supply import Idle, Proposal, meshes_of, roads_of
 from noriai_api.broker.supply import proposals as proposals_of
-from noriai_api.exchange.privacy.mesh import codes_of
+from noriai_api.exchange.privacy.mesh import centres_of, codes_of
 from noriai_api.guard import Caller
 from noriai_api.problems import Problem
+from noriai_api.runtime.region import RegionRuntime
 from noriai_api.sharing.demand import MESH_DIGITS, dataset_of, mesh_of
 from noriai_api.store.exchange_tables import idle, proposals, received, records
 from noriai_api.tenancy import narrowed
+from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.regions import Region
 
 WEEK_MS = 7 * 86_400_000
+FURTHEST_STREET_M = 1_500.0
+"""The middle of a mesh of 1 km may be so far from a street."""
 
 
 async def put_idle(caller: Caller, name: str, new: IdleIn) -> IdleOut:
@@ -82,13 +88,15 @@ async def search(caller: Caller, wanted: SearchIn) -> SearchOut:
     found = await caller.read(lambda c: _unmet(c, caller.tenant, since))
     rows = await caller.read(lambda c: _free(c, caller.tenant))
     vehicles = {row["idle"]: (row["operator"], _vehicle(row["idle"], _idle_in(row))) for row in rows}
-    unmet = wishes_of(found, region.timezone)
-
-    def think() -> tuple[list[Opportunity], list[Proposal]]:
-        seen = opportunities(unmet, _places(region))
-        return seen, proposals_of(seen, [vehicle for _, vehicle in vehicles.values()], wanted.most_yen_per_rider)
-
-    seen, offered = await node.compute(think)
+    unmet, idle = wishes_of(found, region.timezone), [vehicle for _, vehicle in vehicles.values()]
+    seen = await node.compute(lambda: opportunities(unmet, _places(region)))
+    offered: list[Proposal] = []
+    if seen and idle:
+        meshes = meshes_of(seen, unmet, idle)
+        drives = await node.actor(caller.tenant, wanted.region).look(lambda runtime: _drives(runtime, meshes))
+        roads = roads_of(meshes, drives, FOREVER_MS)
+        most = wanted.most_yen_per_rider
+        offered = await node.compute(lambda: proposals_of(seen, unmet, idle, roads, wanted.weeks, most))
     made = [_out(node.ids.new_id(), "proposed", vehicles[one.idle.party][0], one) for one in offered]
     now = node.clock.now()
 
@@ -131,6 +139,12 @@ async def answer(caller: Caller, name: str, said: AnswerIn) -> ProposalOut:
         return dict(row) | {"state": state}
 
     return _stored(await caller.write(write))
+
+
+def _drives(runtime: RegionRuntime, meshes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """ms between the middles of meshes, over the streets as they are now."""
+    places = [(float(lon), float(lat)) for lon, lat in zip(*centres_of(meshes), strict=True)]
+    return np.asarray(runtime.today().dispatcher.travel_times.matrix(places, limit_m=FURTHEST_STREET_M), np.int64)
 
 
 def _free(connection: Connection, tenant: str) -> list[Any]:
@@ -180,9 +194,16 @@ def _shown(one: Opportunity) -> OpportunityOut:
 
 def _out(name: str, state: str, operator: str, one: Proposal) -> ProposalOut:
     return ProposalOut(
-        proposal=name, state=state, operator=operator, idle=one.idle.party, opportunity=_shown(one.opportunity),
+        proposal=name, state=state, operator=operator, idle=one.idle.party,
+        opportunities=[_shown(each) for each in one.opportunities], tour=_tour(one),
         riders_a_day=round(one.riders, 2), yen_a_day=one.yen, yen_per_rider=one.yen_per_rider,
     )  # fmt: skip
+
+
+def _tour(one: Proposal) -> list[TourStop]:
+    best = max(one.tours, key=lambda tour: tour.riders)
+    timed = [(f"{stop.minute // 60:02}:{stop.minute % 60:02}", stop) for stop in best.stops]
+    return [TourStop(time=time, place=f"mesh:{stop.mesh}", riders=stop.riders) for time, stop in timed]
 
 
 def _stored(row: Any) -> ProposalOut:

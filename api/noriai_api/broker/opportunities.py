@@ -8,7 +8,7 @@ correcting for all the places looked at is an opportunity; its wishes are taken 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -44,14 +44,15 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Unmet wishes: local date as a day number, weekday (0 Monday), minute of the day, meshes they lead from and to;
-    all (n,)."""
+    """Unmet wishes: local date as a day number, weekday (0 Monday), minute of the day, meshes they lead from and to,
+    how many ride; all (n,)."""
 
     day: Ints
     weekday: Ints
     minute: Ints
     origin: Ints
     destination: Ints
+    riders: Ints
 
     def only(self, kept: NDArray[np.bool_]) -> "Wishes":
         return Wishes(*(getattr(self, name)[kept] for name in Wishes.__slots__))
@@ -72,8 +73,8 @@ class Opportunity:
     wishes: int
     days: int
     expected: float
-    others: tuple[int, ...]
-    """Meshes of the other end, the most frequent first."""
+    members: tuple[int, ...]
+    """Rows of the wishes."""
 
     @property
     def when(self) -> str:
@@ -88,18 +89,19 @@ def wishes_of(records: Sequence[Mapping[str, Any]], timezone: str) -> Wishes:
         if record["what"] in UNMET:
             when = datetime.fromisoformat(record["time"]).astimezone(zone)
             ends = (int(record[end].partition(":")[2]) for end in ("from", "to"))
-            rows.append((when.toordinal(), when.weekday(), when.hour * 60 + when.minute, *ends))
-    table = np.array(rows, np.int64).reshape(-1, 5)
-    return Wishes(*(table[:, column] for column in range(5)))
+            riders = max(1, int(record.get("riders", 1)))
+            rows.append((when.toordinal(), when.weekday(), when.hour * 60 + when.minute, *ends, riders))
+    table = np.array(rows, np.int64).reshape(-1, 6)
+    return Wishes(*(table[:, column] for column in range(6)))
 
 
 def opportunities(wishes: Wishes, places: Mapping[int, str]) -> list[Opportunity]:
     """What belongs together, the clearest first. `places`: mesh -> kind of a known place in it."""
-    found = []
+    found, rows = [], np.arange(len(wishes.day))
     while (best := _best(wishes, places)) is not None:
         opportunity, taken = best
-        found.append(opportunity)
-        wishes = wishes.only(~taken)
+        found.append(replace(opportunity, members=tuple(rows[taken].tolist())))
+        wishes, rows = wishes.only(~taken), rows[~taken]
     return found
 
 
@@ -134,11 +136,10 @@ def _best(wishes: Wishes, places: Mapping[int, str]) -> tuple[Opportunity, NDArr
     if poisson.sf(int(kept.sum()) - 1, expected) * looked > ALPHA:
         return None
     name, name_ja = NAMES.get((places.get(mesh, ""), side), PLAIN[side])
-    ends = wishes.origin[kept] if side == "to" else wishes.destination[kept]
     minutes = wishes.minute[kept]
     return Opportunity(
         name, name_ja, side, mesh, weekday, int(minutes.min()), int(minutes.max()) + STEP_MIN // 2, int(kept.sum()),
-        len(set(wishes.day[kept].tolist())), expected, tuple(mesh for mesh, _ in Counter(ends.tolist()).most_common()),
+        len(set(wishes.day[kept].tolist())), expected, (),
     ), kept  # fmt: skip
 
 

@@ -50,14 +50,24 @@ class OpportunityOut(Said):
     expected: float
 
 
+class TourStop(Said):
+    """A stop of a tour: local time, place, riders who get on (off, where below 0)."""
+
+    time: str
+    place: str
+    riders: int
+
+
 class ProposalOut(Said):
-    """A vehicle for an opportunity, on one day of the week: proposed, accepted or declined by its operator."""
+    """A vehicle for the opportunities of one day of the week, planned by the optimiser on the days looked at: proposed,
+    accepted or declined by its operator. `tour`: of the day with most riders."""
 
     proposal: str
     state: str
     operator: str
     idle: str
-    opportunity: OpportunityOut
+    opportunities: list[OpportunityOut]
+    tour: list[TourStop]
     riders_a_day: float
     yen_a_day: int
     yen_per_rider: int

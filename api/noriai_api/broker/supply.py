@@ -1,18 +1,35 @@
-"""Idle vehicles for opportunities: which party could drive which, and what it would cost. Proposed, never imposed."""
+"""Idle vehicles for opportunities, planned by the day-plan optimiser: which wishes each could serve, on which tour, and
+what that would cost. Proposed, never imposed.
 
-from collections.abc import Sequence
+Every past day of the weeks looked at is planned as it was: the wishes of that day that belong to an opportunity, the
+vehicles that are idle on that weekday from their base and back to it, over the region's streets. A wish is left out
+where it would cost more than its worth, and a vehicle is proposed for a weekday where what it would have served pays.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from noriai_api.broker.opportunities import Opportunity
-from noriai_api.exchange.privacy.mesh import centres_of
+from noriai_api.broker.opportunities import Opportunity, Wishes
 from noriai_engine.model.errors import InputError
 
-METRES_A_DEGREE = 111_195.0
+Ints = NDArray[np.int64]
+
+MIN_MS = 60_000
 SETUP_MIN = 15
-"""Before and after: the way from the base and back is paid at the vehicle's speed, this for getting ready."""
-SPEED_M_PER_MIN = 500.0
+"""Before a tour and after it: paid, for getting ready and for putting away."""
+EARLIER_MIN, LATER_MIN = 15, 45
+"""A rider of a shuttle is picked up from so long before the wished quarter of an hour until so long after it."""
+STOP_MIN = 2
+DETOUR, EXTRA_MIN = 2.0, 20
+"""The longest ride: so many times the direct one, and so much more."""
+ITERATIONS = 20_000
+LEAST_A_WEEK = 1.0
+"""Riders that a vehicle must have on average of its weekday to be proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,47 +55,221 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """A vehicle for an opportunity on one day of the week: riders it would take on such a day, and the price."""
+class Stop:
+    """A stop of a tour: minute of the day at which it begins, mesh, riders who get on (off, where below 0)."""
 
-    opportunity: Opportunity
+    minute: int
+    mesh: int
+    riders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tour:
+    """What a vehicle would have done on one day. `wishes`: rows of those it serves."""
+
+    day: int
+    stops: tuple[Stop, ...]
+    wishes: tuple[int, ...]
+    riders: int
+    begin: int
+    end: int
+
+    @property
+    def minutes(self) -> int:
+        return self.end - self.begin
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A vehicle for one day of the week: the opportunities it serves, its tours on the days looked at, averages of such
+    a day, and the price."""
+
     idle: Idle
-    riders: float
-    yen: int
+    opportunities: tuple[Opportunity, ...]
+    tours: tuple[Tour, ...]
+    weeks: int
+
+    @property
+    def riders(self) -> float:
+        return sum(tour.riders for tour in self.tours) / self.weeks
+
+    @property
+    def yen(self) -> int:
+        return round(sum(tour.minutes for tour in self.tours) / 60 * self.idle.yen_per_hour / self.weeks)
 
     @property
     def yen_per_rider(self) -> int:
         return round(self.yen / self.riders)
 
 
-def proposals(opportunities: Sequence[Opportunity], idle: Sequence[Idle], most_yen_per_rider: int) -> list[Proposal]:
-    """Each vehicle for one opportunity at most and the reverse, so that as many riders as can be are served, then as
-    cheaply as can be (a linear assignment). Nothing dearer than `most_yen_per_rider` is proposed."""
-    from scipy.optimize import linear_sum_assignment
+@dataclass(frozen=True)
+class Roads:
+    """Drives between meshes: codes (m,), ms from each to each (m, m); -1 where there is none."""
 
-    options = [[_proposal(one, vehicle) for vehicle in idle] for one in opportunities]
-    if not options or not idle:
+    meshes: Ints
+    travel_ms: Ints
+
+    @property
+    def row_of(self) -> dict[int, int]:
+        return {int(mesh): row for row, mesh in enumerate(self.meshes.tolist())}
+
+
+def roads_of(meshes: Ints, travel_ms: Ints, forever_ms: int) -> Roads:
+    """Drives with the shortest way by other meshes wherever that is shorter: a stop lets a vehicle turn, so a plain
+    matrix of stops does not keep the triangle inequality that the optimiser needs."""
+    best = np.where(travel_ms >= forever_ms, forever_ms, travel_ms).astype(np.int64)
+    for via in range(len(meshes)):
+        np.minimum(best, best[:, via, None] + best[None, via], out=best)
+    return Roads(meshes, np.where(best >= forever_ms, -1, best))
+
+
+def meshes_of(opportunities: Sequence[Opportunity], wishes: Wishes, idle: Sequence[Idle]) -> Ints:
+    """Meshes whose drives are needed."""
+    rows = np.array(sorted({row for one in opportunities for row in one.members}), np.int64)
+    bases = np.array([vehicle.mesh for vehicle in idle], np.int64)
+    return np.unique(np.concatenate([wishes.origin[rows], wishes.destination[rows], bases]))
+
+
+def proposals(
+    opportunities: Sequence[Opportunity], wishes: Wishes, idle: Sequence[Idle], roads: Roads, weeks: int,
+    most_yen_per_rider: int,
+) -> list[Proposal]:  # fmt: skip
+    """Each vehicle on its weekday, where that pays: nothing dearer than `most_yen_per_rider`, nothing that carries
+    fewer than LEAST_A_WEEK riders. Vehicles that do not pay are taken out, the dearest first, and the rest plan anew.
+    """
+    rows = {row: one for one in opportunities for row in one.members}
+    found = []
+    for weekday in sorted({vehicle.weekday for vehicle in idle}):
+        mine = [
+            vehicle for vehicle in idle if vehicle.weekday == weekday and vehicle.end - vehicle.begin > 2 * SETUP_MIN
+        ]
+        days: dict[int, list[int]] = defaultdict(list)
+        for row in rows:
+            if wishes.weekday[row] == weekday:
+                days[int(wishes.day[row])].append(row)
+        while mine:
+            tours: dict[str, list[Tour]] = defaultdict(list)
+            for day in sorted(days):
+                for vehicle, tour in _planned(sorted(days[day]), wishes, mine, roads, most_yen_per_rider):
+                    tours[vehicle.party].append(tour)
+            made = [_proposal(vehicle, tours[vehicle.party], rows, weeks) for vehicle in mine]
+            bad = [p for p in made if p.riders < LEAST_A_WEEK or p.yen_per_rider > most_yen_per_rider]
+            if not bad:
+                found += made
+                break
+            worst = max(bad, key=lambda p: (p.yen / p.riders if p.riders else np.inf, p.idle.party))
+            mine = [vehicle for vehicle in mine if vehicle.party != worst.idle.party]
+    return found
+
+
+def _proposal(vehicle: Idle, tours: list[Tour], rows: Mapping[int, Opportunity], weeks: int) -> Proposal:
+    served = Counter(rows[row].name + rows[row].when for tour in tours for row in tour.wishes)
+    known = {one.name + one.when: one for one in rows.values()}
+    return Proposal(vehicle, tuple(known[name] for name, _ in served.most_common()), tuple(tours), weeks)
+
+
+def _planned(
+    rows: list[int], wishes: Wishes, idle: Sequence[Idle], roads: Roads, most_yen: int
+) -> list[tuple[Idle, Tour]]:  # fmt: skip
+    """Tours of one day, by the optimiser. Deterministic."""
+    at = roads.row_of
+    kept = [row for row in rows if _can_be(row, wishes, roads, at)]
+    if not kept:
         return []
-    worth = np.zeros((len(opportunities), len(idle)))
-    for row, found in enumerate(options):
-        for column, proposal in enumerate(found):
-            if proposal is not None and proposal.yen_per_rider <= most_yen_per_rider:
-                worth[row, column] = proposal.riders - proposal.yen / 1e7
-    rows, columns = linear_sum_assignment(worth, maximize=True)
-    chosen = [options[r][c] for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0]
-    return [proposal for proposal in chosen if proposal is not None]
+    plan = _best_fleet(kept, wishes, list(idle), roads, most_yen)
+    found, r = [], len(kept)
+    for vehicle, route, start in plan.tours:
+        stops, served = [], []
+        for node, begin in zip(route, start, strict=True):
+            row, on = kept[node % r], node < r
+            mesh = int((wishes.origin if on else wishes.destination)[row])
+            stops.append(Stop(int(begin) // MIN_MS, mesh, int(wishes.riders[row]) * (1 if on else -1)))
+            if on:
+                served.append(row)
+        base = at[vehicle.mesh]
+        there, back = roads.travel_ms[base, at[stops[0].mesh]], roads.travel_ms[at[stops[-1].mesh], base]
+        first = int(np.floor((start[0] - there) / MIN_MS)) - SETUP_MIN
+        last = int(np.ceil((start[-1] + STOP_MIN * MIN_MS + back) / MIN_MS)) + SETUP_MIN
+        riders = int(wishes.riders[served].sum())
+        found.append((vehicle, Tour(int(wishes.day[kept[0]]), tuple(stops), tuple(served), riders, first, last)))
+    return found
 
 
-def _proposal(one: Opportunity, idle: Idle) -> Proposal | None:
-    """None where the vehicle is not idle then."""
-    if one.weekday not in (None, idle.weekday):
-        return None
-    lon, lat = centres_of(np.array([one.mesh, *one.others[:3], idle.mesh]))
-    far = np.hypot((lon - lon[0]) * np.cos(np.radians(lat[0])), lat - lat[0]) * METRES_A_DEGREE
-    way, tour = far[-1] / SPEED_M_PER_MIN, 2 * far[:-1].max() / SPEED_M_PER_MIN
-    begin, end = one.begin - SETUP_MIN - way, one.end + SETUP_MIN + way
-    if idle.begin > begin or idle.end < end:
-        return None
-    rounds = max(1, int((one.end - one.begin) // max(tour, 1)))
-    riders = min(one.wishes / max(one.days, 1), float(idle.seats * rounds))
-    return Proposal(one, idle, riders, round((end - begin) / 60 * idle.yen_per_hour))
+@dataclass(frozen=True)
+class _Plan:
+    """Nodes and their times by vehicle, of those that drive, and what all of it costs, wishes left out included."""
+
+    tours: tuple[tuple[Idle, tuple[int, ...], tuple[float, ...]], ...]
+    yen: float
+
+
+def _best_fleet(rows: list[int], wishes: Wishes, idle: list[Idle], roads: Roads, most_yen: int) -> _Plan:
+    """The optimiser's plan with the vehicles that pay. Getting a vehicle ready costs the same for one rider as for
+    many, so no single insertion would pay: it is planned without that, then with fewer vehicles, as long as what is
+    saved is more than what is lost."""
+    best, fleet = _solved(rows, wishes, idle, roads, most_yen), idle
+    while best.tours:
+        fewer = []
+        for without, _, _ in best.tours:
+            rest = [vehicle for vehicle in fleet if vehicle is not without]
+            fewer.append((_solved(rows, wishes, rest, roads, most_yen), rest))
+        better, rest = min(fewer, key=lambda found: found[0].yen)
+        if better.yen >= best.yen:
+            break
+        best, fleet = better, rest
+    return best
+
+
+def _solved(rows: list[int], wishes: Wishes, idle: list[Idle], roads: Roads, most_yen: int) -> _Plan:
+    from noriai_engine.plans import annealing, solve
+
+    prices = float(wishes.riders[rows].sum() * most_yen)
+    if not idle:
+        return _Plan((), prices)
+    problem = _problem(rows, wishes, idle, roads, roads.row_of, most_yen)
+    solution = solve(problem, annealing(1, ITERATIONS), lambda: 0.0)
+    tours = tuple(
+        (vehicle, solution.routes[k], solution.start[k]) for k, vehicle in enumerate(idle) if solution.routes[k]
+    )
+    setup = sum(vehicle.yen_per_hour * 2 * SETUP_MIN / 60 for vehicle, _, _ in tours)
+    left = float(problem.price[list(solution.absent)].sum())
+    return _Plan(tours, solution.cost + setup + left)
+
+
+def _can_be(row: int, wishes: Wishes, roads: Roads, at: Mapping[int, int]) -> bool:
+    a, b = at[int(wishes.origin[row])], at[int(wishes.destination[row])]
+    return a != b and roads.travel_ms[a, b] >= 0
+
+
+def _problem(
+    rows: list[int], wishes: Wishes, idle: Sequence[Idle], roads: Roads, at: Mapping[int, int], most_yen: int
+) -> Any:
+    """Nodes: all pickups, all dropoffs, vehicles' bases when they leave, and when they are back. Costs are yen."""
+    from noriai_engine.plans import Problem
+
+    r, v = len(rows), len(idle)
+    picked = np.array(rows, np.int64)
+    where = [at[int(mesh)] for mesh in wishes.origin[picked]] + [at[int(mesh)] for mesh in wishes.destination[picked]]
+    bases = [at[vehicle.mesh] for vehicle in idle]
+    where += bases + bases
+    travel = roads.travel_ms[np.ix_(where, where)]
+    travel = np.where(travel < 0, 2**27, travel).astype(np.int32)
+    wished = wishes.minute[picked] * MIN_MS
+    direct = travel[np.arange(r), r + np.arange(r)].astype(np.int64)
+    longest = (direct * DETOUR).astype(np.int64) + EXTRA_MIN * MIN_MS
+    idle_from = np.array([vehicle.begin + SETUP_MIN for vehicle in idle], np.int64) * MIN_MS
+    idle_to = np.array([vehicle.end - SETUP_MIN for vehicle in idle], np.int64) * MIN_MS
+    early = np.concatenate([wished - EARLIER_MIN * MIN_MS, wished - EARLIER_MIN * MIN_MS, idle_from, idle_from])
+    late = np.concatenate([wished + LATER_MIN * MIN_MS, wished + LATER_MIN * MIN_MS + longest, idle_to, idle_to])
+    hourly = np.array([vehicle.yen_per_hour for vehicle in idle], np.float64)
+    return Problem(
+        name="idle vehicles", label=tuple(f"{n}" for n in range(2 * r + 2 * v)), travel=travel,
+        cost=(travel[None] / 3_600_000 * hourly[:, None, None]).astype(np.float64),
+        early=np.maximum(early, 0), late=np.maximum(late, 0),
+        service=np.concatenate([np.full(2 * r, STOP_MIN * MIN_MS), np.zeros(2 * v, np.int64)]),
+        pickup=np.arange(r), delivery=r + np.arange(r), demand=wishes.riders[picked][:, None].astype(int),
+        layouts=tuple(np.array([[vehicle.seats]]) for vehicle in idle), kind=np.arange(v),
+        start=2 * r + np.arange(v), end=2 * r + v + np.arange(v), duration=idle_to - idle_from,
+        fixed=np.zeros(v), max_ride=longest,
+        price=wishes.riders[picked].astype(np.float64) * most_yen, unit="ms",
+    )  # fmt: skip

@@ -79,6 +79,13 @@ def revoke(connection: Connection, here: Here, agreement: str, reason: str) -> i
     return None if after is None else after.epoch
 
 
+def fell_away(connection: Connection, here: Here, agreement: str) -> None:
+    """Its provider has taken an agreement of ours back, as the end of a transfer under it says."""
+    where = (agreements.c.tenant == here.tenant, agreements.c.agreement == agreement, agreements.c.role == "consumer",
+             agreements.c.revoked.is_(None))  # fmt: skip
+    connection.execute(update(agreements).where(*where).values(revoked=here.now, epoch=agreements.c.epoch + 1))
+
+
 def _agreement(row: object) -> Agreement:
     found = {name: row[name] for name in Agreement.__slots__}  # type: ignore[index]  # a row's mapping
     return Agreement(**found | {"body": json.loads(found["body"])})

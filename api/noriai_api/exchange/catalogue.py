@@ -54,6 +54,10 @@ class Description(BaseModel):
     standard: str = Field("other", description="mobility data standard, by its word in mobilityDCAT-AP's list")
     formats: list[Way]
     synthetic: bool = False
+    passes_on: str | None = Field(
+        None, description="agreement of ours under which the data comes to us: its terms bind those we give it to"
+    )
+    source: str | None = Field(None, description="dataset it comes from; set where it passes on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,7 @@ def _entry(dataset: Dataset, service: str, address: str) -> Message:
         f"{MDCAT}mobilityTheme": {"@id": THEMES + about.theme}, "urn:noriai:schemaVersion": about.schema_version,
         "urn:noriai:kind": about.kind, "urn:noriai:coverage": about.coverage, "urn:noriai:price": about.price,
         "urn:noriai:synthetic": about.synthetic,
+        **({} if about.source is None else {f"{DCT}source": {"@id": about.source}}),
     }  # fmt: skip
 
 

@@ -6,18 +6,17 @@ a record whose area the terms do not cover is left out, record by record.
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from noriai_api.digests import digest_bytes
-from noriai_api.exchange import agreements, processes, usage
+from noriai_api.exchange import agreements, catalogue, processes, usage
 from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.encodings import encoded
 from noriai_api.exchange.processes import Here, Process
-from noriai_api.exchange.terms import PURPOSES, Use
+from noriai_api.exchange.terms import PURPOSES, Use, rfc3339
 from noriai_api.store.exchange_tables import records
 from noriai_engine.model.errors import NoriaiError
 
@@ -91,7 +90,22 @@ def granted(
     verdict = agreement.terms.judge(use)
     if not verdict.allowed:
         raise RefusedError(f"terms:{verdict.operand}")
+    _check_source(connection, here, agreement.dataset, use)
     return Grant(found, agreement, use)
+
+
+def _check_source(connection: Connection, here: Here, dataset: str, use: Use) -> None:
+    """Data that we pass on leaves only while the agreement it came under holds, and allows it. Raises RefusedError."""
+    described = catalogue.described(connection, here.tenant, dataset)
+    name = None if described is None else described.about.passes_on
+    if name is None:
+        return
+    source = agreements.find(connection, here.tenant, name)
+    if source is None or source.revoked is not None:
+        raise RefusedError("source:revoked")
+    ours = Use(here.participant, use.purpose, here.now, source.finalized)
+    if use.recipient not in (source.terms.onward or ()) or not source.terms.judge(ours).allowed:
+        raise RefusedError("source:terms")
 
 
 def page(
@@ -116,7 +130,7 @@ def page(
             micro_epsilon=None if release is None else release["micro_epsilon"],
         )  # fmt: skip
         if grant.agreement.terms.covers(use, tuple(row.area.split())):
-            out.append({"sequence": row.sequence, "time": _rfc3339(row.time), "area": row.area.split(), **body})
+            out.append({"sequence": row.sequence, "time": rfc3339(row.time), "area": row.area.split(), **body})
     cursor, more = (rows[taken - 1].sequence if rows else after), len(rows) > taken
     schema, version = transfer.body["schema"]
     said = {"dataset": dataset, "schema": schema, "version": version, "records": out, "next": cursor, "more": more}
@@ -195,7 +209,3 @@ def last_sequence(connection: Connection, tenant: str, dataset: str) -> int:
     where = (records.c.tenant == tenant, records.c.dataset == dataset)
     last = connection.execute(select(func.max(records.c.sequence)).where(*where)).scalar()
     return -1 if last is None else int(last)
-
-
-def _rfc3339(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -17,7 +17,17 @@ import httpx
 import structlog
 from sqlalchemy import Connection, delete, insert, select
 
-from noriai_api.exchange import agreements, bus, catalogue, courier, negotiations, participants, processes, transfers
+from noriai_api.exchange import (
+    agreements,
+    bus,
+    catalogue,
+    courier,
+    negotiations,
+    participants,
+    passing_on,
+    processes,
+    transfers,
+)
 from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.data_plane import Page
 from noriai_api.exchange.keys import (
@@ -298,9 +308,20 @@ class Exchange:
     async def offer(self, dataset: str, about: catalogue.Description, permission: list[Message], *,
                     viewers: list[str] | None = None, manual: bool = False) -> None:  # fmt: skip
         """Offer a dataset. Raises InputError."""
-        await self.change(lambda c, here: catalogue.put(
-            c, self.upsert, self.tenant, dataset, about, permission, here.now, viewers=viewers, manual=manual,
-        ))  # fmt: skip
+
+        def change(connection: Connection, here: Here) -> None:
+            said, rules = about.model_copy(update={"source": None}), permission
+            if about.passes_on is not None:
+                if about.kind != "operations":
+                    raise InputError("is not passed on", where=f"dataset {dataset}, statistics",
+                                     remedy="let the region whose riders they protect publish them")  # fmt: skip
+                rules, source = passing_on.carried(connection, self.tenant, about.passes_on, permission)
+                said = about.model_copy(update={"source": source})
+            catalogue.put(
+                connection, self.upsert, self.tenant, dataset, said, rules, here.now, viewers=viewers, manual=manual
+            )
+
+        await self.change(change)
 
     async def catalogue_of(self, peer: str) -> Message:
         """What another participant offers us. Raises InputError where they do not answer as the protocol has it."""

@@ -13,7 +13,10 @@ from noriai_api.exchange.service import Exchange
 
 LOOK_S = 0.25
 """A stream looks at the clock this often; news and revocations wake it at once."""
-EXPIRED = ("terms:dateTime", "terms:elapsedTime")
+ENDS = {
+    "terms:dateTime": "expired", "terms:elapsedTime": "expired", "source:revoked": "source", "source:terms": "source"
+}  # fmt: skip
+"""Refusals after which nothing will ever leave again, and what is told."""
 QUIET_LOOKS = 60
 """After so many looks without news it says that it is still there."""
 
@@ -57,9 +60,9 @@ async def pages(
                 async with asyncio.timeout(LOOK_S):  # wait_for may lose a cancellation in Python 3.11
                     await news.wait()
     except RefusedError as refused:
-        if refused.code in EXPIRED:  # as after a revocation, the transfer itself is over
+        if refused.code in ENDS:  # as after a revocation, the transfer itself is over
             with contextlib.suppress(IllegalMessageError):
-                await exchange.move(transfer, "terminate", reason="expired")
+                await exchange.move(transfer, "terminate", reason=ENDS[refused.code])
         yield refused.code
     finally:
         exchange.listeners.remove(news.set)

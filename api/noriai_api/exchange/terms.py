@@ -19,7 +19,7 @@ import operator as op
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -217,6 +217,11 @@ OPERANDS: Mapping[str, Callable[[str, Any, list[list[str]]], Holds]] = {
     "recipient": _recipient, "purpose": _purpose, "spatial": _spatial, "dateTime": _date_time, "count": _count,
     "elapsedTime": _elapsed, GROUP: _group, EPSILON: _epsilon, ONWARD: _onward,
 }  # fmt: skip
+
+
+def rfc3339(ms: int) -> str:
+    """An instant in UTC ms as terms have it."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def is_area(area: str) -> bool:

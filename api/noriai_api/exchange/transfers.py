@@ -18,6 +18,8 @@ PURPOSE = "urn:noriai:terms:purpose"
 ENDPOINT = "https://w3id.org/idsa/v4.1/HTTP"
 NATS = "urn:noriai:endpoint:nats"
 PUSHED = (catalogue.PUSH, catalogue.STREAM_PUSH)
+REVOKED = "revoked"
+"""Code of the termination that tells that an agreement was taken back."""
 MOVES = {"start", "suspend", "complete", "terminate"}
 
 
@@ -88,6 +90,8 @@ def take(
         more = {"address": message["dataAddress"]}
     elif name in ("terminate", "suspend"):
         more = {"ended": message.get("reason") or [message.get("code", "")]}
+        if name == "terminate" and process.role == "consumer" and message.get("code") == REVOKED:
+            agreements.fell_away(connection, here, process.subject)
     return processes.heard(connection, here, process, name, message_id, **more)
 
 

@@ -10,7 +10,7 @@ import structlog
 from httpx_sse import EventSource
 from sqlalchemy import Connection
 
-from noriai_api.exchange import bus, catalogue, inbox, processes, transfers
+from noriai_api.exchange import bus, catalogue, inbox, passing_on, processes, transfers
 from noriai_api.exchange.data_plane import Page
 from noriai_api.exchange.keys import USAGE, ProofError, opened
 from noriai_api.exchange.processes import IllegalMessageError, Process
@@ -19,6 +19,7 @@ from noriai_api.exchange.streams import pages
 from noriai_engine.model.errors import InputError
 
 LOOK_S = 2.0
+PASS_ON_S = 0.5
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 60.0
 
@@ -49,6 +50,17 @@ async def look_after_transfers(exchange: Exchange) -> None:
         for task in running.values():
             task.cancel()
         await asyncio.gather(*running.values(), return_exceptions=True)
+
+
+async def pass_on(exchange: Exchange) -> None:
+    """What comes in and may go on, goes on."""
+    while True:
+        try:
+            while await exchange.read(lambda c: any(passing_on.waiting(c, exchange.here(), 1))):
+                await exchange.change(partial(passing_on.add_waiting, upsert=exchange.upsert))
+        except Exception as error:  # the store is down: the next look tries again
+            log.warning("data is passed on later", error=type(error).__name__)
+        await asyncio.sleep(PASS_ON_S)
 
 
 def _needs_work(process: Process) -> bool:

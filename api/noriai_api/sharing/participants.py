@@ -12,7 +12,7 @@ from noriai_api.access.clients import all_tenants
 from noriai_api.exchange.comparing import keep_evidence
 from noriai_api.exchange.keys import Keyring, ProofError, PublicKey, new_key, public_key
 from noriai_api.exchange.service import Exchange, Me
-from noriai_api.exchange.workers import look_after_transfers
+from noriai_api.exchange.workers import look_after_transfers, pass_on
 from noriai_api.guard import Caller
 from noriai_api.holding.process import HeldElsewhereError
 from noriai_api.node import Node
@@ -44,7 +44,7 @@ def exchanges_of(node: Node, address: str, *workers: Callable[[Exchange], Awaita
             _kept_keys(node, tenant), authorities, httpx.AsyncClient(timeout=settings.exchange_timeout_s),
             settings.exchange_nats,
         )  # fmt: skip
-        exchange.workers += [look_after_transfers, keep_evidence, *workers]
+        exchange.workers += [look_after_transfers, keep_evidence, pass_on, *workers]
         found[tenant] = exchange
     return found
 

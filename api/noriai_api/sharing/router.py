@@ -16,7 +16,7 @@ from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.processes import Process
 from noriai_api.exchange.protocol.states import Kind
 from noriai_api.exchange.service import ALSO, Exchange
-from noriai_api.exchange.terms import EPSILON, GROUP
+from noriai_api.exchange.terms import EPSILON, GROUP, ONWARD
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.problems import Problem, described
 from noriai_api.sharing import schemas as s
@@ -293,7 +293,7 @@ def _constraints(terms: s.TermsIn) -> list[dict[str, Any]]:
     for operand, operator, value in (
         ("recipient", "isAnyOf", terms.recipients), ("spatial", "isAnyOf", terms.areas),
         ("dateTime", "lt", terms.until), ("elapsedTime", "lt", terms.lasts), ("count", "lteq", terms.uses),
-        (GROUP, "gteq", terms.smallest_group), (EPSILON, "lteq", terms.epsilon),
+        (GROUP, "gteq", terms.smallest_group), (EPSILON, "lteq", terms.epsilon), (ONWARD, "isAnyOf", terms.onward),
     ):  # fmt: skip
         if value is not None:
             typed = {"@value": str(value), "@type": "xsd:integer"} if isinstance(value, int) else value

@@ -52,6 +52,7 @@ class TermsIn(Strict):
     uses: Annotated[int | None, Field(ge=1, le=10**9)] = None
     smallest_group: Annotated[int | None, Field(ge=1, le=10**6)] = None
     epsilon: Annotated[str | None, Field(max_length=20, pattern=r"^\d+(\.\d{1,6})?$")] = None
+    onward: Annotated[list[Name] | None, Field(max_length=100, description="whom recipients may pass it on to")] = None
 
 
 class DatasetIn(Strict):
