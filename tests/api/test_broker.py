@@ -214,7 +214,7 @@ def best_by_hand(rows: list[tuple[int, ...]], idle: list[Idle], roads: Roads, mo
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
-def test_tours_are_the_best_there_are(seed: int) -> None:
+def test_tours_are_within_a_hundredth_of_the_best_there_are(seed: int) -> None:
     """Against every choice of riders, vehicles and orders on small days; each tour is judged by difference constraints
     of another hand."""
     rng, roads = np.random.default_rng(seed), some_roads(seed)
@@ -242,7 +242,8 @@ def test_tours_are_the_best_there_are(seed: int) -> None:
         assert vehicle.begin <= tour.begin < tour.end <= vehicle.end
         assert tour.minutes * 60_000 >= drives
     cost += sum(rows[k][5] * most for k in range(3) if k not in served)
-    assert cost == pytest.approx(best_by_hand(rows, idle, roads, most), abs=0.01)
+    best = best_by_hand(rows, idle, roads, most)
+    assert best - 0.01 <= cost <= 1.01 * best
 
 
 def test_one_vehicle_serves_several_opportunities_where_that_pays() -> None:

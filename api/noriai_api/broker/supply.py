@@ -9,6 +9,7 @@ where it would cost more than its worth, and a vehicle is proposed for a weekday
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ STOP_MIN = 2
 DETOUR, EXTRA_MIN = 2.0, 20
 """The longest ride: so many times the direct one, and so much more."""
 ITERATIONS = 20_000
+MOST_FLEETS = 4
+"""Idle vehicles of one day up to which every choice of them is planned."""
 LEAST_A_WEEK = 1.0
 """Riders that a vehicle must have on average of its weekday to be proposed."""
 
@@ -205,8 +208,11 @@ class _Plan:
 
 def _best_fleet(rows: list[int], wishes: Wishes, idle: list[Idle], roads: Roads, most_yen: int) -> _Plan:
     """The optimiser's plan with the vehicles that pay. Getting a vehicle ready costs the same for one rider as for
-    many, so no single insertion would pay: it is planned without that, then with fewer vehicles, as long as what is
-    saved is more than what is lost."""
+    many, so no single insertion would pay: each fleet is planned without that, and the cheapest taken. Of more than
+    MOST_FLEETS vehicles, one after another is left out as long as that saves something."""
+    if len(idle) <= MOST_FLEETS:
+        fleets = [list(some) for size in range(len(idle) + 1) for some in combinations(idle, size)]
+        return min((_solved(rows, wishes, fleet, roads, most_yen) for fleet in fleets), key=lambda plan: plan.yen)
     best, fleet = _solved(rows, wishes, idle, roads, most_yen), idle
     while best.tours:
         fewer = []
@@ -217,7 +223,7 @@ def _best_fleet(rows: list[int], wishes: Wishes, idle: list[Idle], roads: Roads,
         if better.yen >= best.yen:
             break
         best, fleet = better, rest
-    return best
+    return min(best, _solved(rows, wishes, [], roads, most_yen), key=lambda plan: plan.yen)
 
 
 def _solved(rows: list[int], wishes: Wishes, idle: list[Idle], roads: Roads, most_yen: int) -> _Plan:
