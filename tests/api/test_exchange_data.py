@@ -422,7 +422,7 @@ def test_a_neighbour_that_rewrites_its_log_is_noticed(tmp_path: Path) -> None:
     def noticed() -> list[str]:
         return list(b.read(lambda c: c.execute(select(incidents.c.what)).scalars().all()))
 
-    statement = a.read(lambda c: anchors.head_statement(c, a.exchange.here(), key, now_s))
+    statement = a.database_write(lambda c: anchors.head_statement(c, a.exchange.here(), a.exchange.upsert, key, now_s))
     assert asyncio.run(send(statement)) == 204
     assert asyncio.run(send(head(10, "aa"))) == 204
     assert noticed() == []
@@ -433,6 +433,56 @@ def test_a_neighbour_that_rewrites_its_log_is_noticed(tmp_path: Path) -> None:
     assert [pair[0] for pair in b.read(lambda c: anchors.of_peer(c, "t", a.id))] == [0, 10]
     with pytest.raises(ProofError):
         b.database_write(lambda c: anchors.keep(c, b.exchange.here(), asyncio.run(b.exchange.known(a.id)), "x", now_s))
+
+
+def test_a_head_reads_what_came_since_the_last_one_only(tmp_path: Path) -> None:
+    """Heads made now and then have the roots of a plain tree over the whole log at those lengths; an entry before the
+    last head is not read again, so that one that was rewritten does not change what neighbours are told."""
+    _, _, (a, _) = parties(tmp_path, "a", "b")
+    rng = random.Random(4)
+
+    def add(connection: Any, count: int) -> None:
+        for _ in range(count):
+            usage.append(connection, "t", time=NOW, side="provider", peer="urn:b", agreement="x", transfer="y", uses=1,
+                         details={"n": rng.random()})  # fmt: skip
+
+    def head() -> dict[str, Any]:
+        key, now_s = a.keyring.signing(NOW // 1000), NOW // 1000
+        text = a.database_write(lambda c: anchors.head_statement(c, a.exchange.here(), a.exchange.upsert, key, now_s))
+        return opened(text, "noriai-head+jwt", [key.public], now_s)
+
+    for count in (0, 1, 1, 5, 0, 13, 64, 3):
+        a.database_write(lambda c, count=count: add(c, count))  # type: ignore[misc]  # bound now
+        said, hashes = head(), [row["hash"] for row in log_of(a)]
+        assert (said["sequence"], said["root"]) == (len(hashes), usage.merkle_root(hashes))
+    before = head()["root"]
+    with a.database.writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE exchange_usage SET hash = 'ff' WHERE sequence = 3")
+    assert head()["root"] == before
+    assert usage.first_bad(log_of(a)) == 3, "the chain itself tells"
+
+
+def test_the_log_is_read_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, (a, _) = parties(tmp_path, "a", "b")
+    monkeypatch.setattr(usage, "PAGE", 10)
+
+    def add(connection: Any) -> None:
+        for n in range(25):
+            usage.append(connection, "t", time=NOW + n, side="provider", peer="urn:b", agreement="x", transfer="y",
+                         uses=1, details={"n": n})  # fmt: skip
+
+    a.database_write(add)
+    found, after = [], -1
+    for length in (10, 10, 5, 0):
+        rows, whole = a.read(lambda c, after=after: usage.page(c, "t", after))  # type: ignore[misc]  # bound now
+        assert (len(rows), whole) == (length, True)
+        found += [row["sequence"] for row in rows]
+        after = found[-1]
+    assert found == list(range(25))
+    with a.database.writing.begin() as connection:
+        connection.exec_driver_sql("UPDATE exchange_usage SET time = time + 1 WHERE sequence = 14")
+    whole = [a.read(lambda c, after=after: usage.page(c, "t", after))[1] for after in (-1, 9, 19, 99)]  # type: ignore[misc]  # bound now
+    assert whole == [True, False, True, False]
 
 
 def test_both_parties_of_an_agreement_see_its_entries_and_nobody_else(tmp_path: Path) -> None:

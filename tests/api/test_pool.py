@@ -18,7 +18,7 @@ from neighbouring import agree_on, exchange_of, manage, neighbours
 from serving import Movable, Serving
 
 from noriai_api.exchange import usage
-from noriai_api.pool.borrowing import UNANSWERED_MS, settlement
+from noriai_api.pool.borrowing import UNANSWERED_MS
 from noriai_api.pool.hours import DAYS_28_MS, HOUR_MS, Limits, objection, weekly
 
 POOL = "urn:noriai:dataset:home:pool"
@@ -188,9 +188,11 @@ def test_a_driver_is_lent_with_credentials_for_those_hours_only(pool: Pool) -> N
     sides = []
     for node in (pool.a, pool.b):
         agreement = manage(node, "GET", "agreements")["agreements"][0]["agreement"]
-        sides.append(node.node.database.read(lambda c, name=agreement: settlement(c, "home", name)))
+        sides.append(node.ask("administrator", "GET", f"/v1/pool/agreements/{agreement}/settlement").json())
         assert usage.first_bad(node.node.database.read(lambda c: usage.entries(c, "home"))) is None
-    assert sides[0] == sides[1] != []
+    assert sides[0]["lines"] == sides[1]["lines"]
+    assert [line["what"] for line in sides[0]["lines"]] == ["loan", "return"]
+    assert sides[0]["total"] == sides[1]["total"] == 3 * 1800, "the log's sum is what is owed"
 
 
 def test_what_stands_against_a_loan_is_told(pool: Pool) -> None:

@@ -1,5 +1,6 @@
 """Heads of logs, exchanged with neighbours once a day: a signed length and Merkle root, which pins what was there."""
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -8,13 +9,20 @@ from noriai_api.exchange import usage
 from noriai_api.exchange.keys import HEAD, OwnKey, ProofError, opened
 from noriai_api.exchange.participants import Participant
 from noriai_api.exchange.processes import Here, note_incident
-from noriai_api.store.exchange_tables import anchors
+from noriai_api.store.exchange_tables import anchors, trees
 
 
-def head_statement(connection: Connection, here: Here, key: OwnKey, now_s: int) -> str:
-    """Our log's length and root, signed."""
-    hashes = [row["hash"] for row in usage.entries(connection, here.tenant)]
-    claims = {"iss": here.participant, "sequence": len(hashes), "root": usage.merkle_root(hashes), "iat": now_s}
+def head_statement(connection: Connection, here: Here, upsert: Any, key: OwnKey, now_s: int) -> str:
+    """Our log's length and root, signed. The tree grows from where it was at the last head: entries before are not
+    read again, so that one rewritten since then does not fit the heads that neighbours hold."""
+    where = (trees.c.tenant == here.tenant,)
+    body = connection.execute(select(trees.c.body).where(*where)).scalar()
+    peaks: usage.Peaks = () if body is None else tuple((size, found) for size, found in json.loads(body))
+    length = sum(size for size, _ in peaks)
+    peaks = usage.grown(peaks, (row["hash"] for row in usage.walk(connection, here.tenant, length - 1)))
+    connection.execute(upsert(trees), [{"tenant": here.tenant, "log": "usage", "body": json.dumps(peaks)}])
+    length = sum(size for size, _ in peaks)
+    claims = {"iss": here.participant, "sequence": length, "root": usage.root_of(peaks), "iat": now_s}
     return key.sign(HEAD, claims)
 
 

@@ -48,7 +48,7 @@ async def visit(exchange: Exchange, peer: str) -> bool:
     """Give a neighbour our head, and compare logs under every agreement; False where they did not answer."""
     now_s = exchange.clock.now() // 1000
     key = exchange.keyring.signing(now_s)
-    head = await exchange.read(lambda c: anchors.head_statement(c, exchange.here(), key, now_s))
+    head = await exchange.write(lambda c: anchors.head_statement(c, exchange.here(), exchange.upsert, key, now_s))
     try:
         known = await exchange.known(peer)
         answer = await exchange.send(peer, "POST", f"{known.address}/anchors", head.encode(), None)

@@ -7,8 +7,9 @@ nobody rewrites what they once had.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -17,6 +18,7 @@ from noriai_api.digests import ALGORITHM, digest
 from noriai_api.store.exchange_tables import agreements, usage
 
 FIRST = "0" * 64
+PAGE = 1000
 _COVERED = ("sequence", "time", "side", "peer", "agreement", "transfer", "uses", "body", "previous")
 
 
@@ -68,6 +70,24 @@ def entries(connection: Connection, tenant: str, agreement: str | None = None) -
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def walk(connection: Connection, tenant: str, after: int = -1) -> Iterator[dict[str, Any]]:
+    """The log after a number, entry by entry: it may be longer than memory."""
+    where = (usage.c.tenant == tenant, usage.c.sequence > after)
+    query = select(usage).where(*where).order_by(usage.c.sequence).execution_options(yield_per=1000)
+    return (dict(row) for row in connection.execute(query).mappings())
+
+
+def page(connection: Connection, tenant: str, after: int) -> tuple[list[dict[str, Any]], bool]:
+    """(the next PAGE entries after a number, whether they follow from each other and from the one before)."""
+    rows = list(islice(walk(connection, tenant, after), PAGE))
+    where = (usage.c.tenant == tenant, usage.c.sequence == after)
+    before = connection.execute(select(usage.c.hash, usage.c.time).where(*where)).first()
+    if before is None and after >= 0:
+        return rows, False
+    start = (FIRST, 0) if before is None else (before.hash, before.time)
+    return rows, first_bad(rows, after + 1, *start) is None
+
+
 def shared_entries(connection: Connection, tenant: str, agreement: str, peer: str) -> list[dict[str, Any]] | None:
     """What the other party of an agreement may see of our log: the entries under it; None for anybody else."""
     where = (agreements.c.tenant == tenant, agreements.c.agreement == agreement, agreements.c.peer == peer)
@@ -77,10 +97,10 @@ def shared_entries(connection: Connection, tenant: str, agreement: str, peer: st
     return [{name: row[name] for name in shown} for row in entries(connection, tenant, agreement)]
 
 
-def first_bad(rows: Iterable[dict[str, Any]]) -> int | None:
-    """Number of the first entry that does not follow from the one before; None where the chain holds."""
-    previous, latest = FIRST, 0
-    for number, row in enumerate(rows):
+def first_bad(rows: Iterable[dict[str, Any]], begin: int = 0, previous: str = FIRST, latest: int = 0) -> int | None:
+    """Number of the first entry that does not follow from the one before; None where the chain holds. A part of a log
+    begins with the number `begin`, after an entry of hash `previous` and time `latest`."""
+    for number, row in enumerate(rows, begin):
         try:
             said = json.loads(row["body"])["previous"]
         except (ValueError, KeyError, TypeError):
@@ -92,15 +112,35 @@ def first_bad(rows: Iterable[dict[str, Any]]) -> int | None:
     return None
 
 
-def merkle_root(hashes: Sequence[str]) -> str:
-    """Merkle tree hash of RFC 6962, section 2.1, over the entries' hashes."""
-    if not hashes:
+Peaks = tuple[tuple[int, str], ...]
+"""Whole subtrees of a Merkle tree, from the left: (leaves, hash), each half as large as the one before at most. They
+are all that a tree needs to grow, however long the log is."""
+
+
+def grown(peaks: Peaks, hashes: Iterable[str]) -> Peaks:
+    """A tree with more entries' hashes at its end."""
+    trees = [(size, bytes.fromhex(found)) for size, found in peaks]
+    for leaf in hashes:
+        trees.append((1, hashlib.sha256(b"\x00" + bytes.fromhex(leaf)).digest()))
+        while len(trees) > 1 and trees[-1][0] == trees[-2][0]:
+            (size, right), (_, left) = trees.pop(), trees.pop()
+            trees.append((2 * size, hashlib.sha256(b"\x01" + left + right).digest()))
+    return tuple((size, found.hex()) for size, found in trees)
+
+
+def root_of(peaks: Peaks) -> str:
+    """The tree's root: Merkle tree hash of RFC 6962, section 2.1."""
+    if not peaks:
         return hashlib.sha256(b"").hexdigest()
-    level = [hashlib.sha256(b"\x00" + bytes.fromhex(leaf)).digest() for leaf in hashes]
-    while len(level) > 1:
-        pairs = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = pairs + level[len(level) - len(level) % 2 :]
-    return level[0].hex()
+    root = bytes.fromhex(peaks[-1][1])
+    for _, left in reversed(peaks[:-1]):
+        root = hashlib.sha256(b"\x01" + bytes.fromhex(left) + root).digest()
+    return root.hex()
+
+
+def merkle_root(hashes: Iterable[str]) -> str:
+    """The root over entries' hashes."""
+    return root_of(grown((), hashes))
 
 
 def broken_anchor(rows: Sequence[dict[str, Any]], anchors: Iterable[tuple[int, str]]) -> int | None:

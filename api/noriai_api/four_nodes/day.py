@@ -262,8 +262,7 @@ def _collect(children: list[Child], served: Served) -> None:
             if agreement["dataset"].endswith(":rides"):
                 settled = child.manage("GET", f"agreements/{agreement['agreement']}/settlement")
                 served.settlements.append({"node": child.town.participant, **settled})
-        usage = child.manage("GET", "usage")
-        served.logs.append({"node": child.town.participant, "whole": usage["whole"], "entries": len(usage["entries"])})
+        served.logs.append({"node": child.town.participant, **_log_of(child)})
         served.incidents += len(child.manage("GET", "incidents")["incidents"])
         for other in children:
             if other is not child:
@@ -271,6 +270,16 @@ def _collect(children: list[Child], served: Served) -> None:
                 counted = served.received.setdefault(child.town.participant, Counter())
                 counted[other.town.participant] += len(records)
                 served.fields |= {name for record in records for name in record}
+
+
+def _log_of(child: Child) -> dict[str, Any]:
+    """How long a node's log is, and whether its chain is whole."""
+    after: int | None = -1
+    whole, entries = True, 0
+    while after is not None:
+        page = child.manage("GET", f"usage?after={after}")
+        whole, entries, after = whole and page["whole"], entries + len(page["entries"]), page["next"]
+    return {"whole": whole, "entries": entries}
 
 
 def _memory_mb(child: Child) -> int:

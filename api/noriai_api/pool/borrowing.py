@@ -147,8 +147,7 @@ async def pursue(node: Node, exchange: Exchange, loan: str) -> None:
             await node.heed("vehicles", f"{exchange.tenant}/{made}")
     else:
         yen = answer[1].get("yen") if isinstance(answer[1], dict) else None
-        body = row["body"] | {"yen": yen if isinstance(yen, int) else row["body"].get("yen")}
-        await exchange.write(lambda c: store.move(c, row, "returning", "returned", body=body))
+        await exchange.write(lambda c: _returned(c, exchange, row, yen if isinstance(yen, int) else None))
 
 
 def _lent(
@@ -167,11 +166,7 @@ def _lent(
     body = row["body"] | {"yen": given.yen, "name": name}
     if not store.move(connection, row, "asking", "lent", body=body, subject=f"{given.kind}:{name}"):
         return None
-    usage.append(
-        connection, exchange.tenant, time=exchange.clock.now(), side="consumer", peer=row["peer"],
-        agreement=row["agreement"], transfer="", uses=0,
-        details={"purpose": "dispatch", "service": "loan", "loan": row["loan"], "price": given.yen},
-    )  # fmt: skip
+    _log(connection, exchange, row, "loan", given.yen)
     grant = Grant(exchange.tenant, "fleet.write", row["peer"], {})
     if given.kind == "driver":
         joining.write(connection, grant, "drivers", name, _driver(given, asked), node.clock.now())
@@ -179,6 +174,23 @@ def _lent(
     vehicle = _vehicle(given, asked, node.regions_of(exchange.tenant)[asked["region"]], row)
     joining.write(connection, grant, "vehicles", name, vehicle, node.clock.now())
     return vehicle.region
+
+
+def _returned(connection: Connection, exchange: Exchange, row: Row, yen: int | None) -> None:
+    """The lender has it back; what the hours worked come to is theirs to say."""
+    agreed = row["body"]["yen"]
+    body = row["body"] | {"yen": agreed if yen is None else yen}
+    if store.move(connection, row, "returning", "returned", body=body):
+        _log(connection, exchange, row, "return", body["yen"] - agreed)
+
+
+def _log(connection: Connection, exchange: Exchange, row: Row, what: str, price: int) -> None:
+    """Our side's entry; the lender's says the same."""
+    usage.append(
+        connection, exchange.tenant, time=exchange.clock.now(), side="consumer", peer=row["peer"],
+        agreement=row["agreement"], transfer="", uses=0,
+        details={"purpose": "dispatch", "service": what, "loan": row["loan"], "price": price},
+    )  # fmt: skip
 
 
 def _driver(given: Credentials, asked: Row) -> DriverIn:
@@ -214,9 +226,14 @@ def _no_longer_here(connection: Connection, node: Node, row: Row) -> None:
 
 
 def settlement(connection: Connection, tenant: str, agreement: str) -> list[Row]:
-    """Loans under an agreement, by our own log: what was agreed on when each was made."""
+    """Loans under an agreement by our own log, with what was owed when each was made, and what hours worked changed."""
     found = [json.loads(entry["body"]) for entry in usage.entries(connection, tenant, agreement)]
-    return [{"loan": body["loan"], "price": body["price"]} for body in found if body.get("service") == "loan"]
+    wanted = ("loan", "return")
+    return [
+        {"loan": body["loan"], "what": body["service"], "price": body["price"]}
+        for body in found
+        if body.get("service") in wanted
+    ]
 
 
 def _agreements(connection: Connection, tenant: str) -> dict[str, Agreement]:

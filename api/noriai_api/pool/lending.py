@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 from starlette.responses import JSONResponse, Response
 
 from noriai_api.digests import digest
-from noriai_api.exchange import data_plane
+from noriai_api.exchange import data_plane, usage
 from noriai_api.exchange.door import Call, Service
 from noriai_api.exchange.terms import within
 from noriai_api.node import Node
@@ -93,6 +93,7 @@ def pool_services(node: Node) -> list[Service]:
             if row["state"] == "lent":
                 body = row["body"] | {"worked": worked, "yen": _price(row, worked)}
                 store.move(connection, row, "lent", "returned", body=body)
+                _log_return(connection, call, row, key, body["yen"] - row["body"]["yen"])
                 row["body"] = body
             return 200, {"yen": row["body"]["yen"]}
 
@@ -102,6 +103,15 @@ def pool_services(node: Node) -> list[Service]:
     return [
         ("POST", "pool/searches", search), ("POST", "pool/loans", lend), ("POST", "pool/loans/{key}/return", take_back)
     ]  # fmt: skip
+
+
+def _log_return(connection: Connection, call: Call, row: Row, key: str, difference: int) -> None:
+    """What hours worked change of the price that was agreed on, so that the log's sum is what is owed."""
+    usage.append(
+        connection, call.exchange.tenant, time=call.exchange.clock.now(), side="provider", peer=call.peer,
+        agreement=row["agreement"], transfer="", uses=0,
+        details={"purpose": PURPOSE, "service": "return", "loan": key, "price": difference},
+    )  # fmt: skip
 
 
 def loan_of(peer: str, key: str) -> str:

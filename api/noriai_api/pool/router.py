@@ -7,15 +7,19 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection, delete, select
 
+from noriai_api.exchange import agreements
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.parties import joining
 from noriai_api.pool import borrowing, store
 from noriai_api.pool.schemas import (
     FreeList,
     LoanIn,
+    LoanLine,
     LoanList,
     LoanOut,
+    LoanSettlementOut,
     NeedIn,
+    Party,
     PoolOfferIn,
     PoolOfferOut,
     PoolOffers,
@@ -111,6 +115,22 @@ async def give_back(loan: Id, said: ReturnIn, request: Request, caller: Office) 
     if caller.grant.narrows("operator") not in (None, _operator(row, {})):
         raise Problem("not_found", f"no loan {loan}")
     return _loan_out(await borrowing.give_back(caller, exchange, loan, said))
+
+
+@router.get("/agreements/{agreement}/settlement", response_model=LoanSettlementOut)
+async def get_settlement(
+    agreement: Party, request: Request, caller: Annotated[Caller, allow("exchange.read")]
+) -> LoanSettlementOut:
+    """What loans under an agreement came to."""
+    exchange = exchange_of(request, caller)
+    found = await exchange.read(lambda c: agreements.find(c, exchange.tenant, agreement))
+    if found is None:
+        raise Problem("not_found")
+    lines = await exchange.read(lambda c: borrowing.settlement(c, exchange.tenant, agreement))
+    return LoanSettlementOut(
+        agreement=agreement, role=found.role, participant=found.peer, total=sum(line["price"] for line in lines),
+        lines=[LoanLine(**line) for line in lines],
+    )  # fmt: skip
 
 
 def _operator(row: Row, offers: dict[str, str]) -> str | None:

@@ -126,6 +126,22 @@ class LoanList(Said):
     loans: list[LoanOut]
 
 
+class LoanLine(Said):
+    loan: str
+    what: Literal["loan", "return"]
+    price: int
+
+
+class LoanSettlementOut(Said):
+    """What loans under an agreement came to, by our own log; the other side's log says the same."""
+
+    agreement: str
+    role: str
+    participant: str
+    total: int
+    lines: list[LoanLine]
+
+
 class Credentials(Strict):
     """What the lender says of a driver or vehicle: all that the borrower's rules need, and no name."""
 

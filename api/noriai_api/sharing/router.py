@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import httpx
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy import Connection, select
 
 from noriai_api.digests import digest_bytes
@@ -243,11 +243,11 @@ async def compare(agreement: s.Name, exchange: Write) -> s.ComparisonOut:
 
 
 @router.get("/usage", response_model=s.UsageOut)
-async def get_usage(exchange: Read) -> s.UsageOut:
-    """The log of what was served and received, and whether its chain is whole."""
-    rows = await exchange.read(lambda c: usage.entries(c, exchange.tenant))
-    return s.UsageOut(entries=[{n: v for n, v in row.items() if n != "tenant"} for row in rows],
-                      whole=usage.first_bad(rows) is None)  # fmt: skip
+async def get_usage(exchange: Read, after: Annotated[int, Query(ge=-1, le=2**62)] = -1) -> s.UsageOut:
+    """The log of what was served and received, page by page, and whether each page's chain holds."""
+    rows, whole = await exchange.read(lambda c: usage.page(c, exchange.tenant, after))
+    shown = [{name: value for name, value in row.items() if name != "tenant"} for row in rows]
+    return s.UsageOut(entries=shown, whole=whole, next=rows[-1]["sequence"] if len(rows) == usage.PAGE else None)
 
 
 @router.get("/incidents", response_model=s.IncidentsOut)

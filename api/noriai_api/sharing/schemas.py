@@ -153,8 +153,12 @@ class ComparisonOut(Said):
 
 
 class UsageOut(Said):
+    """A page of the log; `whole`: each entry follows from the one before. `next`: give it as `after` for those that
+    follow."""
+
     entries: list[dict[str, Any]]
     whole: bool
+    next: int | None = None
 
 
 class ReceivedOut(Said):

@@ -97,6 +97,9 @@ usage = table(
 )  # fmt: skip
 """What was served and what was received, each entry written before the bytes; every hash covers the one before."""
 
+trees = table("exchange_trees", key("log"), Column("body", Text, nullable=False))
+"""The Merkle tree over our log as it stood at its last head, so that the next one reads what came since only."""
+
 anchors = table(
     "exchange_anchors", key("participant", 255), Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("time", BigInteger, nullable=False), Column("root", String(64), nullable=False),

@@ -8,7 +8,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-TABLES = ("exchange_legs", "exchange_transfer_points", "pool_offers", "pool_loans")
+TABLES = ("exchange_legs", "exchange_transfer_points", "exchange_trees", "pool_offers", "pool_loans")
 WITHIN = "current_setting('noriai.tenant', true) IN ('*', tenant)"
 
 
@@ -33,6 +33,13 @@ def upgrade() -> None:
         sa.Column("point", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "point"),
+    )
+    op.create_table(
+        "exchange_trees",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("log", sa.String(length=64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "log"),
     )
     op.create_table(
         "pool_offers",
