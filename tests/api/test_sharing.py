@@ -140,3 +140,27 @@ def test_the_service_itself_is_shared_as_gtfs_flex(tmp_path_factory: pytest.Temp
         assert b.ask("planner", "GET", f"{path}/file").content == changed
         kept = made(a, dataset, 1)
         assert [record["bytes"] for record in kept] == [len(changed)], "older editions are gone here"
+
+
+def test_demand_is_as_coarse_as_each_dataset_says(town: Serving) -> None:
+    """A second dataset of the same wishes, by mesh of 10 km and hour: each wish once in each, told as agreed; one that
+    is offered later has what happened before it."""
+    name = f"{demand.dataset_of('home')}-coarse"
+    about = {
+        "title": {"ja": "粗い需要", "en": "Coarse demand"}, "description": {"ja": "需要", "en": "Demand"}, "owner": "urn:a",
+        "kind": "operations", "schema_id": "urn:noriai:schema:demand", "schema_version": "1.0", "area": ["jis:08220"],
+        "coverage": "all", "formats": ["HttpData-PULL"], "coarseness": {"mesh_digits": 6, "minutes": 60},
+    }  # fmt: skip
+    body = {"about": about, "terms": {"purposes": ["service-planning"]}}
+    assert town.ask("administrator", "PUT", f"/v1/exchange/datasets/{name}", json=body).status_code == 200
+    wrong = {**body, "about": about | {"coarseness": {"mesh_digits": 7}}}
+    assert town.ask("administrator", "PUT", f"/v1/exchange/datasets/{name}", json=wrong).status_code == 422
+    town.ask("partner", "POST", f"/v1/regions/{town.region}/quotes", json=town.wish(77))
+    fine = made(town, demand.dataset_of("home"), 6)
+    coarse = made(town, name, len(fine))
+    for one, other in zip(fine, coarse, strict=True):
+        assert (one["what"], one["riders"], one["reason"]) == (other["what"], other["riders"], other["reason"])
+        assert other["time"] == one["time"] // 3_600_000 * 3_600_000
+        for end in ("from", "to"):
+            assert other[end] == one[end][: len("mesh:544000")]
+    assert coarse[0]["area"] == [coarse[0]["from"], "jis:08220"]

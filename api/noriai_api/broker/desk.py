@@ -158,7 +158,7 @@ def _free(connection: Connection, tenant: str) -> list[Any]:
 def _unmet(connection: Connection, tenant: str, since: int) -> list[dict[str, Any]]:
     """Records of demand: our own, and what neighbours shared with us."""
     own = (records.c.tenant == tenant, records.c.dataset == dataset_of(tenant), records.c.time >= since)
-    theirs = (received.c.tenant == tenant, received.c.dataset.like("%:demand"), received.c.time >= since)
+    theirs = (received.c.tenant == tenant, received.c.dataset.like("%:demand%"), received.c.time >= since)
     found = []
     for row in connection.execute(select(records.c.time, records.c.body).where(*own)):
         found.append({"time": datetime.fromtimestamp(row.time / 1000, UTC).isoformat(), **json.loads(row.body)})

@@ -20,6 +20,7 @@ from scipy.stats import poisson
 Ints = NDArray[np.int64]
 
 UNMET = ("refused", "abandoned")
+MESH_DIGITS = 8
 STEP_MIN = 30
 WINDOWS = (2, 4, 6)
 """Lengths of windows, in steps."""
@@ -83,12 +84,14 @@ class Opportunity:
 
 
 def wishes_of(records: Sequence[Mapping[str, Any]], timezone: str) -> Wishes:
-    """Unmet wishes among records of demand, whoever shared them."""
+    """Unmet wishes among records of demand, whoever shared them; finer meshes count as those of 1 km they lie in,
+    coarser ones tell too little."""
     zone, rows = ZoneInfo(timezone), []
     for record in records:
-        if record["what"] in UNMET:
+        codes = [record[end].partition(":")[2][:MESH_DIGITS] for end in ("from", "to")]
+        if record["what"] in UNMET and all(len(code) == MESH_DIGITS for code in codes):
             when = datetime.fromisoformat(record["time"]).astimezone(zone)
-            ends = (int(record[end].partition(":")[2]) for end in ("from", "to"))
+            ends = (int(code) for code in codes)
             riders = max(1, int(record.get("riders", 1)))
             rows.append((when.toordinal(), when.weekday(), when.hour * 60 + when.minute, *ends, riders))
     table = np.array(rows, np.int64).reshape(-1, 6)

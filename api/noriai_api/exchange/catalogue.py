@@ -33,6 +33,16 @@ THEMES = "https://w3id.org/mobilitydcat-ap/mobility-theme/"
 STANDARDS = "https://w3id.org/mobilitydcat-ap/mobility-data-standard/"
 
 
+class Coarseness(BaseModel):
+    """How much a record of demand tells: the JIS mesh its ends lie in (6 digits: 10 km, 8: 1 km, 9: 500 m), and the
+    step its time is rounded down to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mesh_digits: Literal[4, 6, 8, 9] = 8
+    minutes: Literal[15, 30, 60, 180, 1440] = 15
+
+
 class Description(BaseModel):
     """What a dataset states about itself."""
 
@@ -54,6 +64,7 @@ class Description(BaseModel):
     standard: str = Field("other", description="mobility data standard, by its word in mobilityDCAT-AP's list")
     formats: list[Way]
     synthetic: bool = False
+    coarseness: Coarseness = Coarseness()
     passes_on: str | None = Field(
         None, description="agreement of ours under which the data comes to us: its terms bind those we give it to"
     )
@@ -172,7 +183,8 @@ def _entry(dataset: Dataset, service: str, address: str) -> Message:
         },
         f"{MDCAT}mobilityTheme": {"@id": THEMES + about.theme}, "urn:noriai:schemaVersion": about.schema_version,
         "urn:noriai:kind": about.kind, "urn:noriai:coverage": about.coverage, "urn:noriai:price": about.price,
-        "urn:noriai:synthetic": about.synthetic,
+        "urn:noriai:synthetic": about.synthetic, "urn:noriai:meshDigits": about.coarseness.mesh_digits,
+        "urn:noriai:minutes": about.coarseness.minutes,
         **({} if about.source is None else {f"{DCT}source": {"@id": about.source}}),
     }  # fmt: skip
 
