@@ -1,7 +1,7 @@
 """Live demand as records to share: what happened to wishes, by mesh and step of time as coarse as each dataset says
-(1 km and a quarter of an hour, if it says nothing), without anybody's name, token or booking. Made from the region's own
-log, each row once. Wishes that a neighbour passed on to us are the neighbour's to share, not ours; legs of longer rides
-are nobody's wish by themselves."""
+(1 km and a quarter of an hour, if it says nothing), without anybody's name, token or booking. Made from the region's
+own log, each row once. Wishes that a neighbour passed on to us are the neighbour's to share, not ours; legs of longer
+rides are nobody's wish by themselves."""
 
 import asyncio
 import json
