@@ -30,6 +30,8 @@ from noriai_engine.regions import Region, open_region, write_region
 
 AUTHORITY = "urn:noriai:authority:ibaraki-life-area"
 STEP_S = 120
+THEN = " then "
+"""Between the fleets of a ride of two legs."""
 YEAR_S = 365 * 86_400
 TERMS = {
     "demand": {"purposes": ["service-planning"], "lasts": "P1D"}, "rides": {"purposes": ["dispatch"], "lasts": "P1D"}
@@ -107,7 +109,7 @@ class Served:
     """What came of a day's wishes."""
 
     outcomes: list[str]
-    """Of each wish: the participant that served it, or "unmet"."""
+    """Of each wish: the participant that served it, two where the rider changed between them, or "unmet"."""
     agreements: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
     received: dict[str, Counter[str]] = field(default_factory=dict)
@@ -149,7 +151,7 @@ def serve_day(
         if together:
             tell("letting them meet and agree ...")
             _introduce(children, authority, start // 1000)
-            _agree(children)
+            _agree(children, region)
         outcomes = []
         step = start
         for number, wish in enumerate(wishes):
@@ -197,9 +199,12 @@ def _introduce(children: list[Child], authority: Any, now_s: int) -> None:
                 other.manage("POST", "participants", {"membership": text})
 
 
-def _agree(children: list[Child]) -> None:
-    """Each offers its demand and its vehicles; each asks all others for both, and listens to their demand."""
+def _agree(children: list[Child], region: Region) -> None:
+    """Each offers its demand and its vehicles; each asks all others for both, and listens to their demand. Riders may
+    change at the borders."""
     for child in children:
+        for name, (lon, lat) in towns.transfer_points(region).items():
+            child.manage("PUT", f"transfer-points/{name}", {"place": {"lon": lon, "lat": lat, "name": name}})
         for kind, dataset in (("demand", demand_of(child.town.name)), ("rides", rides_of(child.town.name))):
             title, description = TEXTS[kind]
             about = {
@@ -250,7 +255,9 @@ def _asked(child: Child, region: Region, wish: Wish, day: ServiceDay, *, togethe
     if not ride["offers"]:
         return "unmet"
     booked = child.ask("partner", "POST", f"/v1/exchange/rides/{ride['ride']}/acceptance", {"number": 0})
-    return str(booked["owner"]) if booked["state"] == "booked" else "unmet"
+    if booked["state"] != "booked":
+        return "unmet"
+    return THEN.join(leg["participant"] for leg in booked["legs"])
 
 
 def _collect(children: list[Child], served: Served) -> None:

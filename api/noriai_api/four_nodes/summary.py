@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from noriai_api.four_nodes import towns
-from noriai_api.four_nodes.day import Served
+from noriai_api.four_nodes.day import THEN, Served
 from noriai_api.four_nodes.towns import TOWNS, Wish
 
 Summary = dict[str, Any]
@@ -21,7 +21,8 @@ def summary_of(wishes: list[Wish], vehicles: int, alone: Served, together: Serve
     for number, town in enumerate(TOWNS):
         mine = [n for n, wish in enumerate(wishes) if wish.town == number]
         before, after = ([served.outcomes[n] for n in mine] for served in (alone, together))
-        others = Counter(outcome for n, outcome in enumerate(together.outcomes) if n not in set(mine))
+        elsewhere = [outcome for n, outcome in enumerate(together.outcomes) if n not in set(mine)]
+        others = Counter(fleet for outcome in elsewhere for fleet in outcome.split(THEN))
         rows.append({
             "title": town.title, "title_ja": town.title_ja, "wishes": len(mine), "alone": before.count("unmet"),
             "together": after.count("unmet"), "alone_share": 100 * before.count("unmet") // max(1, len(mine)),
@@ -45,6 +46,7 @@ def summary_of(wishes: list[Wish], vehicles: int, alone: Served, together: Serve
     return {
         "day": towns.DAY, "wishes": len(wishes), "vehicles": vehicles, "unmet_alone": alone.unmet,
         "unmet_together": together.unmet, "crossed": sum(row["by_others"] for row in rows), "towns": rows,
+        "changed": sum(THEN in outcome for outcome in together.outcomes),
         "agreements": sorted(shared, key=lambda a: (a["what"], a["owner"], a["peer"])),
         "fields": ", ".join(sorted(together.fields)), "nobody": together.fields <= DEMAND_FIELDS,
         "settlements": _settlements(together, title),
@@ -85,7 +87,8 @@ def lines(summary: Summary) -> list[str]:
     return [
         f"{summary['wishes']} wishes, {summary['vehicles']} vehicles in each town",
         f"  unmet, each town alone: {summary['unmet_alone']}",
-        f"  unmet, together:        {summary['unmet_together']}  ({summary['crossed']} rides in a neighbour's vehicle)",
+        f"  unmet, together:        {summary['unmet_together']}  ({summary['crossed']} rides in a neighbour's vehicle, "
+        f"{summary['changed']} of them with a change at the border)",
         f"agreements: {', '.join(f'{count} on {what}' for what, count in sorted(shared.items()))}; "
         f"{summary['same']} of {summary['pairs']} with the same hash on both sides",
         f"demand records received: {sum(a['records'] or 0 for a in summary['agreements']):,}; "

@@ -1,6 +1,7 @@
 """The four towns, on a made-up network: where people live, what vehicles there are, who wants to go where on a day."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,20 @@ def town_of(region: Region, lon: Floats) -> NDArray[np.int64]:
     share = np.cumsum(people.people[order]) / people.people.sum()
     borders = [people.lon[order][np.searchsorted(share, q)] for q in (0.25, 0.5, 0.75)]
     return np.searchsorted(borders, lon, side="right").astype(np.int64)
+
+
+def transfer_points(region: Region) -> dict[str, tuple[float, float]]:
+    """Where riders may change between neighbouring towns: on a street at each border, amid the people around it."""
+    people = region.population
+    assert people is not None
+    town, found = town_of(region, people.lon), {}
+    for west, east in pairwise(range(len(TOWNS))):
+        near = np.r_[np.flatnonzero(town == west)[np.argsort(-people.lon[town == west])[:20]],
+                     np.flatnonzero(town == east)[np.argsort(people.lon[town == east])[:20]]]  # fmt: skip
+        at = np.array([np.average(values[near], weights=people.people[near]) for values in (people.lon, people.lat)])
+        lon, lat = region.snapper.on_street(at[:1], at[1:])
+        found[f"{TOWNS[west].name}-{TOWNS[east].name}"] = (round(float(lon[0]), 6), round(float(lat[0]), 6))
+    return found
 
 
 def fleet(region: Region, town: int, count: int, seed: int) -> list[tuple[str, str, dict[str, Any]]]:
