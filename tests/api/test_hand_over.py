@@ -451,4 +451,5 @@ def test_rides_of_before_become_rides_of_one_leg(tmp_path: Path) -> None:
     row = database.read(lambda c: rides.find(c, "t", "r1"))
     assert row is not None
     assert [leg.number for leg in database.read(lambda c: rides.plan(c, row))] == [0]
+    assert database.read(lambda c: rides.due(c, "t", 10**15)) == [], "nothing is left to do about it"
     database.close()

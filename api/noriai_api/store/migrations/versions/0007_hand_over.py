@@ -9,6 +9,7 @@ revision = "0007"
 down_revision = "0006"
 
 TABLES = ("exchange_legs", "exchange_transfer_points", "exchange_trees", "pool_offers", "pool_loans")
+NEVER = 2**62
 WITHIN = "current_setting('noriai.tenant', true) IN ('*', tenant)"
 
 
@@ -96,7 +97,8 @@ def _rides_as_legs() -> None:
                 body=json.dumps({"part": part, "key": row["ride"], "bought_at": body.get("bought_at", 0),
                                  "said": body.get("said", {})}),
             ))  # fmt: skip
-            body |= {"legs": [0], "taken": taken}
+            body |= {"legs": [0], "taken": taken, "at": 0, "then": "given_up"}
         body["offers"] = [{"legs": [{"agreement": None, **offer}], "change": None} for offer in offers]
         mine = (rides.c.tenant == row["tenant"], rides.c.ride == row["ride"])
-        connection.execute(sa.update(rides).where(*mine).values(body=json.dumps(body)))
+        again = row["next_try"] if row["state"] in ("buying", "giving_back") else NEVER
+        connection.execute(sa.update(rides).where(*mine).values(body=json.dumps(body), next_try=again))
