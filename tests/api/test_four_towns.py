@@ -41,6 +41,19 @@ def test_each_town_has_a_quarter_of_the_people_and_its_own_wishes(region: Region
     assert towns.town_of(region, np.array([body["depot"][0] for *_, body in fleet])).tolist() == [2, 2, 2]
 
 
+def test_riders_may_change_on_a_street_at_each_border(region: Region) -> None:
+    points = towns.transfer_points(region)
+    assert list(points) == ["tsukuba-tsuchiura", "tsuchiura-shimotsuma", "shimotsuma-ushiku"]
+    people = region.population
+    assert people is not None
+    town = towns.town_of(region, people.lon)
+    for west, (lon, lat) in enumerate(points.values()):
+        street = region.snapper.on_street(np.array([lon]), np.array([lat]))
+        assert (float(street[0][0]), float(street[1][0])) == pytest.approx((lon, lat), abs=1e-5)
+        centres = [np.average(people.lon[town == k], weights=people.people[town == k]) for k in (west, west + 1)]
+        assert centres[0] < lon < centres[1], "between the two towns"
+
+
 def test_corporate_numbers_of_the_four() -> None:
     numbers = {town.title: town.corporate_number for town in towns.TOWNS}
     assert numbers["Tsukuba"] == "8000020082201", "as the public register has it"
@@ -63,6 +76,12 @@ def test_the_summary_adds_up_and_says_when_it_should_not_be_so(region: Region) -
     assert (found["unmet_alone"], found["unmet_together"], found["crossed"]) == (2, 1, 1)
     assert sum(town["wishes"] for town in found["towns"]) == len(asked)
     assert sum(town["for_others"] for town in found["towns"]) == 1
+    asked_of = [n for n, wish in enumerate(asked) if wish.town == asked[0].town]
+    together[asked_of[1]] = f"{names[0]} then {other}"
+    again = summary.summary_of(asked, 2, Served(alone), served)
+    assert (again["changed"], again["crossed"]) == (1, 2), "a ride of two legs is one ride"
+    assert sum(town["for_others"] for town in again["towns"]) == 2
+    together[asked_of[1]] = names[asked_of[1]]
     assert found["agreements"] == [{"owner": "Tsukuba", "peer": "Ushiku", "what": "demand", "agreement": "urn:uuid:1",
                                     "uses": 1, "records": 9}]  # fmt: skip
     assert (found["same"], found["pairs"], found["nobody"]) == (1, 1, True)
