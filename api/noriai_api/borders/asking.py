@@ -20,6 +20,7 @@ from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.service import Exchange
 from noriai_api.guard import Caller
+from noriai_api.problems import Problem
 from noriai_api.schemas import PlaceIn
 from noriai_api.standards import tomp
 
@@ -105,9 +106,16 @@ class Fleets:
         return [part for parts in found for part in parts]
 
     async def all(self, wish: QuoteIn) -> list[Part]:
-        """Offers for one leg, of all fleets."""
-        (own, _), others = await asyncio.gather(self.own(wish, is_leg=True), self.neighbours(wish))
-        return own + others
+        """Offers for one leg, of all fleets; ours has none while it takes no rides."""
+
+        async def own() -> list[Part]:
+            try:
+                return (await self.own(wish, is_leg=True))[0]
+            except Problem:
+                return []
+
+        mine, others = await asyncio.gather(own(), self.neighbours(wish))
+        return mine + others
 
 
 async def journeys(fleets: Fleets, wish: QuoteIn, points: list[TransferPoint]) -> list[Journey]:
