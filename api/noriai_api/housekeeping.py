@@ -62,6 +62,11 @@ async def deliver_messages(node: "Node", http: httpx.AsyncClient) -> int:
     return len(tried)
 
 
+REQUESTS_KEPT_DAYS = 62
+"""What became of requests is published over 28 days at a time: the last such period is whole for as long as the one
+after lasts, and a few days more."""
+
+
 def forget(
     connection: Connection, now: int, idempotency_hours: int, telemetry_days: int, *, relayed: bool
 ) -> dict[str, int]:
@@ -85,7 +90,9 @@ def forget(
                 reported.c.kind.not_in(STANDING_REPORTS), reported.c.time < now - telemetry_days * DAY_MS
             )
         ).rowcount,
-        "quotes": connection.execute(delete(quotes).where(quotes.c.expires < month_ago)).rowcount,
+        "quotes": connection.execute(
+            delete(quotes).where(quotes.c.expires < now - REQUESTS_KEPT_DAYS * DAY_MS)
+        ).rowcount,
         "messages": connection.execute(
             delete(outbox).where(*old)
         ).rowcount,

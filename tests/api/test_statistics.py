@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from serving import Movable, serving, some_settings
 
+from noriai_api.clocks import SystemClock
 from noriai_api.exchange.privacy import publishing
 from noriai_api.exchange.privacy.kpis import DAYS, HOURS, LONGEST_WAIT_MIN, METHOD, OUTCOMES, Requests, release_kpis
 from noriai_api.exchange.privacy.mesh import codes_of
@@ -270,7 +271,9 @@ def test_a_release_of_before_keeps_its_name() -> None:
 
 
 @pytest.mark.compiled
-def test_a_nodes_own_rides_become_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_nodes_own_rides_become_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rides that were served, given up, refused and not taken, over HTTP: the pipeline counts what the store's own rows
     say, and the command publishes it, once."""
     clock = Movable()
@@ -312,6 +315,11 @@ def test_a_nodes_own_rides_become_figures(tmp_path: Path, capsys: pytest.Capture
         assert (asked.wait_min >= 0).all()
     arguments = ["exchange", "publish", "--data", str(tmp_path / "node"), "--area", "jis:08220", "--from", first,
                  "--what", "kpis", "--json"]  # fmt: skip
+    ended = int(clock.now())
+    monkeypatch.setattr(SystemClock, "now", lambda self: ended + 80 * 86_400_000)
+    assert app(arguments) == 2
+    assert "kept no longer" in capsys.readouterr().err
+    monkeypatch.setattr(SystemClock, "now", lambda self: ended + 28 * 86_400_000)
     assert app(arguments) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["method"] == METHOD

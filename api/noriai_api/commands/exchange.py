@@ -93,7 +93,7 @@ def publish(
     if what == "kpis":
         if trips is not None or public is not None or ngsi_ld is not None or expected:
             raise InputError("is for trips", where="--trips, --public, --ngsi-ld, --expected", remedy="leave it out")
-        requests = _requests(store, tenant, first)
+        requests = _requests(store, tenant, first, now)
         release, is_new = publishing.publish_kpis(
             store, tenant, question, micro(limit), requests, dataset=name, measure=measure, rng=rng, now=now
         )
@@ -191,10 +191,19 @@ def _public(store: Any, tenant: str) -> Any:
     return publishing.public_of_region(open_region(_region(store, tenant)[1]))
 
 
-def _requests(store: Any, tenant: str, first_day: str) -> Any:
-    """What became of requests in the node's own region."""
+def _requests(store: Any, tenant: str, first_day: str, now: int) -> Any:
+    """What became of requests in the node's own region. Raises InputError for a period that is kept no longer."""
+    from datetime import UTC, date, datetime
+
     from noriai_api.exchange.privacy import publishing
+    from noriai_api.housekeeping import REQUESTS_KEPT_DAYS
+    from noriai_engine.model.errors import InputError
     from noriai_engine.regions import open_region
+
+    age = (datetime.fromtimestamp(now / 1000, UTC).date() - date.fromisoformat(first_day)).days
+    if age > REQUESTS_KEPT_DAYS:
+        raise InputError(f"requests of {first_day} are kept no longer", where="--from",
+                         remedy=f"publish within {REQUESTS_KEPT_DAYS} days from a period's first day")  # fmt: skip
 
     region, folder = _region(store, tenant)
     zone = open_region(folder).timezone
