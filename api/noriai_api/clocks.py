@@ -1,4 +1,4 @@
-"""The real clock: the one place of the service that reads it."""
+"""The real clock: the one place of the service that reads it; and when to try again what has failed."""
 
 import time
 
@@ -14,3 +14,9 @@ class SystemClock:
     def now(self) -> UtcMs:
         self._last = UtcMs(max(self._last, time.time_ns() // 1_000_000))
         return self._last
+
+
+def after_pause(now: int, tries: int, first_ms: int, longest_ms: int) -> int:
+    """When to try again what has failed so often: pauses double up to the longest."""
+    pause: int = min(longest_ms, first_ms * 2 ** min(tries, 20))
+    return now + pause

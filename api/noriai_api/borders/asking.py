@@ -2,7 +2,6 @@
 what cannot be has no offer."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -95,7 +94,7 @@ class Fleets:
         async def one(peer: str, agreement: Agreement) -> list[Part]:
             try:
                 async with asyncio.timeout(ASK_WITHIN_S):
-                    answer = await call(self._exchange, peer, "POST", "processes/search-offers/execution", search)
+                    answer = await self._exchange.call(peer, "POST", "rides/processes/search-offers/execution", search)
             except (httpx.HTTPError, TimeoutError, ProofError, ValueError):
                 return []
             found = [] if answer is None or answer[0] != 200 else tomp.offers_of(answer[1])
@@ -185,20 +184,6 @@ def ride_agreements(connection: Connection, tenant: str) -> dict[str, Agreement]
     """Neighbour -> the agreement under which its fleet may be asked."""
     found = agreements.all_of(connection, tenant)
     return {a.peer: a for a in found if a.role == "consumer" and a.revoked is None and a.dataset.endswith(RIDES)}
-
-
-async def call(
-    exchange: Exchange, peer: str, method: str, path: str, body: Row | None = None
-) -> tuple[int, Any] | None:  # fmt: skip
-    """(status, document) of a neighbour's answer, None where it is none we understand. Raises httpx.HTTPError,
-    ProofError."""
-    known = await exchange.known(peer)
-    sent = b"" if body is None else json.dumps(body).encode()
-    answer = await exchange.send(peer, method, f"{known.address}/rides/{path}", sent, None)
-    try:
-        return answer.status_code, answer.json()
-    except ValueError:
-        return None
 
 
 def _from(place: PlaceIn, wish: QuoteIn, ready: datetime) -> QuoteIn:

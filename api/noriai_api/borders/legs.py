@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from sqlalchemy import Connection, insert, select, update
 
-from noriai_api.borders.asking import Row, call
+from noriai_api.borders.asking import Row
+from noriai_api.clocks import after_pause
 from noriai_api.exchange import usage
 from noriai_api.exchange.keys import ProofError
 from noriai_api.exchange.service import Exchange
@@ -80,10 +81,8 @@ def move(connection: Connection, tenant: str, leg: Leg, before: str, state: str,
 async def buy(exchange: Exchange, leg: Leg) -> None:
     """Take a neighbour's offer, once; what their answer means is settled here, or later."""
     try:
-        answer = await call(
-            exchange, str(leg.participant), "POST", "processes/purchase-offers/execution",
-            tomp.purchase(leg.body["part"]["id"], leg.body["key"]),
-        )  # fmt: skip
+        taking = tomp.purchase(leg.body["part"]["id"], leg.body["key"])
+        answer = await exchange.call(str(leg.participant), "POST", "rides/processes/purchase-offers/execution", taking)
     except (httpx.HTTPError, ProofError):
         answer = None
     if answer is None or answer[0] >= 500 or answer[0] in (401, 429) or _is_in_flight(answer):
@@ -107,9 +106,9 @@ async def give_back(exchange: Exchange, leg: Leg) -> None:
     """Cancel what the neighbour has of a leg, if they have anything."""
     found = await _asked(exchange, leg)
     if found is not None and found[0] == 200 and (booking := tomp.booking_of(found[1])) is not None:
-        path = f"collections/packages/items/{booking['booking']}/cancellation"
+        path = f"rides/collections/packages/items/{booking['booking']}/cancellation"
         try:
-            found = await call(exchange, str(leg.participant), "POST", path, {})
+            found = await exchange.call(str(leg.participant), "POST", path, {})
         except (httpx.HTTPError, ProofError):
             found = None
     waited = exchange.clock.now() - leg.body.get("bought_at", 0)
@@ -131,8 +130,8 @@ async def look(exchange: Exchange, leg: Leg) -> Row | None:
 async def _asked(exchange: Exchange, leg: Leg) -> tuple[int, Any] | None:
     """What the neighbour has of a leg, by its key; None where nobody answers."""
     try:
-        path = f"collections/packages/items/{leg.body['key']}?by=ride"
-        return await call(exchange, str(leg.participant), "GET", path)
+        path = f"rides/collections/packages/items/{leg.body['key']}?by=ride"
+        return await exchange.call(str(leg.participant), "GET", path)
     except (httpx.HTTPError, ProofError):
         return None
 
@@ -163,10 +162,9 @@ def _is_in_flight(answer: tuple[int, Any]) -> bool:
 def _later(connection: Connection, exchange: Exchange, leg: Leg) -> None:
     """Ask again after a pause that doubles."""
     pauses = leg.body.get("pauses", 0)
-    pause = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(pauses, 10))
+    again = after_pause(exchange.clock.now(), pauses, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
     body = json.dumps(leg.body | {"pauses": pauses + 1})
-    where = _mine(exchange.tenant, leg)
-    connection.execute(update(legs).where(*where).values(next_try=exchange.clock.now() + pause, body=body))
+    connection.execute(update(legs).where(*_mine(exchange.tenant, leg)).values(next_try=again, body=body))
 
 
 def _mine(tenant: str, leg: Leg) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from sqlalchemy import Connection, select, update
 
+from noriai_api.clocks import after_pause
 from noriai_api.exchange import processes
 from noriai_api.exchange.processes import Here, Process
 from noriai_api.exchange.protocol.messages import checked
@@ -149,9 +150,9 @@ def _trying(connection: Connection, here: Here, row: dict[str, Any]) -> bool:
         processes.note_incident(connection, here, "not_delivered", process, {"message": row["message"]})
         _mark(connection, here, row, "given_up")
         return False
-    pause = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(attempts, 20))
+    again = after_pause(here.now, attempts, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
     where = (messages.c.tenant == here.tenant, messages.c.number == row["number"], messages.c.state == "waiting")
-    connection.execute(update(messages).where(*where).values(attempts=attempts, next_try=here.now + pause))
+    connection.execute(update(messages).where(*where).values(attempts=attempts, next_try=again))
     return True
 
 

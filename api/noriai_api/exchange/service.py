@@ -191,6 +191,17 @@ class Exchange:
             method, url, content=body, headers=self.signed(peer, method, url, body, message_id) | (headers or {})
         )
 
+    async def call(self, peer: str, method: str, path: str, body: Message | None = None) -> tuple[int, Any] | None:
+        """(status, document) that a participant's service answers, None where it is none we understand. `path`: below
+        its address. Raises httpx.HTTPError, ProofError."""
+        known = await self.known(peer)
+        sent = b"" if body is None else json.dumps(body).encode()
+        answer = await self.send(peer, method, f"{known.address}/{path}", sent, None)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return None
+
     def stream(self, peer: str, method: str, url: str, headers: dict[str, str]) -> Any:
         """A request whose answer is read piece by piece."""
         return self._http.stream(method, url, headers=self.signed(peer, method, url, b"", None) | headers, timeout=None)

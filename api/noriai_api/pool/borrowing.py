@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, insert
 
 from noriai_api.access.decision import Grant
+from noriai_api.clocks import after_pause
 from noriai_api.exchange import agreements, usage
 from noriai_api.exchange.agreements import Agreement
 from noriai_api.exchange.keys import ProofError
@@ -45,7 +46,7 @@ async def search(exchange: Exchange, need: NeedIn) -> FreeList:
     async def one(peer: str) -> list[FreeOut]:
         try:
             async with asyncio.timeout(ASK_WITHIN_S):
-                answer = await _call(exchange, peer, "searches", asked)
+                answer = await exchange.call(peer, "POST", "pool/searches", asked)
             if answer is None or answer[0] != 200:
                 return []
             return [FreeOut.model_validate({"participant": peer, **said}) for said in answer[1]["free"]]
@@ -132,9 +133,9 @@ async def pursue(node: Node, exchange: Exchange, loan: str) -> None:
     try:
         if row["state"] == "asking":
             body = {"key": loan, "offer": row["offer"], "need": asked["need"]}
-            answer = await _call(exchange, row["peer"], "loans", body)
+            answer = await exchange.call(row["peer"], "POST", "pool/loans", body)
         elif row["state"] == "returning":
-            answer = await _call(exchange, row["peer"], f"loans/{loan}/return", row["body"]["worked"])
+            answer = await exchange.call(row["peer"], "POST", f"pool/loans/{loan}/return", row["body"]["worked"])
         else:
             return
     except (httpx.HTTPError, ProofError):
@@ -241,20 +242,10 @@ def _agreements(connection: Connection, tenant: str) -> dict[str, Agreement]:
     return {a.peer: a for a in found if a.role == "consumer" and a.revoked is None and a.dataset.endswith(POOL)}
 
 
-async def _call(exchange: Exchange, peer: str, path: str, body: Row) -> tuple[int, Any] | None:
-    known = await exchange.known(peer)
-    answer = await exchange.send(peer, "POST", f"{known.address}/pool/{path}", json.dumps(body).encode(), None)
-    try:
-        return answer.status_code, answer.json()
-    except ValueError:
-        return None
-
-
 def _later(connection: Connection, exchange: Exchange, row: Row) -> None:
     """Ask again after a pause that doubles."""
     pauses = row["body"].get("pauses", 0)
-    pause = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(pauses, 10))
-    again = exchange.clock.now() + pause
+    again = after_pause(exchange.clock.now(), pauses, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
     store.move(connection, row, row["state"], row["state"], body=row["body"] | {"pauses": pauses + 1}, next_try=again)
 
 

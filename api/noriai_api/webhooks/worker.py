@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, insert, select, update
 
+from noriai_api.clocks import after_pause
 from noriai_api.store.tables import bookings, deliveries, outbox, webhooks
 
 BATCH = 500
@@ -83,12 +84,12 @@ def note(connection: Connection, row: dict[str, Any], now: int, *, taken: bool) 
     """What came of an attempt."""
     attempts = row["attempts"] + 1
     state = "delivered" if taken else "given_up" if attempts >= MOST_ATTEMPTS else "waiting"
-    pause = min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** min(attempts, 20))
+    again = after_pause(now, attempts, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
     connection.execute(
         update(deliveries)
         .where(deliveries.c.tenant == row["tenant"], deliveries.c.webhook == row["webhook"],
                deliveries.c.number == row["number"])
-        .values(attempts=attempts, state=state, next_try=now + pause)
+        .values(attempts=attempts, state=state, next_try=again)
     )  # fmt: skip
 
 
