@@ -145,7 +145,10 @@ def sum_up(
     from noriai_api.exchange.terms import micro
     from noriai_api.store import open_database
     from noriai_api.store.migrate import migrate
+    from noriai_engine.model.errors import InputError
 
+    if expected <= 0:
+        raise InputError(f"{expected}", where="--expected", remedy="give the trips that all regions agreed to expect")
     store = open_database(database or "", data or Path("noriai-data"))
     migrate(store)
     question = Question("all", check_first_day(first_day), micro(epsilon), expected=expected)
