@@ -236,6 +236,23 @@ def test_wherever_we_stop_both_legs_are_booked_in_the_end_or_none(
     assert ends & {"offered", "refused"}
 
 
+def test_a_ride_given_up_is_settled_though_we_stopped_after_its_last_leg(towns: Towns) -> None:
+    """Both legs were given back, and nobody concluded from it: the next look does."""
+    ride = towns.asked(380)
+    exchange = exchange_of(towns.a)
+    take(towns.a, ride["ride"])
+
+    def stopped(connection: Any) -> None:
+        row = rides.find(connection, "home", ride["ride"])
+        assert row is not None
+        rides.undo(connection, row, "given_up")
+        for leg in legs.of_ride(connection, "home", ride["ride"]):
+            legs.move(connection, "home", leg, leg.state, "given_up")
+
+    towns.a.on_loop(exchange.write(stopped))
+    until(towns.a, ride["ride"], "given_up")
+
+
 def settled(towns: Towns, ride: str) -> str | None:
     """The ride's state once no leg is under way; waits a little."""
     import time
