@@ -24,7 +24,7 @@ from noriai_api.exchange.keys import ProofError
 from noriai_engine.model.errors import InputError
 
 DATASET = "urn:noriai:dataset:demand"
-PAGES_A_LIFE = 5
+PAGES_A_LIFE = 12
 
 
 def free_port() -> int:
@@ -60,9 +60,8 @@ def prepared(folder: Path, port: int, records: int) -> tuple[Party, Party, str]:
 def kill_again_and_again(folder: Path, kills: int, monkeypatch: pytest.MonkeyPatch, *planted: str) -> dict[str, int]:
     """Figures of the run; what must hold is asserted."""
     port, rng = free_port(), random.Random(kills)
-    records = 2 * PAGES_A_LIFE * kills
-    a, b, transfer = prepared(folder, port, records)
-    a.database.close()
+    a, b, transfer = prepared(folder, port, 0)
+    records = 0
     b.exchange._http = httpx.AsyncClient(timeout=5)
     read: list[str] = []
     store = inbox.store
@@ -95,9 +94,14 @@ def kill_again_and_again(folder: Path, kills: int, monkeypatch: pytest.MonkeyPat
     lives = {"with pages": 0, "pages": 0}
 
     async def go() -> None:
+        nonlocal records
         listening = asyncio.create_task(listen())
         for number in range(kills + 1):
             before = len(read)
+            await asyncio.to_thread(tell, "dead")
+            if records < 2 * (len(read) + PAGES_A_LIFE):  # enough for the life that begins
+                a.add(DATASET, *({"n": records + n} for n in range(2 * PAGES_A_LIFE)))
+                records += 2 * PAGES_A_LIFE
             await asyncio.to_thread(tell, "live")
             for _ in range(400):
                 await asyncio.sleep(0.01)
@@ -108,7 +112,7 @@ def kill_again_and_again(folder: Path, kills: int, monkeypatch: pytest.MonkeyPat
                 so_far = -1
                 while so_far != len(read):  # the last life lasts until nothing more comes
                     so_far = len(read)
-                    await asyncio.sleep(5)
+                    await asyncio.sleep(2)
             lives["with pages"] += len(read) > before
         await asyncio.to_thread(tell, "dead")
         listening.cancel()
