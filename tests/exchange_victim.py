@@ -49,7 +49,7 @@ def serve(folder: Path, port: int, *, planted: bool) -> None:
 def main() -> None:
     folder, port, child = Path(sys.argv[1]), int(sys.argv[2]), 0
     exchanging.migrate = lambda database: None  # type: ignore[attr-defined]  # the store is there
-    uvicorn.Config(Starlette()).load()  # imports what each life would import anew
+    uvicorn.Config(Starlette(), log_config=None).load()  # imports what each life would import anew
     for line in sys.stdin:
         if child:
             os.kill(child, signal.SIGKILL)
