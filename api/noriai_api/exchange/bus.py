@@ -6,7 +6,6 @@ consumer in the transfer's start message. A page is confirmed by the server befo
 transfer and cursor, so that a second copy is dropped, and is deleted with the transfer.
 """
 
-import asyncio
 import contextlib
 import hmac
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -110,13 +109,12 @@ async def forget(address: str, transfer: str) -> None:
 async def messages(stream: Any, transfer: str, reader: str) -> AsyncGenerator[Any | None, None]:
     """What is on a transfer's subject and not confirmed by the reader yet, as it comes; None now and then where nothing
     does. A message that is not confirmed comes again."""
-    nats = client()
     subscription = await stream.pull_subscribe(subject_of(transfer), durable=reader, stream=STREAM)
     while True:
         try:
             for message in await subscription.fetch(FETCH, timeout=1.0):
                 yield message
-        except (nats.errors.TimeoutError, asyncio.TimeoutError):  # noqa: UP041 - the library's own is another
+        except TimeoutError:  # the library's own is one
             yield None
 
 
