@@ -31,7 +31,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.seconds = 0.0
         loop = self
 
-        class Leap(selectors.SelectSelector):
+        class Leap(selectors.DefaultSelector):
             def select(self, timeout: float | None = None) -> Any:
                 assert timeout is not None, "everybody waits for ever"
                 loop.seconds += max(0.0, timeout)
