@@ -273,6 +273,17 @@ def test_one_vehicle_serves_several_opportunities_where_that_pays() -> None:
     assert again == [one], "the same question has the same answer"
 
 
+def test_places_of_one_name_and_hour_stay_apart() -> None:
+    """Two opportunities with the same name at the same time, in different places: a proposal names both."""
+    rows = [
+        (739_001 + 7 * week, 1, 540, MESHES[2 + n % 2], MESHES[8 * (n % 2)], 1) for week in range(2) for n in range(6)
+    ]
+    wishes = as_wishes(rows)
+    both = [opportunity_of(wishes, mesh=MESHES[8 * k], members=tuple(range(k, len(rows), 2))) for k in range(2)]
+    (one,) = supply.proposals(both, wishes, [an_idle()], some_roads(), 2, 5000)
+    assert {o.mesh for o in one.opportunities} == {MESHES[0], MESHES[8]}
+
+
 def test_roads_keep_the_triangle_inequality_and_no_way_stays_none() -> None:
     far = 2**29
     plain = np.array([[0, 10, 3, far], [10, 0, 4, far], [3, 4, 0, far], [far, far, far, 0]], np.int64)

@@ -643,7 +643,7 @@ def test_a_page_comes_out_of_parquet_as_it_went_in(records: list[dict[str, Any]]
     rows = pq.read_table(io.BytesIO(payload)).num_rows
     if any(records):  # a file without columns has no rows
         assert back == page
-        assert repr(back["records"]) == repr(records) or rows == len(records)
+        assert rows == len(records)
 
 
 @given(st.binary(max_size=60))

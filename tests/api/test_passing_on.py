@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,14 +152,12 @@ def test_a_source_that_is_taken_back_stops_what_streams_on(tmp_path: Path) -> No
             a.add(UP, {"n": 700})
             await came(701)
             assert had() == list(range(701))
-            began = time.monotonic()
             await a.exchange.revoke(source, "enough")
 
             async def over() -> bool:
                 return (await c.exchange.process(transfer.process)).state == "TERMINATED"
 
             await until(over)
-            assert time.monotonic() - began < 5, "well within the test's patience; the benchmark tells the latency"
             b.add(DOWN, {"n": 999})
             await asyncio.sleep(1)
             assert 999 not in had()

@@ -260,6 +260,12 @@ def test_figures_over_other_parts_are_not_added() -> None:
             summed(question_of("all"), data, [one, two])
     with pytest.raises(InputError, match="nothing to add"):
         summed(question_of("all"), data, [])
+    for lie in ({}, {**one, "leaves": None}, {**one, "leaves": one["leaves"][:-1]}, {**one, "total": "many"},
+                {**one, "leaves": [0.5, *one["leaves"][1:]]}):  # fmt: skip
+        with pytest.raises(InputError, match="other parts"):
+            summed(question_of("all"), data, [one, lie])
+    told = summed(question_of("all"), data, [one])
+    assert summed(question_of("all"), data, [{**one, "leaf_scale": 0.001, "total_scale": 0.001}]) == told
 
 
 def test_a_release_of_before_keeps_its_name() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 
-from noriai_api.broker.opportunities import Opportunity, opportunities, wishes_of
+from noriai_api.broker.opportunities import Opportunity, opportunities, tells_enough, wishes_of
 from noriai_api.broker.schemas import (
     AnswerIn,
     IdleIn,
@@ -162,7 +162,14 @@ def _unmet(connection: Connection, tenant: str, since: int) -> list[dict[str, An
     found = []
     for row in connection.execute(select(records.c.time, records.c.body).where(*own)):
         found.append({"time": datetime.fromtimestamp(row.time / 1000, UTC).isoformat(), **json.loads(row.body)})
-    found += [json.loads(body) for body in connection.execute(select(received.c.body).where(*theirs)).scalars()]
+    of_peer: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for peer, dataset, body in connection.execute(
+        select(received.c.peer, received.c.dataset, received.c.body).where(*theirs)
+    ):
+        of_peer.setdefault(peer, {}).setdefault(dataset, []).append(json.loads(body))
+    for datasets in of_peer.values():  # several datasets of one neighbour tell of the same wishes
+        told = [rows for _, rows in sorted(datasets.items()) if tells_enough(rows[0])]
+        found += told[0] if told else []
     return found
 
 

@@ -88,14 +88,23 @@ def wishes_of(records: Sequence[Mapping[str, Any]], timezone: str) -> Wishes:
     coarser ones tell too little."""
     zone, rows = ZoneInfo(timezone), []
     for record in records:
-        codes = [record[end].partition(":")[2][:MESH_DIGITS] for end in ("from", "to")]
-        if record["what"] in UNMET and all(len(code) == MESH_DIGITS for code in codes):
+        codes = _codes(record)
+        if record["what"] in UNMET and tells_enough(record):
             when = datetime.fromisoformat(record["time"]).astimezone(zone)
             ends = (int(code) for code in codes)
             riders = max(1, int(record.get("riders", 1)))
             rows.append((when.toordinal(), when.weekday(), when.hour * 60 + when.minute, *ends, riders))
     table = np.array(rows, np.int64).reshape(-1, 6)
     return Wishes(*(table[:, column] for column in range(6)))
+
+
+def tells_enough(record: Mapping[str, Any]) -> bool:
+    """Are both ends of a record known to 1 km?"""
+    return all(len(code) == MESH_DIGITS for code in _codes(record))
+
+
+def _codes(record: Mapping[str, Any]) -> list[str]:
+    return [str(record[end]).partition(":")[2][:MESH_DIGITS] for end in ("from", "to")]
 
 
 def opportunities(wishes: Wishes, places: Mapping[int, str]) -> list[Opportunity]:

@@ -166,9 +166,8 @@ def proposals(
 
 
 def _proposal(vehicle: Idle, tours: list[Tour], rows: Mapping[int, Opportunity], weeks: int) -> Proposal:
-    served = Counter(rows[row].name + rows[row].when for tour in tours for row in tour.wishes)
-    known = {one.name + one.when: one for one in rows.values()}
-    return Proposal(vehicle, tuple(known[name] for name, _ in served.most_common()), tuple(tours), weeks)
+    served = Counter(rows[row] for tour in tours for row in tour.wishes)
+    return Proposal(vehicle, tuple(one for one, _ in served.most_common()), tuple(tours), weeks)
 
 
 def _planned(

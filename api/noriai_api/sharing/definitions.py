@@ -3,6 +3,7 @@ reads from it where and when we serve whom, and how to book."""
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -52,7 +53,8 @@ def is_offered(connection: Connection, tenant: str) -> bool:
 def put(connection: Connection, here: Here, region: str, feed: bytes, areas: tuple[str, ...]) -> None:
     """A region's feed as a record; the edition before goes."""
     mine = (records.c.tenant == here.tenant, records.c.dataset == dataset_of(here.tenant))
-    old = [row.sequence for row in connection.execute(select(records).where(*mine)) if f'"{region}"' in row.body]
+    rows = connection.execute(select(records.c.sequence, records.c.body).where(*mine)).all()
+    old = [row.sequence for row in rows if json.loads(row.body)["region"] == region]
     body: dict[str, Any] = {
         "region": region, "file": FILE, "media_type": ZIP, "sha256": digest_bytes(feed), "bytes": len(feed),
         "content": base64.b64encode(feed).decode(),
@@ -65,5 +67,5 @@ def put(connection: Connection, here: Here, region: str, feed: bytes, areas: tup
 
 def _is_new(connection: Connection, tenant: str, region: str, feed: bytes) -> bool:
     mine = (records.c.tenant == tenant, records.c.dataset == dataset_of(tenant))
-    bodies = connection.execute(select(records.c.body).where(*mine)).scalars()
-    return not any(f'"{region}"' in body and digest_bytes(feed) in body for body in bodies)
+    bodies = [json.loads(body) for body in connection.execute(select(records.c.body).where(*mine)).scalars()]
+    return not any((body["region"], body["sha256"]) == (region, digest_bytes(feed)) for body in bodies)

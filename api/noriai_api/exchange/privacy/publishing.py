@@ -90,7 +90,8 @@ def _for_sums(made: dict[str, Any], question: Question, now: int) -> dict[str, A
 
 
 def measured_of(connection: Connection, tenant: str, question: Question) -> list[dict[str, Any]]:
-    """What regions measured for sums in a question's period, ours and neighbours', each region once."""
+    """What regions measured for sums in a question's period, ours and neighbours', each region once: the first that
+    came, and our own whatever a neighbour says of our area."""
     own = (releases.c.tenant == tenant, releases.c.period == question.period)
     found = [
         json.loads(body).get("measured") for body in connection.execute(select(releases.c.body).where(*own)).scalars()
@@ -98,8 +99,12 @@ def measured_of(connection: Connection, tenant: str, question: Question) -> list
     theirs = (received.c.tenant == tenant, received.c.dataset.like(f"%{PARTS}"))
     for body in connection.execute(select(received.c.body).where(*theirs).order_by(received.c.time)).scalars():
         record = json.loads(body)
-        found.append(record["measured"] if record.get("period") == question.period else None)
-    return list({one["area"]: one for one in found if one is not None}.values())
+        found.append(record.get("measured") if record.get("period") == question.period else None)
+    regions: dict[str, dict[str, Any]] = {}
+    for one in found:
+        if isinstance(one, dict):
+            regions.setdefault(str(one.get("area")), one)
+    return list(regions.values())
 
 
 def requests_of_node(connection: Connection, tenant: str, region: str, first_day: str, timezone: str) -> Requests:

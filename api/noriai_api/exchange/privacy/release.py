@@ -108,7 +108,7 @@ def release(
     origins, destinations, inside = _cells(trips, data)
     kept = np.flatnonzero(inside)
     kept = kept[capped(trips.riders[kept], question.cap, rng)]
-    leaf_scale, total_scale = _scales(question)
+    leaf_scale, total_scale = scales_of(question)
     cost = micro_epsilon(total_scale, question.cap) + micro_epsilon(leaf_scale, question.cap)
     if cost > question.micro_epsilon + 2:  # each of the two is rounded up
         raise AssertionError(f"{cost} would be spent where {question.micro_epsilon} was charged")
@@ -131,7 +131,7 @@ def release(
 
 def fixed_parts(question: Question, data: PublicData, own_total: int = 0) -> tuple[Partition, str]:
     """The parts that trips are counted by, and the name that all regions know them by."""
-    leaf_scale, total_scale = _scales(question)
+    leaf_scale, total_scale = scales_of(question)
     least = LEAST_SCALES * leaf_scale
     expected = float(max(question.expected or own_total, least))
     public = [data.cells.tolist(), data.people.tolist(), data.attraction.tolist()]
@@ -139,7 +139,7 @@ def fixed_parts(question: Question, data: PublicData, own_total: int = 0) -> tup
     return partition(data, expected, least), digest(said)[:40]
 
 
-def _scales(question: Question) -> tuple[float, float]:
+def scales_of(question: Question) -> tuple[float, float]:
     """Of the noise of each part, and of the total."""
     epsilon = question.micro_epsilon / 1e6
     return question.cap / (epsilon * (1 - TOTAL_SHARE)), question.cap / (epsilon * TOTAL_SHARE)

@@ -12,11 +12,11 @@ import numpy as np
 
 from noriai_api.exchange.privacy.partition import PublicData
 from noriai_api.exchange.privacy.release import (
-    LEAST_SCALES,
     Question,
     estimated,
     fixed_parts,
     said_of,
+    scales_of,
 )
 from noriai_engine.model.errors import InputError
 
@@ -30,7 +30,7 @@ def summed(question: Question, data: PublicData, measured: Sequence[Mapping[str,
     if not measured:
         raise InputError("has nothing to add", where="sum", remedy="publish with --expected, or ask neighbours")
     for one in measured:
-        if one["partition"] != digest or len(one["leaves"]) != len(parts.leaves):
+        if not _fits(one, digest, len(parts.leaves)):
             raise InputError(
                 "was measured over other parts", where=f"figures of {one.get('area', 'a region')}",
                 remedy="agree on the same public data, period, epsilon and expected trips",
@@ -38,7 +38,14 @@ def summed(question: Question, data: PublicData, measured: Sequence[Mapping[str,
     leaves = np.sum([np.array(one["leaves"], np.int64) for one in measured], axis=0)
     total = int(sum(one["total"] for one in measured))
     count = len(measured)
-    scales = tuple(float(np.sqrt(count)) * measured[0][name] for name in ("leaf_scale", "total_scale"))
+    scales = [float(np.sqrt(count)) * scale for scale in scales_of(question)]
     estimates, variances = estimated(parts, leaves, scales[0], total, scales[1])
     said = said_of(question, parts, estimates, variances, scales[0])
-    return said | {"regions": count, "left_out": f"{said['left_out']}, in each region; {LEAST_SCALES} scales a part"}
+    return said | {"regions": count, "left_out": f"{said['left_out']}, in each region"}
+
+
+def _fits(one: Mapping[str, Any], digest: str, parts: int) -> bool:
+    """Is it what a region measures over these parts? A neighbour may err or lie."""
+    leaves, total = one.get("leaves"), one.get("total")
+    whole = isinstance(leaves, list) and all(type(leaf) is int for leaf in [*leaves, total])
+    return whole and one.get("partition") == digest and len(leaves or ()) == parts
