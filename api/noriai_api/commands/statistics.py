@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 Data = Annotated[Path | None, Parameter(help="Folder of the store.")]
+MOST_ROWS = 15
 Url = Annotated[str | None, Parameter(help="A postgresql:// URL instead.")]
 
 
@@ -94,7 +95,7 @@ def publish(
         release, is_new = publishing.publish_kpis(
             store, tenant, question, micro(limit), requests, dataset=name, measure=measure, rng=rng, now=now
         )
-        _show_kpis(release, is_new, as_json=json)
+        _show(release, is_new, as_json=json)
         return 0
     found, known = _sources(store, tenant, question.first_day, trips, public)
     release, is_new = publishing.publish(
@@ -225,55 +226,51 @@ def _region(store: Any, tenant: str) -> tuple[str, Path]:
     return row.region, Path(row.folder)
 
 
-def _show_kpis(release: dict[str, Any], is_new: bool, *, as_json: bool) -> None:
+def _show(release: dict[str, Any], is_new: bool, *, as_json: bool) -> None:
+    """A release as JSON, or what it comes to and its first figures."""
     import json as encoding
 
     from rich.console import Console
-    from rich.table import Table
 
     from noriai_engine.terminal import out
 
     if as_json:
         out(encoding.dumps(release, ensure_ascii=False, indent=1))
         return
-    total = release["total"]
-    out(f"{release['area']}, {release['period']}: {total['requests']:,} requests ({total['low']:,} to "
-        f"{total['high']:,}){'' if is_new else ', as published before: no budget spent'}")  # fmt: skip
-    out(f"epsilon {release['epsilon']:g} for {release['unit']}, at most {release['cap']} requests of each")
+    total, what = release["total"], "requests" if "kpis" in release else "trips"
+    out(f"{release['area']}, {release['period']}: {total[what]:,} {what} ({total['low']:,} to {total['high']:,})"
+        f"{'' if is_new else ', as published before: no budget spent'}")  # fmt: skip
+    covering = f", covering about {100 * (release['covered'] or 0):.0f} %" if "covered" in release else ""
+    out(f"epsilon {release['epsilon']:g} for {release['unit']}, at most {release['cap']} {what} of each; figures from "
+        f"{release['threshold']} {what} up{covering}")  # fmt: skip
+    table, more = _kpi_table(release) if what == "requests" else _trip_table(release)
+    Console().print(table)
+    if more:
+        out(f"and {more} more: --json has them all")
+    out(f"not counted: {release['left_out']}")
+
+
+def _kpi_table(release: dict[str, Any]) -> tuple[Any, int]:
+    """(the figures of the whole, how many there are by kind of day and hours)."""
+    from rich.table import Table
+
     table = Table("figure", "value", "95 % interval", box=None, pad_edge=False)
     for one in [*release["kpis"], *release["outcomes"]]:
         name = f"{one['kpi']} {one.get('outcome', '')}".strip()
         table.add_row(name, f"{one['value']:,}", f"{one['low']:,} to {one['high']:,} {one['unit']}")
-    Console().print(table)
-    out(f"and {len(release['figures'])} figures by kind of day and hours: --json has them")
-    out(f"not counted: {release['left_out']}")
+    return table, len(release["figures"])
 
 
-def _show(release: dict[str, Any], is_new: bool, *, as_json: bool) -> None:
-    import json as encoding
-
-    from rich.console import Console
+def _trip_table(release: dict[str, Any]) -> tuple[Any, int]:
+    """(the largest figures, how many there are besides)."""
     from rich.table import Table
 
-    from noriai_engine.terminal import out
-
-    if as_json:
-        out(encoding.dumps(release, ensure_ascii=False, indent=1))
-        return
-    total = release["total"]
-    out(f"{release['area']}, {release['period']}: {total['trips']:,} trips ({total['low']:,} to {total['high']:,})"
-        f"{'' if is_new else ', as published before: no budget spent'}")  # fmt: skip
-    out(f"epsilon {release['epsilon']:g} for {release['unit']}, at most {release['cap']} trips of each; figures from "
-        f"{release['threshold']} trips up, covering about {100 * (release['covered'] or 0):.0f} %")  # fmt: skip
     table = Table("from (mesh)", "to (mesh)", "trips", "95 % interval", box=None, pad_edge=False)
     figures = sorted(release["figures"], key=lambda figure: -figure["trips"])
-    for figure in figures[:15]:
+    for figure in figures[:MOST_ROWS]:
         table.add_row(_area(figure["origins"]), _area(figure["destinations"]), f"{figure['trips']:,}",
                       f"{figure['low']:,} to {figure['high']:,}")  # fmt: skip
-    Console().print(table)
-    if len(figures) > 15:
-        out(f"and {len(figures) - 15} more: --json has them all")
-    out(f"not counted: {release['left_out']}")
+    return table, max(0, len(figures) - MOST_ROWS)
 
 
 def _area(meshes: list[int]) -> str:
