@@ -338,9 +338,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
             data_plane.add_records(connection, "home", dataset_of("home"), made[:60])
             for n, row in enumerate(made[60:]):
                 whole = {"time": datetime.fromtimestamp(row["time"] / 1000, UTC).isoformat(), **row["body"]}
-                connection.execute(insert(received).values(
-                    tenant="home", transfer="t", sequence=n, dataset="urn:noriai:dataset:next:demand", peer="urn:next",
-                    time=row["time"], area=row["area"][0], body=json.dumps(whole)))  # fmt: skip
+                coarse = {**whole, "from": whole["from"][:11], "to": whole["to"][:11]}
+                for word, told in (("", whole), ("-all", whole), ("-by-10-km", coarse)):  # counted once
+                    connection.execute(insert(received).values(
+                        tenant="home", transfer=f"t{word}", sequence=n, peer="urn:next", time=row["time"],
+                        dataset=f"urn:noriai:dataset:next:demand{word}", area=row["area"][0], body=json.dumps(told),
+                    ))  # fmt: skip
 
         running.node.writer.put(write).result()
         yield running
