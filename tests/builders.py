@@ -33,6 +33,7 @@ from noriai_engine.regions import RegionDraft, Source
 from noriai_engine.roads import PlainNetwork, RoadNetwork, TravelTimes, haversine_m
 from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.bridges import Link, streets_of_links
+from noriai_engine.roads.footways import footways_of
 from noriai_engine.roads.osm import Restriction
 from noriai_engine.roads.profiles import PROFILES
 from noriai_engine.roads.streets import RawStreets
@@ -119,6 +120,16 @@ def a_street_town(rng: np.random.Generator, nodes: int) -> RoadNetwork:
             return assemble(some_streets(rng, max(4, nodes)), PROFILES["taxi"], left_hand=left)[0]
         except InputError:
             continue
+
+
+def with_footways(network: RoadNetwork, rng: np.random.Generator) -> RoadNetwork:
+    """The same town with ways on foot of their own, a third of them with steps, some in parts of their own."""
+    raw = some_streets(rng, int(rng.integers(4, 40)))
+    flags = np.where(rng.random(len(raw.flags)) < 0.3, raw.flags & ~2, raw.flags).astype(np.int8)
+    try:
+        return replace(network, foot=footways_of(replace(raw, flags=flags))[0])
+    except InputError:
+        return network
 
 
 def somewhere(network: RoadNetwork | PlainNetwork, rng: np.random.Generator) -> Place:

@@ -6,7 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import DAY, SERVICE, a_dispatcher, a_mixed_fleet, a_random_town, a_street_town, a_vehicle, node, somewhere
+from builders import (
+    DAY,
+    SERVICE,
+    a_dispatcher,
+    a_mixed_fleet,
+    a_random_town,
+    a_street_town,
+    a_vehicle,
+    node,
+    somewhere,
+    with_footways,
+)
 from builders import random_requests as random_requests_
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -20,9 +31,8 @@ from noriai_engine.dispatch.terms import Ends, Terms, wish_of
 from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, Service
 from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.geodesy import haversine_m
-from noriai_engine.roads.snapper import Snapper
 from noriai_engine.roads.virtual_stops import virtual_stops
-from noriai_engine.roads.walks import StreetWalks
+from noriai_engine.roads.walks import Walks
 
 
 def a_meeting_service(network: RoadNetwork, rng: np.random.Generator, **more: int) -> Service:
@@ -36,16 +46,25 @@ def a_meeting_service(network: RoadNetwork, rng: np.random.Generator, **more: in
 def test_walks_are_the_shortest_along_the_streets(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(4, 30)))
-    stops, place = tuple(somewhere(network, rng) for _ in range(10)), somewhere(network, rng)
+    if seed % 3:
+        network = with_footways(network, rng)
+    stops, place = tuple(off_the_way(network, rng) for _ in range(10)), off_the_way(network, rng)
     longest, step_free, most = int(rng.integers(1, 3_000)), bool(seed % 2), int(rng.integers(1, 11))
     if step_free:
         flags = np.where(rng.random(network.street_count) < 0.3, network.street_flags & ~2, network.street_flags)
         network = replace(network, street_flags=flags.astype(np.int8))
-    found = StreetWalks(network, Snapper(network), stops).to_stops(place, longest, step_free, most)
+    lon, lat = np.array([s.lon for s in stops]), np.array([s.lat for s in stops])
+    found = Walks(network, lon, lat).nearest(place, longest, step_free, most)
     truth = walks_mm(network, place, stops, step_free)
     expected = sorted(mm for mm in truth if mm <= 1_000 * longest)[:most]
-    assert [mm for _, mm in found] == pytest.approx(expected, abs=3)
-    assert all(mm == pytest.approx(truth[row], abs=3) for row, mm in found)
+    assert [mm for _, mm in found] == pytest.approx(expected, abs=4)
+    assert all(mm == pytest.approx(truth[row], abs=4) for row, mm in found)
+
+
+def off_the_way(network: RoadNetwork, rng: np.random.Generator) -> Place:
+    """Near a street, rarely on it."""
+    place = somewhere(network, rng)
+    return Place(place.lon + float(rng.normal(0, 4e-4)), place.lat + float(rng.normal(0, 4e-4)))
 
 
 @hypothesis_settings(max_examples=25)
@@ -55,6 +74,8 @@ def test_the_offer_is_the_cheapest_of_all_places_to_meet(seed: int) -> None:
     walks by networkx."""
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(6, 16)))
+    if seed % 2:
+        network = with_footways(network, rng)
     service = a_meeting_service(network, rng, walk_permille=int(rng.choice([0, 200, 1_000])))
     vehicles = a_mixed_fleet(network, rng)
     requests = [with_walks(r, rng) for r in random_requests_(network, rng, 12)]

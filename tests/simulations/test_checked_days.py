@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import a_region_draft, a_scenario_text, a_street_town, somewhere, with_trips
+from builders import a_region_draft, a_scenario_text, a_street_town, somewhere, with_footways, with_trips
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -58,6 +58,8 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
     """Mixed fleets with breaks, folding seats, pre-booked and immediate riders, every kind of limit in turn."""
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(4, 40)))
+    if "meet" in service and seed % 3:
+        network = with_footways(network, rng)
     text = a_scenario_text("town", requests=int(rng.integers(1, 120)), seed=seed)
     if seed % 2:
         text = text.replace("[demand.synthetic]", f"[demand]\n{WHIMS}[demand.synthetic]")

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from noriai_engine.checker.figures import check_kpis
 from noriai_engine.checker.incidents import Told, check_breaches, check_incidents
-from noriai_engine.checker.load import CheckError, RowDict, Run, load_roads, load_run
+from noriai_engine.checker.load import CheckError, RowDict, Run, load_footways, load_roads, load_run
 from noriai_engine.checker.places import Streets
 from noriai_engine.checker.report import CheckReport
 from noriai_engine.checker.riders import check_promises, check_refusals, check_stories
 from noriai_engine.checker.shortest import Times, Way, fastest
 from noriai_engine.checker.traffic import Versions, check_traffic
 from noriai_engine.checker.vehicles import check_legs, check_locks, check_vehicle
+from noriai_engine.checker.walking import Walks, footways_along
 
 __all__ = ["CheckError", "check_run"]
 
@@ -41,7 +42,9 @@ def _judge(folder: Path, region: Path) -> CheckReport:
     served = check_stories(run, versions, told, report)
     pairs = _pairs(run, served, versions)
     times = [fastest(under, pairs[version]) for version, under in enumerate(versions.roads)]
-    check_promises(run, versions, streets, served, times, told, report)
+    meets = run.meta["service"]["mode"] == "meet"
+    on_foot = Walks(load_footways(region) or footways_along(roads)) if meets else None
+    check_promises(run, versions, streets, served, times, told, on_foot, report)
     check_refusals(run, streets[0], report)
     check_legs(run, versions, times, report)
     check_vehicles(run, versions, streets, times, told, report)

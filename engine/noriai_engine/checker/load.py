@@ -69,6 +69,19 @@ class Roads:
     driving_side: str
 
 
+@dataclass(frozen=True)
+class Footways:
+    """The region's ways on foot (docs/region-bundle.md): ends, mm, flags; geometry in rows first[k] .. first[k + 1]."""
+
+    tail: npt.NDArray[np.int64]
+    head: npt.NDArray[np.int64]
+    mm: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    point_lon: npt.NDArray[np.float64]
+    point_lat: npt.NDArray[np.float64]
+
+
 def boarding_ms(run: Run, request: str) -> int:
     """How long a request's riders board."""
     asked, chair = run.requests[request], "wheelchair_" if run.requests[request]["wheelchairs"] else ""
@@ -120,6 +133,15 @@ def load_roads(folder: Path, checksum: str) -> Roads:
         point_lon=points[0], point_lat=points[1], arc_mm=ints("street_mm")[ints("arc_street")],
         driving_side=region["driving_side"], **{name: ints(name) for name in names},
     )  # fmt: skip
+
+
+def load_footways(folder: Path) -> Footways | None:
+    """The region's ways on foot, whose checksums `load_roads` compared; None where it has none of their own."""
+    if not (folder / "walks").is_dir():
+        return None
+    names = ("tail", "head", "mm", "flags", "first")
+    ints = (np.load(folder / "walks" / f"street_{name}.npy").astype(np.int64) for name in names)
+    return Footways(*ints, *(np.load(folder / "walks" / f"point_{axis}.npy") for axis in ("lon", "lat")))
 
 
 def _json(path: Path) -> RowDict:

@@ -67,16 +67,6 @@ class Streets:
         worse = max(0.0, float(shapely.distance(point, there)) - nearest - slack)
         return Found(nearest, worse, self._side(arc, line, point))
 
-    def nearest(self, lon: float, lat: float) -> tuple[int, float]:
-        """The nearest street where one may stop, and which share of it lies before the nearest point."""
-        import shapely
-
-        point = shapely.Point(lon * self._kx, lat * self._ky)
-        found = int(self._tree.query_nearest(point, all_matches=False)[0])
-        street = int(np.flatnonzero((self._roads.street_flags & STOPPABLE) > 0)[found])
-        line = self._lines[street]
-        return street, float(shapely.line_locate_point(line, point, normalized=True))
-
     def _side(self, arc: int, line: Any, point: Any) -> str:
         import shapely
 

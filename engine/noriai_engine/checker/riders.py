@@ -134,10 +134,12 @@ class Ends:
         if walk_ms * self.service["walking_speed_mm_s"] > (longest * 1_000 + 1) * 1_000:
             return f"is {walk_ms} ms on foot, the rider walks {longest} m"
         step_free = request["step_free"] or chair
-        mm = min(self.walks.length_mm(place, (stop["lon"], stop["lat"]), step_free) for stop in at)
+        lengths = [mm for stop in at for mm in self.walks.lengths_mm(place, (stop["lon"], stop["lat"]), step_free)]
         # Points are found on the sphere there and on a plane here.
         told = walk_ms * self.service["walking_speed_mm_s"] / 1_000
-        return "" if abs(told - mm) <= 2_000 + 0.01 * mm else f"is {mm:.0f} mm on foot, told {told:.0f}"
+        if any(abs(told - mm) <= 2_000 + 0.01 * mm for mm in lengths):
+            return ""
+        return f"is {', '.join(f'{mm:.0f}' for mm in sorted(lengths)) or 'no way'} mm on foot, told {told:.0f}"
 
     def judge(self, lon: float, lat: float, spot: Spot | None = None) -> tuple[str | None, str, int]:
         """(reason against this end, what is wrong with `spot` for it, walk in ms)."""
@@ -168,11 +170,10 @@ def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
 
 def check_promises(
     run: Run, versions: Versions, streets: list[Streets], served: dict[str, dict[str, RowDict]], times: list[Times],
-    told: Told, report: CheckReport,
+    told: Told, on_foot: Walks | None, report: CheckReport,
 ) -> None:  # fmt: skip
     """Every served request: spots, limits and windows follow from request and service, and were kept."""
     service, day = run.meta["service"], run.meta["day_start_ms"]
-    on_foot = Walks(versions.roads[0], streets[0]) if service["mode"] == "meet" else None
     all_ends = [Ends(run, under, on_foot) for under in streets]
     for name, story in served.items():
         request, version = run.requests[name], versions.at_event(story["booking_accepted"])

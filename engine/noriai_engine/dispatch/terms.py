@@ -10,8 +10,7 @@ from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.model import InputError, Place, Request, Service, ServiceDay, Spot, TimeWindow
 from noriai_engine.model.units import FOREVER_MS, IntArray, UtcMs
 from noriai_engine.roads import RoadNetwork, TravelTimes, haversine_m
-from noriai_engine.roads.snapper import Snapper
-from noriai_engine.roads.walks import StreetWalks
+from noriai_engine.roads.walks import Walks
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Area:
         longest = (0 if chair else self._service.max_walk_m) if needs.longest_walk_m is None else needs.longest_walk_m
         ends = []
         for place, spot in ((request.origin, door.origin), (request.destination, door.destination)):
-            near = self._walks.to_stops(place, longest, needs.step_free or chair, self._service.most_meeting_stops)
+            near = self._walks.nearest(place, longest, needs.step_free or chair, self._service.most_meeting_stops)
             walks = [(self._stop_spots[k], self._walk_ms(mm)) for k, mm in near]
             ends.append([(spot, 0), *walks])
         for (board, to_ms), (leave, from_ms) in product(*ends):
@@ -90,11 +89,11 @@ class Area:
         return (spot, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
 
 
-def _walks(service: Service, travel_times: TravelTimes) -> StreetWalks:
+def _walks(service: Service, travel_times: TravelTimes) -> Walks:
     network = travel_times.network
     if not isinstance(network, RoadNetwork):
         raise InputError("a plain network has no streets to walk on", where="service", remedy="use mode door or stops")
-    return StreetWalks(network, Snapper(network), service.stops)
+    return Walks(network, np.array([s.lon for s in service.stops]), np.array([s.lat for s in service.stops]))
 
 
 def joined(origin: tuple[Spot, int] | str, destination: tuple[Spot, int] | str) -> Ends | str:

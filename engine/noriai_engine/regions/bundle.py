@@ -12,17 +12,21 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError, NoriaiError
 from noriai_engine.regions.people import PlaceOfInterest, Population
+from noriai_engine.roads.footways import Footways, check_footways
 from noriai_engine.roads.network import RoadNetwork, check_network
 from noriai_engine.tables.read import read_parquet_columns
 
 if TYPE_CHECKING:
     from noriai_engine.roads.snapper import Snapper
 
-FORMAT_VERSION = "2.0"
+FORMAT_VERSION = "2.1"
 ROAD_ARRAYS = (
     "node_lon", "node_lat", "node_id", "street_first", "street_mm", "street_class", "street_name", "street_way",
     "street_flags", "point_lon", "point_lat", "arc_tail", "arc_head", "arc_street", "arc_reversed", "arc_ms",
     "state_arc", "turn_source", "turn_target", "turn_ms", "turn_condition", "standing", "rank",
+)  # fmt: skip
+FOOT_ARRAYS = (
+    "street_tail", "street_head", "street_mm", "street_flags", "street_way", "street_first", "point_lon", "point_lat",
 )  # fmt: skip
 
 
@@ -87,10 +91,24 @@ class Region:
         except (OSError, ValueError) as error:
             raise RegionError(f"roads cannot be read: {error}", where=self.folder, remedy="build it again") from error
         network = RoadNetwork(
-            **arrays, names=names, conditions=conditions, profile=self.profile, driving_side=self.driving_side
-        )
+            **arrays, names=names, conditions=conditions, profile=self.profile, driving_side=self.driving_side,
+            foot=self._footways,
+        )  # fmt: skip
         check_network(network)
         return network
+
+    @property
+    def _footways(self) -> Footways | None:
+        folder = self.folder / "walks"
+        if not folder.is_dir():
+            return None
+        try:
+            arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in FOOT_ARRAYS}
+        except (OSError, ValueError) as error:
+            raise RegionError(f"walks cannot be read: {error}", where=folder, remedy="build it again") from error
+        ways = Footways(**arrays)
+        check_footways(ways)
+        return ways
 
     @cached_property
     def snapper(self) -> "Snapper":

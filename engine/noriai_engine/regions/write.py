@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from noriai_engine.regions.bundle import FORMAT_VERSION, ROAD_ARRAYS, Feed, Source
+from noriai_engine.regions.bundle import FOOT_ARRAYS, FORMAT_VERSION, ROAD_ARRAYS, Feed, Source
 from noriai_engine.regions.people import PlaceOfInterest, Population
+from noriai_engine.roads.footways import Footways
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.tables import Column, replace_folder, write_parquet
+
+_WITHOUT_WALKS = "2.0"
+"""The format of a bundle that holds nothing an older reader does not know."""
 
 
 @dataclass
@@ -43,6 +47,8 @@ def write_region(draft: RegionDraft, folder: Path) -> None:
     """Write the bundle to `folder`, whole or not at all. Raises InputError where the folder holds other things."""
     with replace_folder(folder, marker="region.toml") as out:
         _write_roads(draft.network, out / "roads")
+        if draft.network.foot is not None:
+            _write_arrays(draft.network.foot, FOOT_ARRAYS, out / "walks")
         _write_boundary(draft, out / "boundary.geojson")
         _write_tables(draft, out)
         for name, data in draft.feed_files:
@@ -56,7 +62,7 @@ def write_region(draft: RegionDraft, folder: Path) -> None:
             (out / "licences" / name).write_text(text, encoding="utf-8")
         files = sorted(path for path in out.rglob("*") if path.is_file())
         document = {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if draft.network.foot else _WITHOUT_WALKS,
             "name": draft.name,
             "title": draft.title,
             "country": draft.country,
@@ -84,12 +90,16 @@ def write_region(draft: RegionDraft, folder: Path) -> None:
 
 
 def _write_roads(network: RoadNetwork, folder: Path) -> None:
-    folder.mkdir()
-    for name in ROAD_ARRAYS:
-        np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(network, name)))
+    _write_arrays(network, ROAD_ARRAYS, folder)
     for name in ("names", "conditions"):
         text = json.dumps(getattr(network, name), ensure_ascii=False, separators=(",", ":"))
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def _write_arrays(source: RoadNetwork | Footways, names: tuple[str, ...], folder: Path) -> None:
+    folder.mkdir()
+    for name in names:
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(getattr(source, name)))
 
 
 def _write_boundary(draft: RegionDraft, path: Path) -> None:

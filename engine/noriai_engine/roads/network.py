@@ -10,6 +10,7 @@ import numpy as np
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import ByteArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.footways import Footways
 from noriai_engine.roads.geodesy import haversine_m
 
 
@@ -29,6 +30,7 @@ class RoadNetwork:
     Turns (t,), sorted by (source, target): `turn_source`, `turn_target` states; `turn_ms` the delay between them;
     `turn_condition` 0, or the index into `conditions` of the opening-hours text when the turn is forbidden.
     `rank` (k,): elimination order of the states, lowest first (see `hierarchy`).
+    `foot`: ways on foot beside the streets, where the source knows them.
     """
 
     node_lon: FloatArray
@@ -58,6 +60,7 @@ class RoadNetwork:
     conditions: tuple[str, ...] = field(default=("",), repr=False)
     profile: str = "taxi"
     driving_side: str = "right"
+    foot: Footways | None = field(default=None, repr=False)
 
     @property
     def node_count(self) -> int:

@@ -1,6 +1,7 @@
 """Coordinates to streets: the nearest piece, how far along it, and on which side."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from noriai_engine.model.units import ByteArray, FloatArray, IntArray
 from noriai_engine.roads.access import STOPPABLE
 from noriai_engine.roads.geodesy import EARTH_RADIUS_M
 from noriai_engine.roads.kernels import snapping
-from noriai_engine.roads.network import RoadNetwork, points_at
+from noriai_engine.roads.network import points_at
 
 FAR_M = 50_000.0
 """How far `metres_off` looks."""
@@ -33,11 +34,27 @@ class Snapped:
         return Snapped(self.street[part], self.share[part], self.metres[part], self.side[part])
 
 
+class Lines(Protocol):
+    """Streets as rows of points: see RoadNetwork."""
+
+    @property
+    def street_first(self) -> IntArray: ...
+    @property
+    def street_flags(self) -> ByteArray: ...
+    @property
+    def point_lon(self) -> FloatArray: ...
+    @property
+    def point_lat(self) -> FloatArray: ...
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north in degrees."""
+
+
 class Snapper:
     """Finds streets near points. The plane is that of the network's middle latitude: over a region of 100 km, metres
     are right to some 0.5 %, and the street found is the nearest but for near ties."""
 
-    def __init__(self, network: RoadNetwork) -> None:
+    def __init__(self, network: Lines) -> None:
         self._network = network
         west, south, east, north = network.bounds
         metres = EARTH_RADIUS_M * np.pi / 180.0

@@ -4,9 +4,9 @@ import numpy as np
 
 from noriai_engine.model.places import Place
 from noriai_engine.roads.access import STOPPABLE
+from noriai_engine.roads.footways import NOT_ON_FOOT
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.speeds import ROAD_CLASSES
-from noriai_engine.roads.walks import NOT_ON_FOOT
 
 _BEST_FIRST = ("secondary", "tertiary", "unclassified", "primary", "residential", "living_street")
 

@@ -1,7 +1,7 @@
 """`noriai region build`: roads, boundary, people and feeds into one bundle, with every step told."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -13,11 +13,13 @@ from noriai_engine.model.clock import ServiceDay
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import BoolArray
 from noriai_engine.regions import Feed, PlaceOfInterest, RegionDraft, Source, spread_population, write_region
+from noriai_engine.roads.access import STEP_FREE
 from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.bridges import from_graphml, from_tables
+from noriai_engine.roads.footways import footways_of
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.osm import read_osm, sha256_of
-from noriai_engine.roads.profiles import Profile, profile_named
+from noriai_engine.roads.profiles import PROFILES, Profile, profile_named
 from noriai_engine.roads.snapper import FAR_M, Snapper
 from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, speed_table
 from noriai_engine.roads.streets import RawStreets, trace_streets
@@ -78,11 +80,13 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     left_hand = country in LEFT_HAND_COUNTRIES
     inside = _inside(boundary, roads.streets, options.boundary)
     network, dropped = assemble(roads.streets, profile, left_hand=left_hand, inside=inside)
+    network, walk_notes = _with_walks(network, options, boundary, country)
     told = [
         *roads.notes,
         f"{network.node_count:,} junctions, {network.street_count:,} streets, {network.length_km:,.0f} km (both "
         f"directions counted), {network.turn_count:,} turns for the profile {profile.name}",
         *dropped.sentences(),
+        *walk_notes,
     ]
     population, sources = None, [roads.source, *_feed_sources(feeds)]
     if options.population is not None:
@@ -105,6 +109,22 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
     )  # fmt: skip
     write_region(draft, options.out)
     return draft
+
+
+def _with_walks(
+    network: RoadNetwork, options: BuildOptions, boundary: Any, country: str
+) -> tuple[RoadNetwork, list[str]]:
+    """The network with the ways on foot that an OSM extract knows; another source knows of none."""
+    if options.osm is None:
+        return network, ["walks follow the streets of vehicles: this source knows no other ways"]
+    walking = PROFILES["walking"]
+    extract = read_osm(options.osm, walking, lambda lon, lat: country, lambda code: speed_table(code, options.speeds))
+    streets = trace_streets(extract)
+    ways, lost_km = footways_of(streets, _inside(boundary, streets, options.boundary))
+    steps = ways.street_mm[(ways.street_flags & STEP_FREE) == 0].sum(dtype=np.int64) / 1e6
+    note = f"{ways.length_km:,.0f} km of ways on foot, {steps:,.0f} km of them not step-free"
+    note += f"; {lost_km:,.0f} km in parts of under 1 km left out" if lost_km >= 1 else ""
+    return replace(network, foot=ways), [note]
 
 
 def _roads_file(options: BuildOptions) -> Path:
