@@ -151,7 +151,7 @@ def test_nothing_sooner_was_missed(
     offers = search.offers(who)
     trial = dispatcher.trial()
     day = lines.day
-    walks = [search._walks(place) for place in (who.origin, who.destination)]
+    walks = [search._walks(place, False) for place in (who.origin, who.destination)]
     best: dict[str, int] = {}
 
     def better(kind: str, time: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import date
 from pathlib import Path
@@ -24,7 +25,7 @@ from noriai_gtfs import read_feed
 from noriai_gtfs.journeys import ArriveBySearch, JourneySearch, SearchParams
 from noriai_gtfs.journeys.backward import turned_round
 from noriai_gtfs.timetable import build_timetable, day_timetable
-from noriai_gtfs.voids import VoidParams, find_voids, hex_cells, jis_codes, jis_corners, mesh_cells
+from noriai_gtfs.voids import VoidParams, find_voids, hex_cells, hex_resolution, jis_codes, jis_corners, mesh_cells
 
 
 @pytest.mark.parametrize(("level", "name"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (6, 6)])
@@ -68,11 +69,22 @@ def test_minakami_by_distance_and_by_its_third_party_flag(shared: Path) -> None:
     assert ((metres <= 500) == flag).mean() > 0.9
 
 
+def test_hexagons_are_those_of_others(shared: Path) -> None:
+    """The grid of Porto Alegre that r5r ships, people by H3 cell."""
+    with (shared / "demand" / "portoalegre" / "poa_hexgrid.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lon, lat, people = (np.array([float(row[name]) for row in rows]) for name in ("lon", "lat", "population"))
+    cells = hex_cells(lon, lat, people, hex_resolution(200))
+    assert dict(zip(cells.name, cells.people.tolist(), strict=True)) == {
+        row["id"]: float(row["population"]) for row in rows
+    }
+
+
 def test_cells_keep_everybody() -> None:
     rng = np.random.default_rng(1)
     lon, lat, people = 137.5 + 0.05 * rng.random(500), 36.9 + 0.05 * rng.random(500), rng.random(500) * 9
     people[:20] = 0
-    for cells in (mesh_cells(lon, lat, people, 4), hex_cells(lon, lat, people, 300)):
+    for cells in (mesh_cells(lon, lat, people, 4), hex_cells(lon, lat, people, 9)):
         assert cells.people.sum() == pytest.approx(people.sum())
         for k, corners in enumerate(cells.corners):
             ring = np.array(corners)

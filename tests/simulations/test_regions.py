@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import a_region_draft, a_street_town
 
 from noriai_engine.model import InputError
 from noriai_engine.model.units import FOREVER_MS
@@ -16,6 +17,10 @@ from noriai_engine.roads import TravelTimes
 from noriai_engine.roads.bridges import to_sparse
 from noriai_engine.roads.snapper import Snapper
 from noriai_engine.world.rural import RuralParams, rural_region
+from noriai_gtfs import read_feed
+from noriai_gtfs.timetable import build_timetable
+from noriai_gtfs.timetable.store import timetable_of
+from noriai_gtfs.timetable.timetable import ARRAYS
 from noriai_simulations import shipped
 from noriai_simulations.region_build.build import BuildOptions, build_region
 from noriai_simulations.region_info import region_facts
@@ -66,6 +71,19 @@ def test_niikawa_with_its_nine_feeds(shared: Path, tmp_path: Path) -> None:
         assert (region.folder / "gtfs" / feed.file).read_bytes() == path.read_bytes()
         assert feed.valid_from < feed.valid_to
     assert region_facts(region)["stops"] == len(region.stops) > 600
+    region.verify()
+    kept = timetable_of(region)
+    again = build_timetable([read_feed(path) for path in feeds], [path.stem for path in feeds], walk_m=300)
+    for name in ARRAYS:
+        assert np.array_equal(getattr(kept, name), getattr(again, name)), name
+    assert kept.stop_id.all() == again.stop_id.all()
+
+
+def test_a_region_without_feeds_holds_no_timetable(tmp_path: Path) -> None:
+    network = a_street_town(np.random.default_rng(1), 6)
+    write_region(a_region_draft(network), tmp_path / "r")
+    with pytest.raises(InputError, match="holds no timetable"):
+        timetable_of(open_region(tmp_path / "r"))
 
 
 def test_two_feeds_of_one_name_are_refused(shared: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from noriai_engine.roads.footways import Footways
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.tables import Column, replace_folder, write_parquet
 
-_WITHOUT_WALKS = "2.0"
+_OLDER_FORMAT = "2.0"
 """The format of a bundle that holds nothing an older reader does not know."""
 
 
@@ -41,6 +42,8 @@ class RegionDraft:
     licences: dict[str, str] = field(default_factory=dict)
     tables: dict[str, list[Column]] = field(default_factory=dict)
     """Further tables by their path in the bundle, such as recorded demand."""
+    folders: dict[str, Callable[[Path], None]] = field(default_factory=dict)
+    """Further folders by their name in the bundle, each with what writes it."""
 
 
 def write_region(draft: RegionDraft, folder: Path) -> None:
@@ -57,12 +60,14 @@ def write_region(draft: RegionDraft, folder: Path) -> None:
         for name, columns in draft.tables.items():
             (out / name).parent.mkdir(exist_ok=True)
             write_parquet(out / name, columns)
+        for name, write in draft.folders.items():
+            write(out / name)
         for name, text in draft.licences.items():
             (out / "licences").mkdir(exist_ok=True)
             (out / "licences" / name).write_text(text, encoding="utf-8")
         files = sorted(path for path in out.rglob("*") if path.is_file())
         document = {
-            "format_version": FORMAT_VERSION if draft.network.foot else _WITHOUT_WALKS,
+            "format_version": FORMAT_VERSION if draft.network.foot or draft.folders else _OLDER_FORMAT,
             "name": draft.name,
             "title": draft.title,
             "country": draft.country,

@@ -63,6 +63,13 @@ class Walks:
         _, goals, mm = self.lengths(lon, lat, longest_m, step_free=step_free)
         return list(zip(goals[:most].tolist(), mm[:most].tolist(), strict=True))
 
+    def metres_off(self, lon: FloatArray, lat: FloatArray) -> FloatArray:
+        """(p,) metres to the nearest way on foot; inf beyond FAR_M and where a coordinate is none."""
+        known = (np.abs(lon) <= 180) & (np.abs(lat) <= 90)
+        out = np.full(len(known), np.inf)
+        out[known] = self._snapper.snap(lon[known], lat[known], limit_m=FAR_M, needed=0).metres
+        return out
+
     def _on_ways(
         self, lon: FloatArray, lat: FloatArray, step_free: bool, longest_m: float
     ) -> tuple[IntArray, LongArray, LongArray]:

@@ -200,8 +200,8 @@ def export(feed: Path, *, out: Annotated[Path, Parameter(alias="-o")]) -> int:
 
 @app.command
 def build(
-    *feeds: Path, out: Annotated[Path, Parameter(alias="-o")], walk: float = 300.0
-) -> int:  # fmt: skip
+    *feeds: Path, out: Annotated[Path, Parameter(alias="-o")], walk: float = 300.0, region: Path | None = None
+) -> int:
     """Build a timetable folder that opens by memory map: stops, trips, services, walks between stops.
 
     Example: noriai gtfs build bus.zip rail.zip --walk 300 -o timetable
@@ -214,18 +214,24 @@ def build(
         Folder of the timetable; an earlier one there is replaced.
     walk
         Metres: stops no further apart are joined on foot.
+    region
+        A region bundle: walks go along its ways on foot, and those who need it get ways without steps. Without one
+        they are 1.3 times the air line.
     """
     from hashlib import sha256
 
     from noriai_engine.model.errors import InputError
+    from noriai_engine.regions import open_region
     from noriai_engine.terminal import out as say
     from noriai_gtfs.feeds.feed import read_feed
     from noriai_gtfs.timetable import build_timetable, save_timetable
+    from noriai_gtfs.timetable.walking import walking_on
 
     if not feeds:
         raise InputError("no feed was named", remedy="noriai gtfs build bus.zip -o timetable")
     opened = [read_feed(path) for path in feeds]
-    timetable = build_timetable(opened, [path.stem for path in feeds], walk_m=walk)
+    walking = walking_on(None if region is None else open_region(region).network)
+    timetable = build_timetable(opened, [path.stem for path in feeds], walk_m=walk, walking=walking)
     sources = {p.name: sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in feeds}
     save_timetable(timetable, out, sources)
     first, last = timetable.days
@@ -247,6 +253,7 @@ def journey(
     window: int = 0,
     arrive: str | None = None,
     wheelchair: bool = False,
+    region: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Find journeys by line between two stops: none worse than another in arrival and rides.
@@ -258,7 +265,7 @@ def journey(
     Parameters
     ----------
     timetable
-        A timetable folder of noriai gtfs build, or a feed.
+        A region bundle with feeds, a timetable folder of noriai gtfs build, or a feed.
     origin
         A stop's id, its name, its kana reading, or lon,lat.
     destination
@@ -273,21 +280,31 @@ def journey(
         When to be there at the latest, HH:MM, instead of --time.
     wheelchair
         Leave out trips and stops marked as not accessible, and stairs.
+    region
+        A region bundle, along whose ways one walks from and to places given as lon,lat.
     json
         Print the journeys as JSON.
     """
     from json import dumps
 
+    from noriai_engine.regions import open_region
     from noriai_engine.terminal import out
     from noriai_gtfs.journeys.backward import ArriveBySearch
     from noriai_gtfs.journeys.places import clock_ms, open_any, places_near
     from noriai_gtfs.journeys.present import document, lines
     from noriai_gtfs.journeys.search import JourneySearch, SearchParams
     from noriai_gtfs.timetable import day_timetable
+    from noriai_gtfs.timetable.walking import walking_on
 
-    table = open_any(timetable)
+    if region is None and (timetable / "region.toml").is_file():
+        region = timetable
+    walking = walking_on(None if region is None else open_region(region).network)
+    table = open_any(timetable, walking)
     start = clock_ms(time)
-    ends = places_near(table, origin), places_near(table, destination)
+    ends = (
+        places_near(table, origin, walking, step_free=wheelchair),
+        places_near(table, destination, walking, step_free=wheelchair),
+    )
     day = day_timetable(table, date)
     params = SearchParams(wheelchair="known" if wheelchair else "")
     if arrive is not None:
@@ -335,13 +352,13 @@ def voids(
     dates
         Days to look at; a Wednesday, a Saturday and a Sunday in the middle of the feeds' validity if left out.
     cells
-        mesh (JIS X 0410) or hex; mesh in Japan, hex elsewhere if left out.
+        mesh (JIS X 0410) or hex (H3); mesh in Japan, hex elsewhere if left out.
     size
-        Metres: side of a cell; mesh knows 80000, 10000, 1000, 500, 250 and 125.
+        Metres: side of a cell; mesh knows 80000, 10000, 1000, 500, 250 and 125, of H3 the nearest resolution is taken.
     minutes
         Most minutes from door to door.
     walk
-        Metres on foot to and from stops, as the crow flies.
+        Metres on foot to and from stops, as the crow flies; along the region's ways 1.3 times as much.
     hours
         First hour and the hour after the last.
     places
@@ -362,19 +379,26 @@ def voids(
     from noriai_engine.texts import text
     from noriai_gtfs.feeds.feed import read_feed
     from noriai_gtfs.timetable import build_timetable
+    from noriai_gtfs.timetable.store import timetable_of
+    from noriai_gtfs.timetable.walking import BETWEEN_STOPS_M, walking_on
     from noriai_gtfs.voids.prepare import cells_of, dates_within, places_of, travel_times_of
     from noriai_gtfs.voids.report import summary, write_report
     from noriai_gtfs.voids.voids import VoidParams, find_voids
 
     opened = open_region(region)
-    paths = feeds or tuple(opened.folder / "gtfs" / feed.file for feed in opened.feeds)
     params = VoidParams(max_ms=60_000 * minutes, walk_m=walk, first_hour=hours[0], last_hour=hours[1])
-    table = build_timetable([read_feed(path) for path in paths], [path.stem for path in paths], walk_m=300)
+    walking = walking_on(opened.network)
+    if feeds:
+        opened_feeds, names = [read_feed(path) for path in feeds], [path.stem for path in feeds]
+        table = build_timetable(opened_feeds, names, walk_m=BETWEEN_STOPS_M, walking=walking)
+    else:
+        table = timetable_of(opened)
     days = dates or dates_within(table)
     ground = cells_of(opened, cells, size)
     with progress(opened.title, quiet=json) as advance:
         found = find_voids(
-            table, ground, places_of(opened, places), days, travel_times_of(opened), params, progress=advance
+            table, ground, places_of(opened, places), days, travel_times_of(opened), params, progress=advance,
+            walking=walking,
         )  # fmt: skip
     write_report(found, out, opened.title, opened.attribution, language)
     document = summary(found)

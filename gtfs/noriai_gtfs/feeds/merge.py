@@ -15,7 +15,7 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.roads.geodesy import haversine_m
 from noriai_gtfs.feeds.feed import Feed
 from noriai_gtfs.services import service_days
-from noriai_gtfs.timetable.footpaths import walk_ms
+from noriai_gtfs.timetable.walking import walk_ms
 
 DatePolicy = Literal["union", "common"]
 _NO_ID = {"direction_id", "record_sub_id"}

@@ -26,7 +26,7 @@ from noriai_gtfs.fares.fares import Ride
 from noriai_gtfs.joint.corridors import Corridor, withheld_by
 from noriai_gtfs.joint.offers import JointOffer, RideLeg, undominated
 from noriai_gtfs.journeys.search import FAR, Journey, JourneySearch, Leg
-from noriai_gtfs.timetable.footpaths import walk_ms
+from noriai_gtfs.timetable.walking import AirLine, Walking
 
 RidePrice = Callable[[Offer], Price | None]
 
@@ -87,6 +87,7 @@ class JointSearch:
         fares: Fares | None = None,
         ride_price: RidePrice = lambda offer: None,
         corridors: Sequence[Corridor] = (),
+        walking: Walking | None = None,
     ) -> None:
         self._dispatcher, self._lines = dispatcher, lines
         self._params = JointParams() if params is None else params
@@ -94,6 +95,9 @@ class JointSearch:
         self._table = lines.day.timetable
         self._patterns = lines.boardable_patterns()
         self._served = np.unique(lines.day.stop)
+        self._walks_to = (walking or AirLine()).to(
+            self._table.stop_lon[self._served], self._table.stop_lat[self._served]
+        )
         self._places: dict[int, Place] = {}
         self.asked = 0
         self.withheld: Corridor | None = None
@@ -102,7 +106,8 @@ class JointSearch:
         """Pareto set over arrival, rides, walking and price of: ride alone, lines alone, and lines with rides at either
         end or both. `asked` counts questions to the plans, `withheld` names the corridor that kept rides back."""
         trial = self._dispatcher.trial()
-        access, egress = self._walks(who.origin), self._walks(who.destination)
+        step_free = not who.can_use_any_line
+        access, egress = self._walks(who.origin, step_free), self._walks(who.destination, step_free)
         by_line: list[JointOffer] = []
         with_rides: list[JointOffer] = []
         first_miles = self._first_miles(who, trial)
@@ -233,15 +238,11 @@ class JointSearch:
 
     # --- lines and what comes after -------------------------------------------------------------------------
 
-    def _walks(self, place: Place) -> dict[int, int]:
+    def _walks(self, place: Place, step_free: bool) -> dict[int, int]:
         """Stops within walking distance, with ms on foot."""
-        stops = self._served
-        metres = haversine_m(
-            np.full(stops.size, place.lon), np.full(stops.size, place.lat), self._table.stop_lon[stops],
-            self._table.stop_lat[stops],
-        )  # fmt: skip
-        near = np.flatnonzero(metres <= self._params.walk_m)
-        return dict(zip(stops[near].tolist(), walk_ms(metres[near]).tolist(), strict=True))
+        lon, lat = np.array([place.lon]), np.array([place.lat])
+        _, near, ms = self._walks_to(lon, lat, self._params.walk_m, step_free)
+        return dict(zip(self._served[near].tolist(), ms.tolist(), strict=True))
 
     def _walked_off(
         self, who: Traveller, table: IntArray, egress: dict[int, int], feeders: dict[int, RideLeg], trial: Trial

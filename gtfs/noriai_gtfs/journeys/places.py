@@ -7,22 +7,25 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.roads.geodesy import haversine_m
-from noriai_gtfs.timetable.footpaths import walk_ms
 from noriai_gtfs.timetable.timetable import Timetable
+from noriai_gtfs.timetable.walking import BETWEEN_STOPS_M, Walking
 
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)")
 NEAR_M = 800.0
 
 
-def open_any(path: Path) -> Timetable:
-    """A stored timetable, or one built from a feed on the spot."""
+def open_any(path: Path, walking: Walking) -> Timetable:
+    """A region's timetable, a stored one, or one built from a feed on the spot."""
+    from noriai_engine.regions import open_region
     from noriai_gtfs.feeds import read_feed
     from noriai_gtfs.timetable import build_timetable, open_timetable
-    from noriai_gtfs.timetable.store import MARKER
+    from noriai_gtfs.timetable.store import MARKER, timetable_of
 
+    if (path / "region.toml").is_file():
+        return timetable_of(open_region(path))
     if (path / MARKER).is_file():
         return open_timetable(path)
-    return build_timetable([read_feed(path)], walk_m=300)
+    return build_timetable([read_feed(path)], walk_m=BETWEEN_STOPS_M, walking=walking)
 
 
 def clock_ms(text: str, option: str = "--time") -> int:
@@ -33,7 +36,7 @@ def clock_ms(text: str, option: str = "--time") -> int:
     return 60_000 * (60 * int(found[1]) + int(found[2]))
 
 
-def places_near(timetable: Timetable, text: str) -> list[tuple[int, int]]:
+def places_near(timetable: Timetable, text: str, walking: Walking, *, step_free: bool = False) -> list[tuple[int, int]]:
     """Stops a text means, with ms on foot: every stop of a name, or all within 800 m of lon,lat.
 
     Raises InputError where there is none.
@@ -43,14 +46,15 @@ def places_near(timetable: Timetable, text: str) -> list[tuple[int, int]]:
         return _platforms(timetable, [row])
     place = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*", text)
     if place:
-        lon, lat = float(place[1]), float(place[2])
-        metres = haversine_m(np.array([lon]), np.array([lat]), timetable.stop_lon, timetable.stop_lat)
-        near = np.flatnonzero(metres <= NEAR_M)
+        lon, lat = np.array([float(place[1])]), np.array([float(place[2])])
+        _, near, ms = walking.to(timetable.stop_lon, timetable.stop_lat)(lon, lat, NEAR_M, step_free)
         if near.size:
-            return list(zip(near.tolist(), walk_ms(metres[near]).tolist(), strict=True))
+            return list(zip(near.tolist(), ms.tolist(), strict=True))
+        metres = haversine_m(lon, lat, timetable.stop_lon, timetable.stop_lat)
         nearest = int(np.nanargmin(metres))
         raise InputError(
-            f"no stop within {NEAR_M:g} m; the nearest is {timetable.stop_name[nearest]} at {metres[nearest]:,.0f} m",
+            f"no stop within a walk of {NEAR_M:g} m; the nearest is {timetable.stop_name[nearest]} at "
+            f"{metres[nearest]:,.0f} m as the crow flies",
             where=text, remedy="give a place nearer to a stop",
         )  # fmt: skip
     for texts in (timetable.stop_name, timetable.stop_kana):

@@ -21,6 +21,7 @@ from noriai_gtfs.timetable.timetable import (
     PHONE_TO_BOARD,
     Timetable,
 )
+from noriai_gtfs.timetable.walking import AirLine, Walking
 
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
@@ -29,12 +30,15 @@ FloatArray = npt.NDArray[np.float64]
 DAY_MS = 86_400_000
 
 
-def build_timetable(feeds: Sequence[Feed], names: Sequence[str] = (), *, walk_m: float = 0.0) -> Timetable:
+def build_timetable(
+    feeds: Sequence[Feed], names: Sequence[str] = (), *, walk_m: float = 0.0, walking: Walking | None = None
+) -> Timetable:
     """One timetable of one or several feeds.
 
     Ids are the feed's own; with several feeds `name:id`, by `names`. `walk_m` joins stops that lie no further apart, as
-    the crow flies, by footpaths; transfers.txt and pathways.txt count in any case. Demand-responsive rows (windows,
-    zones) are left out; they are services of their own. Raises FeedError or RowError where a feed cannot be searched.
+    the crow flies or as `walking` has it, by footpaths; transfers.txt and pathways.txt count in any case.
+    Demand-responsive rows (windows, zones) are left out; they are services of their own. Raises FeedError or RowError
+    where a feed cannot be searched.
     """
     if not feeds:
         raise FeedError("there is no feed to search", remedy="name at least one")
@@ -43,7 +47,9 @@ def build_timetable(feeds: Sequence[Feed], names: Sequence[str] = (), *, walk_m:
         raise ValueError("every one of several feeds needs a name")
     parts = [_part(feed, prefix) for feed, prefix in zip(feeds, prefixes, strict=True)]
     joined = _joined(parts)
-    footpaths = footpaths_of(feeds, [part.stop_row for part in parts], joined.lon, joined.lat, walk_m)
+    footpaths = footpaths_of(
+        feeds, [part.stop_row for part in parts], joined.lon, joined.lat, walk_m, walking or AirLine()
+    )
     return _timetable(joined, footpaths)
 
 

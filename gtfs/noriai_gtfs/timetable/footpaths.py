@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from noriai_engine.model.units import FOREVER_MS
 from noriai_engine.roads.geodesy import haversine_m
 from noriai_gtfs.feeds import Feed
+from noriai_gtfs.timetable.walking import WALK_M_PER_S, Walking, walk_ms
 
 IntArray = npt.NDArray[np.int32]
-WALK_M_PER_S = 1.1
-"""Walking speed of older people (a 75-year-old walks 1.0 to 1.2 m/s; MLIT uses 80 m a minute for flats)."""
-DETOUR = 1.3
-"""Ways on foot to air line, usual in towns."""
 _STEPS = {"2", "4"}  # stairs, escalator
 
 
@@ -32,21 +30,18 @@ class Footpaths:
     steps: npt.NDArray[np.uint8]
 
 
-def walk_ms(metres: npt.NDArray[np.float64]) -> IntArray:
-    """Time to walk an air line, whole seconds rounded up."""
-    return (1000 * np.ceil(metres * DETOUR / WALK_M_PER_S)).astype(np.int32)
-
-
 def footpaths_of(
     feeds: Sequence[Feed],
     stop_rows: Sequence[dict[str, int]],
     lon: npt.NDArray[np.float64],
     lat: npt.NDArray[np.float64],
     walk_m: float,
+    walking: Walking,
 ) -> Footpaths:
     """All edges, quickest first for each pair and kind; a transfer the feed forbids (type 3) is left out.
 
-    Row numbers of `stop_rows` count within a feed; the feeds follow one another in `lon` and `lat`.
+    Row numbers of `stop_rows` count within a feed; the feeds follow one another in `lon` and `lat`. Stops within a
+    walk of `walk_m` are joined; where a walk without steps is longer, those who need it get that one.
     """
     best: dict[tuple[int, int, int], int] = {}
     forbidden: set[tuple[int, int]] = set()
@@ -66,11 +61,11 @@ def footpaths_of(
             best[key] = min(best.get(key, ms), ms)
         base += len(feed["stops"])
     if walk_m > 0:
-        for a, b, metres in _near(lon, lat, walk_m):
-            for pair in ((a, b), (b, a)):
-                if pair not in given:
-                    ms = int(walk_ms(np.array([metres]))[0])
-                    best[(*pair, 0)] = min(best.get((*pair, 0), ms), ms)
+        walks = walking.to(lon, lat)
+        for steps in (0, 1):
+            for a, b, ms in zip(*(c.tolist() for c in walks(lon, lat, walk_m, steps == 0)), strict=True):
+                if a != b and (a, b) not in given and ms < best.get((a, b, 0), FOREVER_MS):
+                    best[(a, b, steps)] = min(best.get((a, b, steps), ms), ms)
     edges = sorted((a, b, ms, steps) for (a, b, steps), ms in best.items() if (a, b) not in forbidden)
     table = np.array(edges, np.int64).reshape(-1, 4)
     return Footpaths(
@@ -140,19 +135,3 @@ def _quickest(graph: dict[int, list[tuple[int, int, bool]]], source: int, *, ste
             if steps or not needs_steps:
                 heapq.heappush(heap, (ms + more, other))
     return done
-
-
-def _near(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], walk_m: float) -> list[tuple[int, int, float]]:
-    """Pairs of stops at most `walk_m` apart."""
-    from scipy.spatial import cKDTree
-
-    usable = np.flatnonzero((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
-    if usable.size < 2:
-        return []
-    x, y = np.radians(lon[usable]), np.radians(lat[usable])
-    points = 6_371_008.8 * np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)
-    pairs = cKDTree(points).query_pairs(walk_m * 1.001, output_type="ndarray")
-    a, b = usable[pairs[:, 0]], usable[pairs[:, 1]]
-    metres = haversine_m(lon[a], lat[a], lon[b], lat[b])
-    near = metres <= walk_m
-    return list(zip(a[near].tolist(), b[near].tolist(), metres[near].tolist(), strict=True))

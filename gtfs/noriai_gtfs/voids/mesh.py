@@ -72,39 +72,22 @@ def mesh_cells(lon: FloatArray, lat: FloatArray, people: FloatArray, level: int)
     return _gathered([str(code) for code in names], corners, group.reshape(-1), lon, lat, people)
 
 
-def hex_cells(lon: FloatArray, lat: FloatArray, people: FloatArray, side_m: float) -> Cells:
-    """People gathered by hexagons with sides of `side_m`, points up, on a flat map around the middle of them all."""
-    middle = float(lat.mean())
-    metre_x, metre_y = 111_320.0 * np.cos(np.radians(middle)), 110_574.0
-    x, y = lon * metre_x, lat * metre_y
-    q, r = (np.sqrt(3) / 3 * x - y / 3) / side_m, 2 / 3 * y / side_m
-    row, column = _rounded(q, r)
-    keys = np.stack([column, row], axis=1)
-    kinds, group = np.unique(keys, axis=0, return_inverse=True)
-    corners = []
-    for column_, row_ in kinds.tolist():
-        cx, cy = side_m * (np.sqrt(3) * column_ + np.sqrt(3) / 2 * row_), side_m * 1.5 * row_
-        corners.append(
-            [
-                (float((cx + side_m * np.cos(a)) / metre_x), float((cy + side_m * np.sin(a)) / metre_y))
-                for a in np.radians([-90, -30, 30, 90, 150, 210])
-            ]
-        )
-    names = [f"{column_}:{row_}" for column_, row_ in kinds.tolist()]
-    return _gathered(names, corners, group.reshape(-1), lon, lat, people)
+def hex_resolution(side_m: float) -> int:
+    """The resolution of H3 whose hexagons have sides of about so many metres, 0 (1,281 km) to 15 (0.6 m)."""
+    import h3
+
+    sides = np.array([h3.average_hexagon_edge_length(resolution, unit="m") for resolution in range(16)])
+    return int(np.argmin(np.abs(np.log(sides / side_m))))
 
 
-def _rounded(q: FloatArray, r: FloatArray) -> tuple[IntArray, IntArray]:
-    """Nearest hexagon of axial coordinates (cube rounding): rows and columns."""
-    s = -q - r
-    rounded = [np.rint(value) for value in (q, r, s)]
-    off = [np.abs(a - b) for a, b in zip(rounded, (q, r, s), strict=True)]
-    column, row = rounded[0], rounded[1]
-    wrong_q = (off[0] > off[1]) & (off[0] > off[2])
-    wrong_r = ~wrong_q & (off[1] > off[2])
-    column = np.where(wrong_q, -rounded[1] - rounded[2], column)
-    row = np.where(wrong_r, -rounded[0] - rounded[2], row)
-    return row.astype(np.int64), column.astype(np.int64)
+def hex_cells(lon: FloatArray, lat: FloatArray, people: FloatArray, resolution: int) -> Cells:
+    """People gathered by cells of H3 (h3geo.org), by which hexagons have the same names everywhere."""
+    import h3
+
+    places = zip(lat.tolist(), lon.tolist(), strict=True)
+    names, group = np.unique([h3.latlng_to_cell(y, x, resolution) for y, x in places], return_inverse=True)
+    corners = [[(x, y) for y, x in h3.cell_to_boundary(name)] for name in names.tolist()]
+    return _gathered(names.tolist(), corners, group.reshape(-1), lon, lat, people)
 
 
 def _gathered(

@@ -14,7 +14,7 @@ from noriai_engine.regions.people import PlaceOfInterest
 from noriai_engine.roads import TravelTimes
 from noriai_engine.tables import read_table
 from noriai_gtfs.timetable import Timetable
-from noriai_gtfs.voids.mesh import LEVELS, Cells, hex_cells, mesh_cells
+from noriai_gtfs.voids.mesh import LEVELS, Cells, hex_cells, hex_resolution, mesh_cells
 
 KINDS = ("clinic", "hospital", "shop", "school", "station")
 
@@ -37,7 +37,7 @@ def _cells(
     if (kind or ("mesh" if region.country == "JP" else "hex")) == "hex":
         if size_m < 50:
             raise InputError(f"{size_m} m is too small", where="--size", remedy="give 50 or more")
-        return hex_cells(lon, lat, weight, float(size_m))
+        return hex_cells(lon, lat, weight, hex_resolution(size_m))
     if size_m not in LEVELS:
         listed = ", ".join(str(size) for size in LEVELS)
         raise InputError(f"the mesh has no cells of {size_m} m", where="--size", remedy=f"give one of {listed}")

@@ -19,7 +19,7 @@ from noriai_engine.roads import TravelTimes, haversine_m
 from noriai_gtfs.journeys.backward import turned_round
 from noriai_gtfs.journeys.search import FAR, JourneySearch, SearchParams
 from noriai_gtfs.timetable import Timetable, day_timetable
-from noriai_gtfs.timetable.footpaths import DETOUR, WALK_M_PER_S, walk_ms
+from noriai_gtfs.timetable.walking import DETOUR, WALK_M_PER_S, AirLine, Walking, WalksTo
 from noriai_gtfs.voids.mesh import Cells
 
 FloatArray = npt.NDArray[np.float64]
@@ -88,8 +88,10 @@ def find_voids(
     travel_times: TravelTimes | None,
     params: VoidParams | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    walking: Walking | None = None,
 ) -> Voids:
-    """Reach of every cell on some days. Purposes without a place are left out.
+    """Reach of every cell on some days, with walks from the middle of its people. Purposes without a place are left
+    out.
 
     Raises InputError where no place of any purpose is known.
     """
@@ -104,15 +106,17 @@ def find_voids(
     served = np.zeros((len(found), len(days), len(hours), len(cells.name)), bool)
     active = np.unique(timetable.sequence_stop)
     metres = _metres(cells.lon, cells.lat, timetable.stop_lon[active], timetable.stop_lat[active])
-    near_cell, near_stop = np.nonzero(metres <= params.walk_m)
-    way = walk_ms(metres[near_cell, near_stop]).astype(np.int64)
+    walking = walking or AirLine()
+    to_stops = walking.to(timetable.stop_lon[active], timetable.stop_lat[active])
+    near_cell, near_stop, way = to_stops(cells.lon, cells.lat, params.walk_m, False)
     search_params = SearchParams(max_rides=params.max_rides, change_ms=60_000, max_duration_ms=params.max_ms)
     done, total = 0, len(days) * len(found)
     for d, day in enumerate(days):
         search = JourneySearch(turned_round(day_timetable(timetable, day)), search_params)
         for p, purpose in enumerate(found):
-            on_foot = _on_foot(cells, found[purpose], params)
-            ends = _ends(timetable, active, found[purpose], params)
+            to_places = walking.to(*_arrays(found[purpose]))
+            on_foot = _on_foot(cells, to_places, params)
+            ends = _ends(timetable, active, to_places, params)
             for h, hour in enumerate(hours):
                 served[p, d, h] = on_foot
                 for by in range(hour * HOUR_MS, (hour + 1) * HOUR_MS, params.every_ms):
@@ -136,19 +140,23 @@ def _arrays(places: Sequence[PlaceOfInterest]) -> tuple[FloatArray, FloatArray]:
     return np.array([p.lon for p in places]), np.array([p.lat for p in places])
 
 
-def _on_foot(cells: Cells, places: Sequence[PlaceOfInterest], params: VoidParams) -> npt.NDArray[np.bool_]:
+def _on_foot(cells: Cells, to_places: WalksTo, params: VoidParams) -> npt.NDArray[np.bool_]:
     """Cells from which a place lies within walking distance twice over: there is no stop to reach in between."""
     limit = min(2 * params.walk_m, params.max_ms / 1000 * WALK_M_PER_S / DETOUR)
-    return np.asarray(_metres(cells.lon, cells.lat, *_arrays(places)).min(axis=1) <= limit)
+    out = np.zeros(len(cells.name), bool)
+    out[to_places(cells.lon, cells.lat, limit, False)[0]] = True
+    return out
 
 
 def _ends(
-    timetable: Timetable, active: npt.NDArray[np.int32], places: Sequence[PlaceOfInterest], params: VoidParams
+    timetable: Timetable, active: npt.NDArray[np.int32], to_places: WalksTo, params: VoidParams
 ) -> list[tuple[int, int]]:
     """Stops near places with ms on foot to the nearest of them; at least 1 ms, for no footpath follows."""
-    metres = _metres(timetable.stop_lon[active], timetable.stop_lat[active], *_arrays(places)).min(axis=1)
-    near = np.flatnonzero(metres <= params.walk_m)
-    return list(zip(active[near].tolist(), np.maximum(1, walk_ms(metres[near])).tolist(), strict=True))
+    stop, _, ms = to_places(timetable.stop_lon[active], timetable.stop_lat[active], params.walk_m, False)
+    soonest: dict[int, int] = {}
+    for row, spent in zip(active[stop].tolist(), ms.tolist(), strict=True):
+        soonest[row] = min(soonest.get(row, FOREVER_MS), max(1, spent))
+    return sorted(soonest.items())
 
 
 def _rides(

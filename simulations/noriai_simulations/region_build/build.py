@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,16 @@ from noriai_engine.roads.bridges import from_graphml, from_tables
 from noriai_engine.roads.footways import footways_of
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.osm import read_osm, sha256_of
-from noriai_engine.roads.profiles import PROFILES, Profile, profile_named
+from noriai_engine.roads.profiles import CAR_CLASSES, PROFILES, Profile, profile_named
 from noriai_engine.roads.snapper import FAR_M, Snapper
-from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, speed_table
+from noriai_engine.roads.speeds import LEFT_HAND_COUNTRIES, ROAD_CLASSES, speed_table
 from noriai_engine.roads.streets import RawStreets, trace_streets
 from noriai_engine.rules.service_file import read_polygons
 from noriai_engine.tables import read_table
-from noriai_gtfs import FeedSummary, summarise_feed
+from noriai_gtfs import FeedSummary, read_feed, summarise_feed
+from noriai_gtfs.timetable import build_timetable, save_timetable
+from noriai_gtfs.timetable.store import TIMETABLE
+from noriai_gtfs.timetable.walking import BETWEEN_STOPS_M, walking_on
 from noriai_simulations.region_build.population import read_population
 
 OSM_ATTRIBUTION = "© OpenStreetMap contributors, ODbL 1.0"
@@ -94,7 +98,8 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
         sources.append(_population_source(options.population))
         told += notes
     stops, stop_notes = stops_on_network(network, feeds)
-    told += stop_notes
+    timetable, timetable_notes = _timetable_of(network, feeds)
+    told += [*stop_notes, *timetable_notes]
     for line in told:
         tell(line)
 
@@ -104,7 +109,7 @@ def build_region(options: BuildOptions, tell: Tell) -> RegionDraft:
         driving_side="left" if left_hand else "right", network=network, sources=sources,
         notes=told, boundary=boundary, population=population, places=_places_on_network(network, roads.places),
         feeds=[_feed_record(path, feed) for path, feed in feeds],
-        feed_files=[(path.name, path.read_bytes()) for path, _ in feeds], stops=stops,
+        feed_files=[(path.name, path.read_bytes()) for path, _ in feeds], stops=stops, folders=timetable,
         licences=licences("ODbL-1.0.txt") if "OpenStreetMap" in roads.source.attribution else {},
     )  # fmt: skip
     write_region(draft, options.out)
@@ -115,16 +120,40 @@ def _with_walks(
     network: RoadNetwork, options: BuildOptions, boundary: Any, country: str
 ) -> tuple[RoadNetwork, list[str]]:
     """The network with the ways on foot that an OSM extract knows; another source knows of none."""
+    along_streets = network, ["walks follow the streets of vehicles: the source knows no other ways"]
     if options.osm is None:
-        return network, ["walks follow the streets of vehicles: this source knows no other ways"]
+        return along_streets
     walking = PROFILES["walking"]
     extract = read_osm(options.osm, walking, lambda lon, lat: country, lambda code: speed_table(code, options.speeds))
     streets = trace_streets(extract)
+    if np.isin(streets.road_class, [ROAD_CLASSES.index(name) for name in CAR_CLASSES]).all():
+        return along_streets
     ways, lost_km = footways_of(streets, _inside(boundary, streets, options.boundary))
     steps = ways.street_mm[(ways.street_flags & STEP_FREE) == 0].sum(dtype=np.int64) / 1e6
     note = f"{ways.length_km:,.0f} km of ways on foot, {steps:,.0f} km of them not step-free"
     note += f"; {lost_km:,.0f} km in parts of under 1 km left out" if lost_km >= 1 else ""
     return replace(network, foot=ways), [note]
+
+
+def _timetable_of(
+    network: RoadNetwork, feeds: list[tuple[Path, FeedSummary]]
+) -> tuple[dict[str, Callable[[Path], None]], list[str]]:
+    """The timetable of all feeds, with walks between stops, ready to be opened by memory map."""
+    if not feeds:
+        return {}, []
+    paths = [path for path, _ in feeds]
+    try:
+        timetable = build_timetable(
+            [read_feed(path) for path in paths], [path.stem for path in paths], walk_m=BETWEEN_STOPS_M,
+            walking=walking_on(network),
+        )  # fmt: skip
+    except InputError as error:
+        return {}, [f"no timetable to search was made of the feeds: {error.what} ({error.where})"]
+    first, last = timetable.days
+    note = (
+        f"timetable: {timetable.trips:,} trips, {timetable.footpath_ms.size:,} walks between stops, {first} to {last}"
+    )
+    return {TIMETABLE: partial(save_timetable, timetable, sources={p.name: sha256_of(p) for p in paths})}, [note]
 
 
 def _roads_file(options: BuildOptions) -> Path:
