@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,7 +48,7 @@ def small_feeds(draw: st.DrawFn) -> dict[str, str]:
     rows, trips = [], []
     for number in range(draw(st.integers(1, 12))):
         time = draw(st.integers(0, 40)) * 1800
-        trips.append(f"R1,{draw(st.sampled_from('WWS'))},T{number},")
+        trips.append(f"R1,{draw(st.sampled_from('WWS'))},T{number},,{draw(st.sampled_from(['', '', 'b1', 'b2']))}")
         previous = -1
         for place in range(draw(st.integers(2, 5))):
             stop = draw(st.integers(0, stops - 1).filter(lambda s, p=previous: s != p))
@@ -60,14 +63,17 @@ def small_feeds(draw: st.DrawFn) -> dict[str, str]:
             st.tuples(st.integers(0, stops - 1), st.integers(0, stops - 1), st.sampled_from([0, 60, 900])), max_size=4
         )
     )
+    number = st.integers(0, len(trips) - 1)
+    links = draw(st.lists(st.tuples(number, number, st.sampled_from([4, 4, 5])), max_size=4))
     return {
         "stops.txt": "stop_id,stop_lat,stop_lon\n" + "".join(f"S{k},36.{k},137.{k}\n" for k in range(stops)),
-        "trips.txt": "route_id,service_id,trip_id,trip_headsign\n" + "\n".join(trips) + "\n",
+        "trips.txt": "route_id,service_id,trip_id,trip_headsign,block_id\n" + "\n".join(trips) + "\n",
         "stop_times.txt": "trip_id,arrival_time,departure_time,stop_id,stop_sequence,pickup_type,drop_off_type\n"
         + "\n".join(rows) + "\n",
         "calendar.txt": TOWN["calendar.txt"] + "S,0,0,1,0,0,1,0,20260401,20270331\n",
-        "transfers.txt": "from_stop_id,to_stop_id,transfer_type,min_transfer_time\n"
-        + "".join(f"S{a},S{b},2,{seconds}\n" for a, b, seconds in walks),
+        "transfers.txt": "from_stop_id,to_stop_id,transfer_type,min_transfer_time,from_trip_id,to_trip_id\n"
+        + "".join(f"S{a},S{b},2,{seconds},,\n" for a, b, seconds in walks)
+        + "".join(f",,{kind},,T{a},T{b}\n" for a, b, kind in links),
     }  # fmt: skip
 
 
@@ -100,25 +106,78 @@ def walks_of(timetable: Timetable) -> dict[tuple[int, int], int]:
     return out
 
 
+def changes_of(timetable: Timetable) -> dict[int, int]:
+    return {stop: ms for stop, ms in enumerate(timetable.stop_change_ms.tolist()) if ms >= 0}
+
+
+Names = list[tuple[str, int]]
+"""Of each trip its id and its day: -1, 0 or 1."""
+
+
+def names_of(timetable: Timetable, day: date) -> Names:
+    """Of the trips of `trips_of`."""
+    return [
+        (timetable.trip_id[trip], offset)
+        for offset in (-1, 0, 1)
+        for trip in np.flatnonzero(timetable.runs_on(day + timedelta(days=offset))[timetable.trip_service]).tolist()
+    ]
+
+
+def onward_of(tables: dict[str, str], trips: list[Trip], names: Names) -> dict[int, list[int]]:
+    """Trips that one may stay aboard into, read from the tables: linked ones, and the next of a block from the same
+    stop within half an hour, where no two trips of it overlap on that day. Stops lie 100 km apart."""
+    rows = list(csv.DictReader(io.StringIO(tables["trips.txt"])))
+    links = [row for row in csv.DictReader(io.StringIO(tables["transfers.txt"])) if row["transfer_type"] in "45"]
+    out: dict[int, set[int]] = {}
+    for offset in (-1, 0, 1):
+        at = {name: k for k, (name, day_of) in enumerate(names) if day_of == offset}
+        for block in {row["block_id"] for row in rows} - {""}:
+            mine = sorted((at[row["trip_id"]] for row in rows if row["block_id"] == block and row["trip_id"] in at),
+                          key=lambda k: (trips[k][0][2], trips[k][-1][1]))  # fmt: skip
+            pairs = list(itertools.pairwise(mine))
+            if all(trips[b][0][2] >= trips[a][-1][1] for a, b in pairs):
+                for a, b in pairs:
+                    if trips[a][-1][0] == trips[b][0][0] and trips[b][0][2] - trips[a][-1][1] <= 30 * M:
+                        out.setdefault(a, set()).add(b)
+        for row in links:
+            a, b = at.get(row["from_trip_id"]), at.get(row["to_trip_id"])
+            if a is None or b is None or a == b:
+                continue
+            if row["transfer_type"] == "5":
+                out.get(a, set()).discard(b)
+            elif trips[a][-1][1] <= trips[b][0][2]:
+                out.setdefault(a, set()).add(b)
+    return {a: sorted(ones) for a, ones in out.items()}
+
+
 def check_legs(day: DayTimetable, journey: Journey, origin: int, target: int, change: int) -> None:
     """Each leg begins where and not before the last one ended; rides exist as the timetable has them."""
     here, now, after_ride = origin, journey.depart_ms, False
-    rides = 0
-    for leg in journey.legs:
-        assert leg.from_stop == here
+    rides, before = 0, None
+    staying = [*(leg.stays for leg in journey.legs[1:]), False]
+    for leg, stays_on in zip(journey.legs, staying, strict=True):
+        assert leg.from_stop == here or (leg.stays and leg.is_ride)
         if leg.is_ride:
             pattern = int(np.searchsorted(day.first_run, leg.run, side="right")) - 1
             first, row = day.first_stop[pattern], day.first_time[leg.run]
             assert day.stop[first + leg.board_place] == leg.from_stop
             assert day.stop[first + leg.alight_place] == leg.to_stop
             assert leg.board_place < leg.alight_place
-            assert not day.rule[first + leg.board_place] & 1
-            assert not day.rule[first + leg.alight_place] & 2
+            assert leg.stays or not day.rule[first + leg.board_place] & 1
+            assert stays_on or not day.rule[first + leg.alight_place] & 2
             assert (day.depart_ms[row + leg.board_place], day.arrive_ms[row + leg.alight_place]) == (
                 leg.depart_ms, leg.arrive_ms
             )  # fmt: skip
-            assert now + (change if after_ride else 0) <= leg.depart_ms
-            rides += 1
+            own = int(day.timetable.stop_change_ms[here])
+            least = own if own >= 0 else change
+            if leg.stays:
+                assert before is not None
+                assert (day.day_of[leg.run], leg.board_place) == (day.day_of[before.run], 0)
+                assert now <= leg.depart_ms
+            else:
+                assert now + (least if after_ride else 0) <= leg.depart_ms
+                rides += 1
+            before = leg
         else:
             assert leg.depart_ms >= now
         after_ride = leg.is_ride
@@ -139,11 +198,13 @@ def test_single_and_window_searches_equal_trying_everything(
     origin, target = ends[0], ends[1] if ends[1] != ends[0] else 2 if ends[0] != 2 else 1
     when, start_ms, longest = MONDAY + timedelta(days=day), start * 900_000, 20 * H
     trips, walks = trips_of(timetable, when), walks_of(timetable)
+    changes, onward = changes_of(timetable), onward_of(tables, trips, names_of(timetable, when))
     on = day_timetable(timetable, when)
     search = JourneySearch(on, SearchParams(max_rides=rides, change_ms=change * 1000, max_duration_ms=longest))
 
     def best(depart: int) -> list[tuple[int, int]]:
-        return least_arrivals(trips, walks, origin, target, depart, change * 1000, rides, longest)
+        ends = origin, target, depart, change * 1000, rides, longest
+        return least_arrivals(trips, walks, *ends, changes, onward)
 
     found = search.journeys([(origin, 0)], [(target, 0)], start_ms)
     assert [(j.rides, j.arrive_ms) for j in found] == best(start_ms)

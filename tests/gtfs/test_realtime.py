@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from google.transit.gtfs_realtime_pb2 import FeedMessage
 from gtfs.feeds_made import TOWN, plain, zipped
-from gtfs.test_journeys import MONDAY, H, M, small_feeds, walks_of
+from gtfs.test_journeys import MONDAY, H, M, Names, changes_of, onward_of, small_feeds, walks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive.journeys import Trip, least_arrivals
@@ -64,6 +64,7 @@ def test_updates_give_the_journeys_of_a_timetable_written_anew(
     day = day_timetable(timetable, MONDAY)
     message = a_message()
     trips: list[Trip] = []
+    names: Names = []
     for run in range(day.runs):
         pattern, row = day.pattern_of(run), int(day.first_time[run])
         first, n = int(day.first_stop[pattern]), int(day.length_of_run[run])
@@ -101,13 +102,16 @@ def test_updates_give_the_journeys_of_a_timetable_written_anew(
                 times = predicted(times, updates)
         stops = day.stop[first : first + n].tolist()
         trips.append([(stops[k], *times[k], board[k], alight[k]) for k in range(n)])
+        names.append((timetable.trip_id[int(day.trip[run])], int(day.day_of[run])))
     applied = apply_updates(day, message.SerializeToString())
     assert applied.unknown == ()
     params = SearchParams(max_rides=4, change_ms=60_000, max_duration_ms=20 * H)
     search = JourneySearch(applied.day, params)
+    more = changes_of(timetable), onward_of(tables, trips, names)
     for target in (1, 2):
         found = [(j.rides, j.arrive_ms) for j in search.journeys([(0, 0)], [(target, 0)], start * 900_000)]
-        assert found == least_arrivals(trips, walks_of(timetable), 0, target, start * 900_000, 60_000, 4, 20 * H)
+        ends = 0, target, start * 900_000, 60_000, 4, 20 * H
+        assert found == least_arrivals(trips, walks_of(timetable), *ends, *more)
     np.testing.assert_array_equal(day.alive, 1)
 
 

@@ -12,7 +12,18 @@ import jismesh.utils as jm
 import numpy as np
 import pytest
 from gtfs.feeds_made import TOWN, plain, zipped
-from gtfs.test_journeys import MONDAY, H, M, check_legs, small_feeds, trips_of, walks_of
+from gtfs.test_journeys import (
+    MONDAY,
+    H,
+    M,
+    changes_of,
+    check_legs,
+    names_of,
+    onward_of,
+    small_feeds,
+    trips_of,
+    walks_of,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive.journeys import least_arrivals
@@ -105,6 +116,7 @@ def test_the_latest_departure_is_the_last_that_arrives(tables: dict[str, str], b
     params = SearchParams(max_rides=4, change_ms=60_000, max_duration_ms=longest)
     reach = JourneySearch(turned_round(day), params).arrivals([(target, 0)], -deadline)
     trips, walks = trips_of(timetable, MONDAY), walks_of(timetable)
+    more = changes_of(timetable), onward_of(tables, trips, names_of(timetable, MONDAY))
     for origin in range(timetable.stops):
         if origin == target:
             continue
@@ -117,7 +129,7 @@ def test_the_latest_departure_is_the_last_that_arrives(tables: dict[str, str], b
         moments |= {deadline - ms for (a, b), ms in walks.items() if (a, b) == (origin, target)}
         good = [
             m for m in moments
-            if any(t <= deadline for _, t in least_arrivals(trips, walks, origin, target, m, 60_000, 4, 10 * H))
+            if any(t <= deadline for _, t in least_arrivals(trips, walks, origin, target, m, 60_000, 4, 10 * H, *more))
         ]  # fmt: skip
         latest = max(good, default=None)
         found = -int(reach[origin]) if reach[origin] < 2_000_000_000 else None

@@ -344,7 +344,7 @@ class JointSearch:
 
     def _priced(self, depart_ms: int, legs: "list[Leg | RideLeg]") -> JointOffer:
         walk = sum(leg.arrive_ms - leg.depart_ms for leg in legs if isinstance(leg, Leg) and not leg.is_ride)
-        rides = sum(isinstance(leg, RideLeg) or leg.is_ride for leg in legs)
+        rides = sum(isinstance(leg, RideLeg) or (leg.is_ride and not leg.stays) for leg in legs)
         return JointOffer(depart_ms, legs[-1].arrive_ms, rides, walk, self._price(legs), tuple(legs))
 
     def _price(self, legs: "list[Leg | RideLeg]") -> Price | None:

@@ -48,7 +48,7 @@ def transfers_of(
             arrival += leg.arrive_ms - leg.depart_ms
             continue
         leave, arrive = _times(leg, booked_on, now, late_ms)
-        if previous is not None:
+        if previous is not None and not (isinstance(leg, Leg) and leg.stays and leave is not None):
             out.append(_transfer(number, previous, leg, arrival, leave, change_ms, hold_ms))
         previous, arrival = leg, arrive
     return out

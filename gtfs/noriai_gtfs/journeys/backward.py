@@ -46,7 +46,7 @@ def turned_round(day: DayTimetable) -> DayTimetable:
         day_of=day.day_of[order], alive=alive, arrive_ms=arrive, depart_ms=depart, leave_ms=leave,
         walk_first=walks["walk"][0], walk_to=walks["walk"][1], walk_ms=walks["walk"][2],
         step_free_first=walks["step_free"][0], step_free_to=walks["step_free"][1],
-        step_free_ms=walks["step_free"][2],
+        step_free_ms=walks["step_free"][2], backward=not day.backward,
     )  # fmt: skip
 
 
@@ -80,11 +80,12 @@ class ArriveBySearch:
         return -self._backward.arrivals(destination, -arrive_ms)
 
     def _forward(self, journey: Journey) -> Journey:
-        legs = tuple(self._turned(leg) for leg in reversed(journey.legs))
+        stays = [False, *(leg.stays for leg in reversed(journey.legs))]
+        legs = tuple(self._turned(leg, same) for leg, same in zip(reversed(journey.legs), stays, strict=False))
         arrive = legs[-1].arrive_ms if legs else -journey.depart_ms
         return Journey(-journey.arrive_ms, arrive, journey.rides, legs)
 
-    def _turned(self, leg: Leg) -> Leg:
+    def _turned(self, leg: Leg, stays: bool) -> Leg:
         if not leg.is_ride:
             return Leg(-1, leg.to_stop, leg.from_stop, -1, -1, -leg.arrive_ms, -leg.depart_ms)
         day, pattern = self._day, self._backward.day.pattern_of(leg.run)
@@ -92,5 +93,5 @@ class ArriveBySearch:
         last = int(day.first_stop[pattern + 1] - day.first_stop[pattern]) - 1
         return Leg(
             run, leg.to_stop, leg.from_stop, last - leg.alight_place, last - leg.board_place, -leg.arrive_ms,
-            -leg.depart_ms,
+            -leg.depart_ms, stays,
         )  # fmt: skip

@@ -42,6 +42,7 @@ def lines(day: DayTimetable, journeys: Sequence[Journey]) -> list[str]:
             if leg.is_ride:
                 trip = int(day.trip[leg.run])
                 what = f"{table.route_name[int(table.trip_route[trip])]} {table.trip_headsign[trip]}".strip()
+                what = f"{what} (stay aboard)" if leg.stays else what
             else:
                 what = "walk"
             out.append(f"    {clock_text(leg.depart_ms)} - {clock_text(leg.arrive_ms)}  {what}: {ends}")
@@ -69,4 +70,6 @@ def _leg(day: DayTimetable, leg: Leg) -> dict[str, Any]:
             "trip_id": table.trip_id[trip], "route_id": table.route_id[route], "route_name": table.route_name[route],
             "headsign": table.trip_headsign[trip],
         }  # fmt: skip
+        if leg.stays:
+            entry["stay_aboard"] = True
     return entry

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from noriai_gtfs.journeys.through import Through, through_runs
 from noriai_gtfs.timetable.days import DayTimetable
 from noriai_gtfs.timetable.timetable import NO_ALIGHTING, NO_BOARDING, NOT_POSSIBLE, POSSIBLE
 
@@ -44,7 +45,8 @@ class SearchParams:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A ride (`run` >= 0: row of the day timetable) or a walk. Stops are rows, -1 the origin or destination itself."""
+    """A ride (`run` >= 0: row of the day timetable) or a walk. Stops are rows, -1 the origin or destination itself.
+    `stays`: the rider keeps the seat of the leg before, as its vehicle goes on as this run."""
 
     run: int
     from_stop: int
@@ -53,6 +55,7 @@ class Leg:
     alight_place: int
     depart_ms: int
     arrive_ms: int
+    stays: bool = False
 
     @property
     def is_ride(self) -> bool:
@@ -75,17 +78,19 @@ class JourneySearch:
     def __init__(self, day: DayTimetable, params: SearchParams | None = None) -> None:
         self.day = day
         self.params = SearchParams() if params is None else params
-        self._arrays = _arrays(day, self.params)
-        self._single, self._range = (_scratch(day, self.params.max_rides, n) for n in (1, self.params.max_rides + 1))
+        self._through, self._arrays = _arrays(day, self.params)
+        self._make_room()
         self._out = _journeys(self.params)
 
     def refresh(self) -> None:
         """Take in what became of runs (cancelled, retimed) since the search was made."""
-        self._arrays = _arrays(self.day, self.params)
-        if self._single.reached.shape[1] != self.day.stop.size:
-            self._single, self._range = (
-                _scratch(self.day, self.params.max_rides, n) for n in (1, self.params.max_rides + 1)
-            )
+        self._through, self._arrays = _arrays(self.day, self.params)
+        if self._single.reached.shape[1] != self._through.day.stop.size:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        rounds = self.params.max_rides
+        self._single, self._range = (_scratch(self._through.day, rounds, levels) for levels in (1, rounds + 1))
 
     def journeys(
         self, origin: Sequence[tuple[int, int]], destination: Sequence[tuple[int, int]], depart_ms: int
@@ -163,8 +168,9 @@ class JourneySearch:
     def boardable_patterns(self) -> list[frozenset[int]]:
         """For each stop the patterns that can be boarded there."""
         arrays = self._arrays
-        first = arrays.at_first
-        return [frozenset(arrays.at_pattern[first[stop] : first[stop + 1]].tolist()) for stop in range(first.size - 1)]
+        first, own = arrays.at_first, self.day.first_stop.size - 1  # chains repeat what their trips serve
+        found = (arrays.at_pattern[first[stop] : first[stop + 1]] for stop in range(first.size - 1))
+        return [frozenset(patterns[patterns < own].tolist()) for patterns in found]
 
     def _found(
         self,
@@ -190,14 +196,20 @@ class JourneySearch:
     def _journey(self, row: int) -> Journey:
         depart, arrive, rides, legs = self._out.head[row].tolist()
         rows = self._out.leg[row, :legs].tolist()
-        return Journey(depart, arrive, rides, tuple(self._leg(*fields) for fields in rows))
+        return Journey(depart, arrive, rides, tuple(leg for fields in rows for leg in self._legs(*fields)))
 
-    def _leg(self, kind: int, a: int, b: int, c: int, depart: int, arrive: int) -> Leg:
+    def _legs(self, kind: int, a: int, b: int, c: int, depart: int, arrive: int) -> list[Leg]:
         if kind == 1:
-            return Leg(-1, a, b, -1, -1, depart, arrive)
+            return [Leg(-1, a, b, -1, -1, depart, arrive)]
+        return [self._ride(*part, stays=number > 0) for number, part in enumerate(self._through.ridden(a, b, c))]
+
+    def _ride(self, run: int, board: int, alight: int, *, stays: bool) -> Leg:
         day = self.day
-        first = day.first_stop[np.searchsorted(day.first_run, a, side="right") - 1]
-        return Leg(a, int(day.stop[first + b]), int(day.stop[first + c]), b, c, depart, arrive)
+        first, row = day.first_stop[np.searchsorted(day.first_run, run, side="right") - 1], day.first_time[run]
+        return Leg(
+            run, int(day.stop[first + board]), int(day.stop[first + alight]), board, alight,
+            int(day.depart_ms[row + board]), int(day.arrive_ms[row + alight]), stays,
+        )  # fmt: skip
 
 
 def _aim(scratch: "Scratch", destination: Sequence[tuple[int, int]]) -> None:
@@ -210,26 +222,35 @@ def _pairs(places: Sequence[tuple[int, int]]) -> IntArray:
     return np.array(places, np.int32).reshape(-1, 2)
 
 
-def _arrays(day: DayTimetable, params: SearchParams) -> "DayArrays":
+def _arrays(day: DayTimetable, params: SearchParams) -> "tuple[Through, DayArrays]":
+    """The day with chains of trips that one may ride through, and what of it the rider can use."""
     from noriai_gtfs.journeys.kernels.raptor import DayArrays
 
     timetable = day.timetable
-    runs, rule, way = day.alive, day.rule, "walk"
+    through = through_runs(day, _usable(day, params))
+    day = through.day
+    runs, rule, way = _usable(day, params), day.rule, "walk"
     if params.wheelchair:
-        trips = timetable.trip_wheelchair[day.trip]
-        usable = (trips == POSSIBLE) if params.wheelchair == "strict" else (trips != NOT_POSSIBLE)
-        runs = (runs * usable).astype(np.uint8)
         known = timetable.stop_wheelchair
         closed = (known != POSSIBLE) if params.wheelchair == "strict" else (known == NOT_POSSIBLE)
         rule = (rule | np.where(closed[day.stop], NO_BOARDING | NO_ALIGHTING, 0)).astype(np.uint8)
         way = "step_free"
     at_first, at_pattern, at_place, at_leave = _boarding_places(day, rule)
-    return DayArrays(
+    return through, DayArrays(
         first_stop=day.first_stop, stop=day.stop, rule=rule, first_run=day.first_run, first_time=day.first_time,
         arrive_ms=day.arrive_ms, depart_ms=day.depart_ms, at_first=at_first, at_pattern=at_pattern, at_place=at_place,
         at_leave=at_leave, walk_first=getattr(day, f"{way}_first"), walk_to=getattr(day, f"{way}_to"),
-        walk_ms=getattr(day, f"{way}_ms"), open_run=runs, leave_ms=day.leave_ms,
+        walk_ms=getattr(day, f"{way}_ms"), change_ms=timetable.stop_change_ms, open_run=runs, leave_ms=day.leave_ms,
     )  # fmt: skip
+
+
+def _usable(day: DayTimetable, params: SearchParams) -> npt.NDArray[np.uint8]:
+    """(runs,) 1 where the rider can use a run."""
+    if not params.wheelchair:
+        return day.alive
+    trips = day.timetable.trip_wheelchair[day.trip]
+    usable = (trips == POSSIBLE) if params.wheelchair == "strict" else (trips != NOT_POSSIBLE)
+    return np.asarray(day.alive * usable, np.uint8)
 
 
 def _boarding_places(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noriai_engine.model.errors import InputError
-from noriai_gtfs.timetable.days import DayTimetable, with_runs
+from noriai_gtfs.timetable.days import DayTimetable, Run, with_runs
 from noriai_gtfs.timetable.strings import StringArray
 from noriai_gtfs.timetable.timetable import NO_ALIGHTING, NO_BOARDING, Timetable
 
@@ -52,18 +52,6 @@ class Applied:
     added: int
     alerts: tuple[Alert, ...]
     unknown: tuple[str, ...]
-
-
-@dataclass
-class Run:
-    """A run with a pattern of its own."""
-
-    trip: int
-    day_of: int
-    stop: list[int]
-    rule: list[int]
-    arrive: list[int]
-    depart: list[int]
 
 
 @dataclass
@@ -424,6 +412,7 @@ def _with_new(table: Timetable, work: _Work) -> Timetable:
             "trip_route": np.append(table.trip_route, [route for _, route, _ in work.new_trips]).astype(np.int32),
             "trip_service": np.append(table.trip_service, np.full(n, -1)).astype(np.int32),
             "trip_sequence": np.append(table.trip_sequence, np.full(n, -1)).astype(np.int32),
+            "trip_block": np.append(table.trip_block, np.full(n, -1)).astype(np.int32),
             "trip_wheelchair": np.append(table.trip_wheelchair, np.zeros(n)).astype(np.uint8),
             "trip_first": np.append(table.trip_first, np.full(n, table.trip_first[-1])).astype(np.int64),
         }
@@ -438,6 +427,7 @@ def _with_new(table: Timetable, work: _Work) -> Timetable:
             "stop_lon": np.append(table.stop_lon, [stop[2] for stop in work.new_stops]),
             "stop_lat": np.append(table.stop_lat, [stop[3] for stop in work.new_stops]),
             "stop_parent": np.append(table.stop_parent, np.full(n, -1)).astype(np.int32),
+            "stop_change_ms": np.append(table.stop_change_ms, np.full(n, -1)).astype(np.int32),
             "stop_wheelchair": np.append(table.stop_wheelchair, np.zeros(n)).astype(np.uint8),
         }
     return replace(table, **changes) if changes else table

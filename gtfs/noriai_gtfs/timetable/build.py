@@ -71,6 +71,8 @@ class _Part:
     trip_route: IntArray
     trip_service: IntArray
     trip_wheelchair: ByteArray
+    block: IntArray
+    links: IntArray
     first: LongArray
     stop: IntArray
     rule: ByteArray
@@ -148,6 +150,7 @@ def _part(feed: Feed, prefix: str) -> _Part:
         trip_route=_numbers(trips["route_id"], route_row, "routes.txt"),
         trip_service=_services(trips["service_id"], service_row),
         trip_wheelchair=_small(trips.column_or_blank("wheelchair_accessible")),
+        block=trips.column_or_blank("block_id").number.astype(np.int32) - 1, links=_links(feed, trip_row),
         first=first, stop=stop, rule=rule, rank=rank, arrive=arrive, depart=depart,
         timezone=zones[0] if zones else "UTC",
     )  # fmt: skip
@@ -276,6 +279,18 @@ def _inherit_wheelchair(part: _Part) -> None:
     part.stop_wheelchair[child] = part.stop_wheelchair[part.parent[child]]
 
 
+def _links(feed: Feed, trip_row: dict[str, int]) -> IntArray:
+    """(n, 3) trip, trip, and 4 where riders may stay aboard from one into the other, 5 where not."""
+    rows = [
+        (trip_row[one], trip_row[other], int(row["transfer_type"]))
+        for row in feed.get("transfers").records()
+        if row.get("transfer_type") in ("4", "5")
+        and (one := row.get("from_trip_id", "")) in trip_row
+        and (other := row.get("to_trip_id", "")) in trip_row
+    ]
+    return np.array(rows, np.int32).reshape(-1, 3)
+
+
 def _with_frequencies(feed: Feed, part: _Part, trip_row: dict[str, int]) -> _Part:
     """Trips of frequencies.txt written out, one for each departure; the trip they were given as goes."""
     table = feed.get("frequencies")
@@ -314,6 +329,11 @@ def _with_frequencies(feed: Feed, part: _Part, trip_row: dict[str, int]) -> _Par
     part.stop, part.rule, part.rank, part.first = part.stop[rows], part.rule[rows], part.rank[rows], first
     part.trip_route, part.trip_service = part.trip_route[source], part.trip_service[source]
     part.trip_wheelchair = part.trip_wheelchair[source]
+    kept = np.full(len(ids), -1, np.int32)
+    kept[keep] = np.arange(len(keep), dtype=np.int32)
+    part.block = np.where(np.arange(source.size) < len(keep), part.block[source], -1).astype(np.int32)
+    links = np.column_stack([kept[part.links[:, 0]], kept[part.links[:, 1]], part.links[:, 2]])
+    part.links = links[(links >= 0).all(axis=1)]
     return part
 
 
@@ -321,11 +341,12 @@ def _joined(parts: list[_Part]) -> _Part:
     """All parts as one, rows counted over all."""
     if len(parts) == 1:
         return parts[0]
-    stops, routes, services, rows = (
+    stops, routes, services, rows, trips, blocks = (
         np.cumsum([0] + [size(part) for part in parts])
         for size in (
             lambda part: part.lon.size, lambda part: part.route_type.size, lambda part: len(part.services),
-            lambda part: part.stop.size,
+            lambda part: part.stop.size, lambda part: part.trip_route.size,
+            lambda part: int(part.block.max(initial=-1)) + 1,
         )
     )  # fmt: skip
     if len({part.timezone for part in parts}) > 1:
@@ -349,6 +370,8 @@ def _joined(parts: list[_Part]) -> _Part:
         trips=texts("trips"), trip_route=later([p.trip_route for p in parts], routes),
         trip_service=later([p.trip_service for p in parts], services),
         trip_wheelchair=np.concatenate([p.trip_wheelchair for p in parts]),
+        block=later([p.block for p in parts], blocks),
+        links=np.concatenate([p.links + np.array([trips[k], trips[k], 0], np.int32) for k, p in enumerate(parts)]),
         first=np.concatenate([*first, rows[-1:]]), stop=later([p.stop for p in parts], stops),
         rule=np.concatenate([p.rule for p in parts]), rank=np.concatenate([p.rank for p in parts]),
         arrive=np.concatenate([p.arrive for p in parts]),
@@ -366,15 +389,17 @@ def _timetable(part: _Part, footpaths: Footpaths) -> Timetable:
     return Timetable(
         stop_id=StringArray.of(part.stops["id"]), stop_name=StringArray.of(part.stops["name"]),
         stop_kana=StringArray.of(part.stops["kana"]), stop_lon=part.lon, stop_lat=part.lat, stop_parent=part.parent,
-        stop_wheelchair=part.stop_wheelchair, stop_zone=StringArray.of(part.stops["zone"]),
+        stop_wheelchair=part.stop_wheelchair, stop_change_ms=footpaths.change_ms,
+        stop_zone=StringArray.of(part.stops["zone"]),
         route_id=StringArray.of(part.routes["id"]), route_name=StringArray.of(part.routes["name"]),
         route_type=part.route_type, route_agency=StringArray.of(part.routes["agency"]),
         service_id=StringArray.of(part.services), service_runs=runs, first_day=np.array([first_day], np.int32),
         sequence_first=sequence_first, sequence_stop=part.stop[rows], sequence_rule=part.rule[rows],
         trip_id=StringArray.of(part.trips["id"]), trip_headsign=StringArray.of(part.trips["headsign"]),
         trip_route=part.trip_route, trip_service=part.trip_service, trip_sequence=sequence,
-        trip_wheelchair=part.trip_wheelchair, trip_first=part.first, stop_sequence=part.rank, arrive_ms=part.arrive,
-        depart_ms=part.depart,
+        trip_wheelchair=part.trip_wheelchair, trip_block=part.block, link_from=part.links[:, 0].copy(),
+        link_to=part.links[:, 1].copy(), link_kind=part.links[:, 2].astype(np.uint8), trip_first=part.first,
+        stop_sequence=part.rank, arrive_ms=part.arrive, depart_ms=part.depart,
         footpath_from=footpaths.origin, footpath_to=footpaths.target, footpath_ms=footpaths.ms,
         footpath_steps=footpaths.steps, timezone=StringArray.of([part.timezone]),
     )  # fmt: skip

@@ -6,18 +6,27 @@ The day before counts where its trips pass midnight, the day after where journey
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from noriai_gtfs.timetable.timetable import Timetable
 
-if TYPE_CHECKING:
-    from noriai_gtfs.realtime.apply import Run
-
 IntArray = npt.NDArray[np.int32]
 DAY_MS = 86_400_000
+
+
+@dataclass
+class Run:
+    """A run with a pattern of its own."""
+
+    trip: int
+    day_of: int
+    stop: list[int]
+    rule: list[int]
+    arrive: list[int]
+    depart: list[int]
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class DayTimetable:
     Pattern p has stops `stop[first_stop[p]:first_stop[p + 1]]` and runs `first_run[p]` to `first_run[p + 1]`, ordered;
     times of run r begin at row `first_time[r]` of `arrive_ms` and `depart_ms`. `leave_ms` has the departures again,
     place by place: those of place q of pattern p begin at `first_leave[p] + q * runs of p`. `alive[r]` is 0 for a run
-    that was cancelled; `day_of[r]` is -1, 0 or 1.
+    that was cancelled; `day_of[r]` is -1, 0 or 1. `backward`: time runs from the end of the day to its beginning.
     """
 
     timetable: Timetable
@@ -50,6 +59,7 @@ class DayTimetable:
     step_free_first: IntArray
     step_free_to: IntArray
     step_free_ms: IntArray
+    backward: bool = False
 
     @property
     def runs(self) -> int:
@@ -139,34 +149,40 @@ def day_timetable(timetable: Timetable, day: date) -> DayTimetable:
 
 
 def with_runs(
-    day: DayTimetable, arrive: IntArray, depart: IntArray, alive: npt.NDArray[np.uint8], own: "list[Run]"
-) -> DayTimetable:  # fmt: skip
-    """The day with other times, and runs more, each with a pattern of its own."""
+    day: DayTimetable, arrive: IntArray, depart: IntArray, alive: npt.NDArray[np.uint8], own: list[Run]
+) -> DayTimetable:
+    """The day with other times, and runs more, each with a pattern of its own; its timetable may have new stops."""
+    walks: dict[str, Any] = _walks(day.timetable)
+    return replace(with_more_runs(day, arrive, depart, alive, [[run] for run in own]), **walks)
+
+
+def with_more_runs(
+    day: DayTimetable, arrive: IntArray, depart: IntArray, alive: npt.NDArray[np.uint8], groups: list[list[Run]]
+) -> DayTimetable:
+    """The day with other times, and runs more. Those of a group have the same stops and rules, in the order of their
+    times, and share a pattern."""
     from noriai_gtfs.timetable.kernels.grouping import turn_times
 
-    sizes = [len(run.stop) for run in own]
+    own = [run for group in groups for run in group]
+    sizes, lengths = [len(run.stop) for run in own], [len(group[0].stop) for group in groups]
 
     def longer(base: npt.NDArray[Any], values: list[int]) -> npt.NDArray[Any]:
         return np.append(base, np.array(values, base.dtype)).astype(base.dtype)
 
-    first_stop = longer(day.first_stop, (np.cumsum(sizes) + day.first_stop[-1]).tolist())
-    first_run = longer(day.first_run, list(range(day.runs + 1, day.runs + 1 + len(own))))
+    first_stop = longer(day.first_stop, (np.cumsum(lengths) + day.first_stop[-1]).tolist())
+    first_run = longer(day.first_run, (np.cumsum([len(group) for group in groups]) + day.runs).tolist())
     first_time = longer(day.first_time, (np.cumsum(sizes) + day.first_time[-1]).tolist())
     arrive = longer(arrive, [time for run in own for time in run.arrive])
     depart = longer(depart, [time for run in own for time in run.depart])
     alive = longer(alive, [1] * len(own))
     leave = np.empty_like(depart)
     turn_times(first_run, first_stop, first_time, depart, alive, leave)
-    walks = _walks(day.timetable)
     return replace(
-        day, first_stop=first_stop, stop=longer(day.stop, [stop for run in own for stop in run.stop]),
-        rule=longer(day.rule, [rule for run in own for rule in run.rule]), first_run=first_run,
+        day, first_stop=first_stop, stop=longer(day.stop, [stop for group in groups for stop in group[0].stop]),
+        rule=longer(day.rule, [rule for group in groups for rule in group[0].rule]), first_run=first_run,
         trip=longer(day.trip, [run.trip for run in own]), day_of=longer(day.day_of, [run.day_of for run in own]),
         alive=alive, first_time=first_time, arrive_ms=arrive, depart_ms=depart,
-        first_leave=first_time[first_run].copy(), leave_ms=leave, walk_first=walks["walk_first"],
-        walk_to=walks["walk_to"], walk_ms=walks["walk_ms"],
-        step_free_first=walks["step_free_first"], step_free_to=walks["step_free_to"],
-        step_free_ms=walks["step_free_ms"],
+        first_leave=first_time[first_run].copy(), leave_ms=leave,
     )  # fmt: skip
 
 

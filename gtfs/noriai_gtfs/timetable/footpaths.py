@@ -1,6 +1,8 @@
 """Ways between stops: transfers.txt, pathways.txt, and walks between stops that lie near each other.
 
 Times follow the reference: min_transfer_time of type 2, none for type 1 (the vehicle waits), no transfer for type 3.
+A row from a stop to itself is the time to change there. Rows that name a station hold for all its platforms, unless
+others name the platforms.
 Pathways give the quickest way within a station, once for everybody and once without stairs and escalators.
 """
 
@@ -17,17 +19,20 @@ from noriai_gtfs.feeds import Feed
 from noriai_gtfs.timetable.walking import WALK_M_PER_S, Walking, walk_ms
 
 IntArray = npt.NDArray[np.int32]
+NEVER = 1_000_000_000
 _STEPS = {"2", "4"}  # stairs, escalator
 
 
 @dataclass(frozen=True)
 class Footpaths:
-    """Edges between stops; `steps` 1 where a wheelchair cannot pass."""
+    """Edges between stops; `steps` 1 where a wheelchair cannot pass. `change_ms` (stops,): time to change at a stop
+    where the feed says so, -1 where not, NEVER where one cannot."""
 
     origin: IntArray
     target: IntArray
     ms: IntArray
     steps: npt.NDArray[np.uint8]
+    change_ms: IntArray
 
 
 def footpaths_of(
@@ -44,15 +49,19 @@ def footpaths_of(
     walk of `walk_m` are joined; where a walk without steps is longer, those who need it get that one.
     """
     best: dict[tuple[int, int, int], int] = {}
+    change = np.full(len(lon), -1, np.int32)
     forbidden: set[tuple[int, int]] = set()
     given: set[tuple[int, int]] = set()
     base = 0
     for feed, rows in zip(feeds, stop_rows, strict=True):
         for origin, target, kind, ms in _transfers(feed, rows):
             pair = base + origin, base + target
-            if kind == "3":
+            if origin == target:
+                change[pair[0]] = {"1": 0, "2": ms, "3": NEVER}.get(kind, -1)
+            elif kind == "3":
                 forbidden.add(pair)
-            elif origin != target:
+            else:
+                forbidden.discard(pair)
                 given.add(pair)
                 walk = 0 if kind == "1" else _walk_between(lon, lat, *pair)
                 best[(*pair, 0)] = max(ms, 0) if kind in ("1", "2") and ms >= 0 else walk
@@ -70,7 +79,7 @@ def footpaths_of(
     table = np.array(edges, np.int64).reshape(-1, 4)
     return Footpaths(
         table[:, 0].astype(np.int32), table[:, 1].astype(np.int32), table[:, 2].astype(np.int32),
-        table[:, 3].astype(np.uint8),
+        table[:, 3].astype(np.uint8), change,
     )  # fmt: skip
 
 
@@ -79,9 +88,11 @@ def _walk_between(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], a:
 
 
 def _transfers(feed: Feed, rows: dict[str, int]) -> list[tuple[int, int, str, int]]:
-    """Stop-to-stop rows of transfers.txt; those for certain trips or routes only are left out."""
+    """(from, to, type, ms or -1) between stops; what names a station comes first, for each pair of its platforms. Rows
+    for certain trips or routes only are left out."""
     table = feed.get("transfers")
-    out = []
+    platforms = _platforms(feed, rows)
+    out: list[tuple[int, int, int, str, int]] = []
     for row in table.records():
         if any(row.get(name) for name in ("from_trip_id", "to_trip_id", "from_route_id", "to_route_id")):
             continue
@@ -89,7 +100,25 @@ def _transfers(feed: Feed, rows: dict[str, int]) -> list[tuple[int, int, str, in
         if origin is None or target is None or row.get("transfer_type", "") in ("4", "5"):
             continue
         text = row.get("min_transfer_time", "")
-        out.append((origin, target, row.get("transfer_type", "") or "0", 1000 * int(text) if text.isdigit() else -1))
+        kind, ms = row.get("transfer_type", "") or "0", 1000 * int(text) if text.isdigit() else -1
+        named = (origin not in platforms) + (target not in platforms)
+        out += [
+            (named, a, b, kind, ms)
+            for a in platforms.get(origin, [origin]) for b in platforms.get(target, [target])
+        ]  # fmt: skip
+    return [row for _, *row in sorted(out, key=lambda row: row[0])]  # type: ignore[misc]
+
+
+def _platforms(feed: Feed, rows: dict[str, int]) -> dict[int, list[int]]:
+    """Stops of each station."""
+    stops = feed["stops"]
+    if not len(feed.get("transfers")):
+        return {}
+    kinds, parents = stops.column_or_blank("location_type").values, stops.column_or_blank("parent_station").values
+    out: dict[int, list[int]] = {}
+    for row, (kind, parent) in enumerate(zip(kinds, parents, strict=True)):
+        if kind in ("", "0") and parent in rows:
+            out.setdefault(rows[parent], []).append(row)
     return out
 
 

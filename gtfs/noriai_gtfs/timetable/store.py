@@ -12,7 +12,7 @@ from noriai_engine.tables import replace_folder
 from noriai_gtfs.timetable.strings import StringArray
 from noriai_gtfs.timetable.timetable import ARRAYS, TEXTS, Timetable
 
-FORMAT = "noriai-timetable/1"
+FORMAT = "noriai-timetable/2"
 MARKER = "timetable.json"
 TIMETABLE = "timetable"
 """The folder of a region bundle that holds the timetable of its feeds."""

@@ -27,6 +27,9 @@ class Timetable:
     `sequence_first` likewise in
     `sequence_stop` and `sequence_rule` (bits NO_BOARDING ... ASK_TO_ALIGHT). `wheelchair` fields hold UNKNOWN, POSSIBLE
     or NOT_POSSIBLE. Footpaths are edges from stop to stop; `footpath_steps` is 1 where they need stairs.
+    `stop_change_ms` is the time to change at a stop where the feed says so, else -1. `trip_block` numbers blocks, -1
+    for none; links are rows of transfers.txt of kind 4 (riders may stay aboard from one trip into the other) or 5
+    (they may not).
     """
 
     stop_id: StringArray
@@ -36,6 +39,7 @@ class Timetable:
     stop_lat: FloatArray
     stop_parent: IntArray
     stop_wheelchair: ByteArray
+    stop_change_ms: IntArray
     stop_zone: StringArray
     route_id: StringArray
     route_name: StringArray
@@ -53,10 +57,14 @@ class Timetable:
     trip_service: IntArray
     trip_sequence: IntArray
     trip_wheelchair: ByteArray
+    trip_block: IntArray
     trip_first: npt.NDArray[np.int64]
     stop_sequence: IntArray
     arrive_ms: IntArray
     depart_ms: IntArray
+    link_from: IntArray
+    link_to: IntArray
+    link_kind: ByteArray
     footpath_from: IntArray
     footpath_to: IntArray
     footpath_ms: IntArray

@@ -49,6 +49,7 @@ class DayArrays(NamedTuple):
     walk_first: IntArray
     walk_to: IntArray
     walk_ms: IntArray
+    change_ms: IntArray  # (stops,) time to change there, -1: as long as anywhere
     open_run: ByteArray
     leave_ms: IntArray
 
@@ -206,8 +207,10 @@ def run_rounds(
             stop = s.touched[row]
             time = s.label[k, stop, BY_VEHICLE]
             s.reach[stop] = min(s.reach[stop], time)
-            if time + change_ms < s.ready_bound[level, stop]:
-                marked = _make_ready(s, k, stop, time + change_ms, BY_RIDE, others, marked, stamp)
+            own = day.change_ms[stop]
+            ready = time + (own if own >= 0 else change_ms)
+            if ready < s.ready_bound[level, stop]:
+                marked = _make_ready(s, k, stop, ready, BY_RIDE, others, marked, stamp)
             if s.target_ms[stop] >= 0:
                 _arrive(s, k, stop, time + s.target_ms[stop], 0)
         for row in range(touched):
