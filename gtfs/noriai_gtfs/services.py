@@ -9,7 +9,7 @@ from noriai_gtfs.feeds import Feed, Table
 from noriai_gtfs.feeds.table import IntArray
 
 EPOCH = date(1970, 1, 1).toordinal()
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MAX_DAYS = 366 * 60
 
 
@@ -18,7 +18,7 @@ def service_days(feed: Feed) -> dict[str, frozenset[int]]:
     days: dict[str, set[int]] = {}
     calendar, exceptions = feed.get("calendar"), feed.get("calendar_dates")
     start, end = (_days(calendar, name) for name in ("start_date", "end_date"))
-    runs = np.stack([calendar.column_or_blank(name).integers(0) for name in _WEEKDAYS], axis=-1)
+    runs = np.stack([calendar.column_or_blank(name).integers(0) for name in WEEKDAYS], axis=-1)
     for row, service in enumerate(calendar.column_or_blank("service_id").values):
         if start[row] < 0 or end[row] < 0 or end[row] - start[row] > MAX_DAYS:
             raise RowError(

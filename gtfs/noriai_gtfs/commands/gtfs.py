@@ -15,6 +15,7 @@ def validate(
     *,
     date: datetime.date | None = None,
     country: str | None = None,
+    beside: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     html: Path | None = None,
     language: Annotated[Literal["en", "ja"], Parameter(alias="-l")] = "en",
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -32,7 +33,9 @@ def validate(
     date
         The day as of which calendars are judged (today).
     country
-        ISO 3166 code: for phone numbers, and JP for Japan's rules.
+        ISO 3166 code: for phone numbers, public holidays, and JP for Japan's rules.
+    beside
+        Feeds of neighbours: ids, names, dates, trips of both and connections at the border are compared.
     html
         Write the report as a page.
     language
@@ -45,7 +48,7 @@ def validate(
     from noriai_gtfs.validation.validate import validate as judge
 
     with progress(feed.name, quiet=json) as advance:
-        report = judge(feed, date or datetime.date.today(), country, progress=advance)  # noqa: DTZ011 (the user's own day)
+        report = judge(feed, date or datetime.date.today(), country, beside=beside, progress=advance)  # noqa: DTZ011 (the user's own day)
     if html is not None:
         write_page(report, html, language)
     if json:

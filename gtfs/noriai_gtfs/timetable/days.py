@@ -152,7 +152,7 @@ def with_runs(
     day: DayTimetable, arrive: IntArray, depart: IntArray, alive: npt.NDArray[np.uint8], own: list[Run]
 ) -> DayTimetable:
     """The day with other times, and runs more, each with a pattern of its own; its timetable may have new stops."""
-    walks: dict[str, Any] = _walks(day.timetable)
+    walks = _walks(day.timetable)
     return replace(with_more_runs(day, arrive, depart, alive, [[run] for run in own]), **walks)
 
 
@@ -195,7 +195,7 @@ def _spans(first: IntArray, chosen: IntArray) -> tuple[IntArray, IntArray]:
     return out, rows
 
 
-def _walks(timetable: Timetable) -> dict[str, IntArray]:
+def _walks(timetable: Timetable) -> dict[str, Any]:
     """Footpaths by the stop they start at: for everybody (the quicker of two), and without steps."""
     out: dict[str, IntArray] = {}
     for name, steps in (("walk", 1), ("step_free", 0)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from noriai_engine.roads.geodesy import haversine_m
 from noriai_gtfs.feeds import Feed
-from noriai_gtfs.services import service_days
+from noriai_gtfs.services import WEEKDAYS, date_of, day_number, service_days
 from noriai_gtfs.validation.notices import Notice, own_notice
 
 _JAPAN = (122.0, 20.0, 154.5, 46.0)
@@ -22,6 +22,29 @@ def practice_notices(feed: Feed, *, japanese: bool) -> Iterator[Notice]:
     yield from _twice(feed)
     yield from _same_place(feed)
     yield from _flex(feed)
+
+
+def holiday_notices(feed: Feed, country: str | None) -> Iterator[Notice]:
+    """Services of Mondays to Fridays that run on all public holidays of the country within their span."""
+    import holidays
+
+    if country is None or country.upper() not in holidays.list_supported_countries():
+        return
+    calendar = feed.get("calendar")
+    days = service_days(feed)
+    start, end = (calendar.column_or_blank(name).days().tolist() for name in ("start_date", "end_date"))
+    flags = np.stack([calendar.column_or_blank(name).integers(0) for name in WEEKDAYS], axis=-1)
+    for row, service in enumerate(calendar.column_or_blank("service_id").values):
+        if flags[row].tolist() != [1, 1, 1, 1, 1, 0, 0]:
+            continue
+        years = range(date_of(start[row]).year, date_of(end[row]).year + 1)
+        off = [
+            day for day in sorted(holidays.country_holidays(country.upper(), years=years))
+            if day.weekday() < 5 and start[row] <= day_number(day) <= end[row]
+        ]  # fmt: skip
+        if off and all(day_number(day) in days[service] for day in off):
+            value = f"{service}: {len(off)}, {off[0]} to {off[-1]}"
+            yield own_notice("weekday_service_on_holidays", calendar.name, calendar.line_of(row), "service_id", value)
 
 
 def _outside(feed: Feed) -> Iterator[Notice]:

@@ -1,7 +1,7 @@
 """One feed judged: canonical rules on the raw bytes, ours on what the reader made of it, and the reader's repairs."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Any
 
 from noriai_engine.model.errors import InputError
 from noriai_gtfs.feeds import Feed, ReadLimits, read_feed
+from noriai_gtfs.validation.across import across_notices
 from noriai_gtfs.validation.canonical import canonical_notices
 from noriai_gtfs.validation.japan import is_japanese, japanese_notices
 from noriai_gtfs.validation.notices import Notice, canonical_codes, own_codes, own_notice
-from noriai_gtfs.validation.practice import practice_notices
+from noriai_gtfs.validation.practice import holiday_notices, practice_notices
 
 SAMPLES = 20
 _ORDER = {"ERROR": 0, "WARNING": 1, "INFO": 2}
@@ -84,13 +85,14 @@ class Report:
 
 
 def validate(
-    path: Path, day: date, country: str | None = None, *, limits: ReadLimits | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    path: Path, day: date, country: str | None = None, *, beside: Sequence[Path] = (),
+    limits: ReadLimits | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:  # fmt: skip
     """Judge a feed as of a day (calendar rules depend on it).
 
     `country` is an ISO 3166 code for phone numbers and national rules; without it Japan's rules apply to feeds with
-    agencies in Asia/Tokyo. Raises FeedError where the feed cannot be opened at all.
+    agencies in Asia/Tokyo. `beside` names the feeds of neighbours to hold it against. Raises FeedError where one of the
+    feeds cannot be opened at all.
     """
     feed = read_feed(path, limits)
     rows, unread = {}, {}
@@ -103,7 +105,8 @@ def validate(
     totals, samples = canonical_notices(path, day, country)
     progress(len(feed.table_names) + 1, len(feed.table_names) + 2)
     own: dict[str, int] = {}
-    for notice in own_notices(feed, country):
+    neighbours = [read_feed(other, limits) for other in beside]
+    for notice in own_notices(feed, country, neighbours, day):
         own[notice.code] = own.get(notice.code, 0) + 1
         if own[notice.code] <= SAMPLES:
             samples.append(notice)
@@ -117,14 +120,25 @@ def validate(
     )  # fmt: skip
 
 
-def own_notices(feed: Feed, country: str | None) -> Iterator[Notice]:
+def own_notices(
+    feed: Feed, country: str | None, neighbours: Sequence[Feed] = (), day: date | None = None
+) -> Iterator[Notice]:
     """Findings of our own rules. A rule that meets a cell it cannot read says so and goes no further."""
     japanese = is_japanese(feed, country)
-    rules: list[Callable[[], Iterator[Notice]]] = [lambda: practice_notices(feed, japanese=japanese)]
+    nation = country or ("JP" if japanese else None)
+    rules: list[Callable[[], Iterator[Notice]]] = [
+        lambda: practice_notices(feed, japanese=japanese),
+        lambda: holiday_notices(feed, nation),
+    ]
+    if neighbours and day is not None:
+        rules.append(lambda: across_notices(feed, neighbours, day))
     if japanese:
         rules.insert(0, lambda: japanese_notices(feed))
+    told: set[str] = set()
     for rule in rules:
         try:
             yield from rule()
         except InputError as error:
-            yield own_notice("rules_not_judged", "", 0, "", str(error).replace("\n", " "))
+            if (why := str(error).replace("\n", " ")) not in told:
+                told.add(why)
+                yield own_notice("rules_not_judged", "", 0, "", why)
