@@ -235,6 +235,18 @@ def test_single_and_window_searches_equal_trying_everything(
     assert sorted((j.depart_ms, j.rides, j.arrive_ms) for j in window) == expected
 
 
+def test_who_rides_to_a_stop_may_walk_on_though_another_walk_led_there(tmp_path: Path) -> None:
+    """From A one walks to B or C; the bus runs C, B, A; from B one walks to D, but only after a ride."""
+    times = "trip_id,arrival_time,departure_time,stop_id,stop_sequence\nT1,08:00:00,08:00:00,C,1\n"
+    times += "T1,08:10:00,08:10:00,B,2\nT1,09:30:00,09:30:00,A,3\n"
+    walks = "from_stop_id,to_stop_id,transfer_type,min_transfer_time\nA,B,2,60\nA,C,2,60\nB,D,2,60\n"
+    trips = "route_id,service_id,trip_id,trip_headsign\nR1,W,T1,\n"
+    timetable = a_timetable(tmp_path, stop_times=times, transfers=walks, trips=trips)
+    a, d = timetable.stop_row("A"), timetable.stop_row("D")
+    (journey,) = JourneySearch(day_timetable(timetable, MONDAY)).journeys([(a, 0)], [(d, 0)], 7 * H)
+    assert (journey.rides, journey.arrive_ms) == (1, 8 * H + 11 * M)
+
+
 def test_a_journey_with_access_and_egress_walks(tmp_path: Path) -> None:
     timetable = a_timetable(tmp_path)
     on = day_timetable(timetable, MONDAY)

@@ -263,9 +263,22 @@ def test_flex_is_held_against_the_fleet() -> None:
     assert found(("08:00", "18:00"), chairs=0) == ["flex_service_without_wheelchair_place nokkaru:trip"]
 
 
+def tomp_judge(shared: Path) -> Draft7Validator:
+    """The schema of the answer to search-offers. It wants `type` of a feature to be Feature and offer at once, and a
+    geometry's coordinates to fit one shape of four that overlap: these two are put right here."""
+    schema = json.loads((shared.parent / "standards" / "tomp" / "jsonschemas" / "searchOffers_post.json").read_text())
+
+    def put_right(part: Any) -> Any:
+        if isinstance(part, dict):
+            if part.get("pattern") == "^(offer)$":
+                return {"type": "string"}
+            return {("anyOf" if key == "oneOf" else key): put_right(value) for key, value in part.items()}
+        return [put_right(item) for item in part] if isinstance(part, list) else part
+
+    return Draft7Validator(put_right(schema))
+
+
 def test_tomp_offers_are_valid(shared: Path, tmp_path: Path) -> None:
-    """Against the schema of the answer to search-offers. It wants `type` of a feature to be Feature and offer at once,
-    and a geometry's coordinates to fit one shape of four that overlap: these two are put right here."""
     from builders import DAY
     from gtfs.test_joint import PARAMS, a_traveller, a_world
 
@@ -276,16 +289,7 @@ def test_tomp_offers_are_valid(shared: Path, tmp_path: Path) -> None:
     who = a_traveller(network, 12, 56)
     offers = JointSearch(dispatcher, lines, PARAMS).offers(who)
     document = offer_collection("s1", who, offers, lines.day, DAY)
-    schema = json.loads((shared.parent / "standards" / "tomp" / "jsonschemas" / "searchOffers_post.json").read_text())
-
-    def put_right(part: Any) -> Any:
-        if isinstance(part, dict):
-            if part.get("pattern") == "^(offer)$":
-                return {"type": "string"}
-            return {("anyOf" if key == "oneOf" else key): put_right(value) for key, value in part.items()}
-        return [put_right(item) for item in part] if isinstance(part, list) else part
-
-    Draft7Validator(put_right(schema)).validate(document)
+    tomp_judge(shared).validate(document)
     assert len(document["features"]) == len(offers) > 0
     assert json.loads(json.dumps(document)) == document
 

@@ -69,7 +69,7 @@ class Scratch(NamedTuple):
     touched: IntArray  # (stops,)
     marked: IntArray  # (stops,)
     next_marked: IntArray  # (stops,)
-    reached: IntArray  # (levels, places of all patterns) earliest run ridden through with at most so many rides
+    reached: IntArray  # (levels, places of all patterns) earliest run that came there with at most so many rides
     segment: IntArray  # (room, 3) pattern, place and run to board
     target_ms: IntArray  # (stops,) from the stop to the destination, -1: not from here
     target_bound: IntArray  # (rounds + 1,) least arrival at the destination with at most so many rides
@@ -230,11 +230,11 @@ def run_rounds(
 
 @inlined_kernel
 def _board(day: DayArrays, s: Scratch, level: int, at: int, ready: int, segments: int) -> int:
-    """Line up the run that can be caught at an entry, unless that place was ridden through on it or an earlier one."""
+    """Line up the run that can be caught at an entry, unless it or an earlier one was ridden on from that place."""
     pattern, place = day.at_pattern[at], day.at_place[at]
     first, limit = day.first_run[pattern], day.first_run[pattern + 1]
     column = day.at_leave[at]
-    reached = s.reached[level, day.first_stop[pattern] + place]
+    reached = s.reached[level, day.first_stop[pattern] + place + 1]
     if reached < limit:
         if reached == first or day.leave_ms[column + reached - 1] < ready:
             return segments
@@ -251,15 +251,13 @@ def _ride(day: DayArrays, s: Scratch, k: int, number: int, limit: int, stamp: in
     """Ride a run from where it was boarded to where it, or one before it, was ridden already, or to the end.
 
     No run overtakes another, so what an earlier one reached is never reached sooner (Witt, Trip-Based Public Transit
-    Routing, 2015: each run is ridden once through each place).
+    Routing, 2015: each run is ridden once through each place). Where it was boarded it was not reached: whoever comes
+    there by an earlier place may walk on, which one who walked there may not.
     """
     pattern, place, run = s.segment[number, 0], s.segment[number, 1], s.segment[number, 2]
     levels = s.ride_bound.shape[0]
     level = min(k, levels - 1)
     base, row = day.first_stop[pattern], day.first_time[run]
-    if s.reached[level, base + place] <= run:
-        return touched
-    s.reached[level, base + place] = run
     for here in range(place + 1, day.first_stop[pattern + 1] - base):
         time = day.arrive_ms[row + here]
         if time >= limit or s.reached[level, base + here] <= run:
