@@ -325,6 +325,45 @@ def journey(
 
 
 @app.command
+def cars(
+    sharing: Path, *, out: Annotated[Path, Parameter(alias="-o")], url: str, at: datetime.datetime | None = None
+) -> int:
+    """Publish a town's shared cars as GBFS 3.0: stations, kinds, prices, and which cars are free now.
+
+    Example: noriai gtfs cars shared-cars.toml --url https://example.com/gbfs -o gbfs
+
+    Parameters
+    ----------
+    sharing
+        TOML file of the system; it names the table of cars (docs/gtfs.md has an example).
+    out
+        Folder for the files; an earlier edition there is replaced at once.
+    url
+        Where the files will lie on the web.
+    at
+        The moment they speak of, ISO 8601 with offset (now).
+    """
+    from json import dumps
+
+    from noriai_engine.model.errors import InputError
+    from noriai_engine.tables import replace_folder
+    from noriai_engine.terminal import out as say
+    from noriai_gtfs.publish.gbfs import gbfs_documents, load_sharing
+
+    if at is not None and at.tzinfo is None:
+        raise InputError("has no offset from UTC", where="--at", remedy="write 2026-11-23T08:30:00+09:00")
+    system, known = load_sharing(sharing)
+    now = int((at or datetime.datetime.now(datetime.UTC)).timestamp())
+    documents = gbfs_documents(system, known, url, now)
+    with replace_folder(out, marker="gbfs.json") as folder:
+        for name, document in documents.items():
+            (folder / name).write_text(dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    free = sum(car.state == "free" for car in known)
+    say(f"{out}: {len(documents)} files, {len(system.stations)} stations, {free} of {len(known)} cars free")
+    return 0
+
+
+@app.command
 def voids(
     region: Path,
     *,
