@@ -379,7 +379,7 @@ def voids(
     language: Annotated[Literal["en", "ja"], Parameter(alias="-l")] = "en",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Find who cannot reach a clinic, a shop, a school or a station by line, where and when.
+    """Find who cannot reach a clinic, a shop, a school, a station or work by line, where and when.
 
     Writes a map with tables (voids.html), voids.csv, voids.parquet (GeoParquet) and voids.json.
 
@@ -405,7 +405,7 @@ def voids(
         First hour and the hour after the last.
     places
         Table with columns kind, name, lon, lat: places beside those of the region; kinds clinic, hospital, shop,
-        school, station.
+        school, station, work.
     feeds
         Feeds instead of the region's own.
     language

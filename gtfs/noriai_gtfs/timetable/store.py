@@ -45,7 +45,10 @@ def timetable_of(region: Region) -> Timetable:
             "the region holds no timetable", where=region.folder,
             remedy="build the region again with --gtfs, or give a feed or a timetable of noriai gtfs build",
         )  # fmt: skip
-    return open_timetable(region.folder / TIMETABLE)
+    try:
+        return open_timetable(region.folder / TIMETABLE)
+    except TimetableError as error:
+        raise TimetableError(error.what, where=error.where, remedy="build the region again with --gtfs") from error
 
 
 def open_timetable(folder: Path, *, verify: bool = False) -> Timetable:

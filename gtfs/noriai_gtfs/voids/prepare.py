@@ -16,7 +16,7 @@ from noriai_engine.tables import read_table
 from noriai_gtfs.timetable import Timetable
 from noriai_gtfs.voids.mesh import LEVELS, Cells, hex_cells, hex_resolution, mesh_cells
 
-KINDS = ("clinic", "hospital", "shop", "school", "station")
+KINDS = ("clinic", "hospital", "shop", "school", "station", "work")
 
 
 def cells_of(region: Region, kind: str | None, size_m: int) -> Cells:

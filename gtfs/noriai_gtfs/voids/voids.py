@@ -1,4 +1,4 @@
-"""Who cannot reach a clinic, a shop, a school or a station by line: by cell, weekday and hour.
+"""Who cannot reach a clinic, a shop, a school, a station or work by line: by cell, weekday and hour.
 
 A cell is served in an hour for a purpose if somebody who leaves home can be there by a time within that hour, in at
 most so many minutes from door to door, on foot or with lines. Searches run backward from the destinations, one for each
@@ -25,6 +25,7 @@ from noriai_gtfs.voids.mesh import Cells
 FloatArray = npt.NDArray[np.float64]
 PURPOSES: Mapping[str, tuple[str, ...]] = {
     "clinic": ("clinic", "hospital"), "shop": ("shop",), "school": ("school",), "station": ("station",),
+    "work": ("work",),
 }  # fmt: skip
 HOUR_MS = 3_600_000
 
@@ -101,7 +102,9 @@ def find_voids(
         for purpose, kinds in PURPOSES.items() if any(p.kind in kinds for p in places)
     }  # fmt: skip
     if not found:
-        raise InputError("no clinic, shop, school or station is known", where="places", remedy="give --places FILE")
+        raise InputError(
+            "no clinic, shop, school, station or place of work is known", where="places", remedy="give --places FILE"
+        )
     hours = tuple(range(params.first_hour, params.last_hour))
     served = np.zeros((len(found), len(days), len(hours), len(cells.name)), bool)
     active = np.unique(timetable.sequence_stop)
