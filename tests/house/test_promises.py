@@ -83,10 +83,10 @@ def test_every_scenario_field_is_documented() -> None:
 
 
 def test_bundle_files_are_documented() -> None:
-    from noriai_engine.regions.bundle import ROAD_ARRAYS
+    from noriai_engine.regions.bundle import FOOT_ARRAYS, ROAD_ARRAYS
 
     documented = (ROOT / "docs/region-bundle.md").read_text()
-    assert all(name in documented for name in ROAD_ARRAYS)
+    assert all(f"`{name}`" in documented for name in (*ROAD_ARRAYS, *FOOT_ARRAYS))
 
 
 def test_nothing_reads_the_wall_clock_or_unseeded_chance() -> None:

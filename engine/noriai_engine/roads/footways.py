@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import BoolArray, ByteArray, FloatArray, IntArray, LongArray
 from noriai_engine.roads.speeds import ROAD_CLASSES
-from noriai_engine.roads.streets import RawStreets
+
+if TYPE_CHECKING:
+    from noriai_engine.roads.streets import RawStreets
 
 NOT_ON_FOOT = frozenset(
     ROAD_CLASSES.index(name)
@@ -53,7 +56,7 @@ class Footways:
         return float(self.street_mm.sum(dtype=np.int64)) / 1e6
 
 
-def footways_of(raw: RawStreets, inside: BoolArray | None = None) -> tuple[Footways, float]:
+def footways_of(raw: "RawStreets", inside: BoolArray | None = None) -> tuple[Footways, float]:
     """The ways of a walker's reading of a map, and how many km of them were left out as parts too short.
 
     `inside` (n,): ends that belong to the region. Raises InputError where nothing is left.
@@ -80,7 +83,7 @@ def footways_of(raw: RawStreets, inside: BoolArray | None = None) -> tuple[Footw
     return ways, lost_km
 
 
-def _without_blocked(raw: RawStreets, kept: BoolArray) -> tuple[LongArray, LongArray, int]:
+def _without_blocked(raw: "RawStreets", kept: BoolArray) -> tuple[LongArray, LongArray, int]:
     """Ends of the ways, with an end of its own for every way at a node that is blocked."""
     tail, head = raw.tail.astype(np.int64), raw.head.astype(np.int64)
     count = len(raw.node_id)

@@ -341,7 +341,7 @@ def cars(
     url
         Where the files will lie on the web.
     at
-        The moment they speak of, ISO 8601 with offset (now).
+        The moment they speak of, ISO 8601 with offset; the latest report of a car if left out.
     """
     from json import dumps
 
@@ -353,7 +353,7 @@ def cars(
     if at is not None and at.tzinfo is None:
         raise InputError("has no offset from UTC", where="--at", remedy="write 2026-11-23T08:30:00+09:00")
     system, known = load_sharing(sharing)
-    now = int((at or datetime.datetime.now(datetime.UTC)).timestamp())
+    now = int(at.timestamp()) if at is not None else max((car.reported_s for car in known), default=0)
     documents = gbfs_documents(system, known, url, now)
     with replace_folder(out, marker="gbfs.json") as folder:
         for name, document in documents.items():
