@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from noriai_engine.regions import Region
+from noriai_engine.roads.access import STEP_FREE
+from noriai_engine.roads.footways import Footways
 from noriai_engine.roads.speeds import ROAD_CLASSES
 
 
@@ -32,6 +34,8 @@ def region_facts(region: Region) -> dict[str, Any]:
         "arc_km": round(network.length_km, 1),
         "mean_kmh": round(speed, 1),
         "arc_km_by_class": {ROAD_CLASSES[k]: round(float(x), 1) for k, x in enumerate(km) if x > 0},
+        "walk_km": round(network.foot.length_km, 1) if network.foot else None,
+        "walk_km_with_steps": round(_with_steps_km(network.foot), 1) if network.foot else None,
         "people": round(region.population.total) if region.population else None,
         "places": {kind: sum(p.kind == kind for p in region.places) for kind in kinds},
         "stops": len(region.stops),
@@ -39,6 +43,10 @@ def region_facts(region: Region) -> dict[str, Any]:
         "sources": [asdict(source) for source in region.sources],
         "notes": list(region.notes),
     }
+
+
+def _with_steps_km(ways: Footways) -> float:
+    return float(ways.street_mm[(ways.street_flags & STEP_FREE) == 0].sum(dtype=np.int64)) / 1e6
 
 
 def region_text(region: Region, facts: dict[str, Any]) -> str:
@@ -52,6 +60,10 @@ def region_text(region: Region, facts: dict[str, Any]) -> str:
         f"{facts['mean_kmh']} km/h on average",
         "           " + ", ".join(f"{name} {km:,} km" for name, km in facts["arc_km_by_class"].items()),
     ]
+    if facts["walk_km"] is not None:
+        lines.append(
+            f"  on foot  {facts['walk_km']:,} km of ways, {facts['walk_km_with_steps']:,} km of them not step-free"
+        )
     people = "unknown" if facts["people"] is None else f"{facts['people']:,}"
     places = ", ".join(f"{n} {kind}" for kind, n in facts["places"].items()) or "none"
     lines += [f"  people   {people}", f"  places   {places}"]

@@ -54,7 +54,21 @@ def an_edit(
      ("world/coquimbo", date(2016, 3, 2), 12), ("jp-other/fukutsu-minibus-2025", date(2025, 11, 1), 25)],
 )  # fmt: skip
 def test_random_edits_equal_whole_runs(shared: Path, tmp_path: Path, name: str, day: date, edits: int) -> None:
-    rng = np.random.default_rng(7)
+    edits_equal_whole_runs(shared, tmp_path, name, day, edits, 7)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("name", "day", "edits"),
+    [("world/sample_gtfs", date(2007, 3, 1), 300), ("realtime/caltrain-static-2023", date(2023, 10, 4), 300),
+     ("world/coquimbo", date(2016, 3, 2), 100), ("jp-other/fukutsu-minibus-2025", date(2025, 11, 1), 300)],
+)  # fmt: skip
+def test_a_thousand_edits_equal_whole_runs(shared: Path, tmp_path: Path, name: str, day: date, edits: int) -> None:
+    edits_equal_whole_runs(shared, tmp_path, name, day, edits, 8)
+
+
+def edits_equal_whole_runs(shared: Path, tmp_path: Path, name: str, day: date, edits: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
     state = Revalidation(shared / "gtfs" / f"{name}.zip", day)
     trips = list(state._trips)
     stops = [row["stop_id"] for row in state.tables()["stops"]]

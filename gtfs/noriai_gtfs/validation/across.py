@@ -68,13 +68,12 @@ def _stops(feed: Feed, mine: Timetable, theirs: Timetable, where: str) -> Iterat
     table = feed["stops"]
     used, known = np.unique(mine.sequence_stop), np.unique(theirs.sequence_stop)
     names = [[plain(t.stop_name[int(stop)]) for stop in stops] for t, stops in ((mine, used), (theirs, known))]
-    close: dict[int, tuple[float, int]] = {}
-    for a, b, metres in _near(mine, used, theirs, known, SAME_PLACE_M):
-        if a not in close or (metres, b) < close[a]:
-            close[a] = metres, b
-    for a, (metres, b) in sorted(close.items()):
-        if names[0][a] != names[1][b] and names[0][a] not in {names[1][k] for _, k, _ in _near(
-            mine, used[a : a + 1], theirs, known, NEARBY_M)}:  # fmt: skip
+    near: dict[int, list[tuple[float, int]]] = {}
+    for a, b, metres in _near(mine, used, theirs, known, NEARBY_M):
+        near.setdefault(a, []).append((metres, b))
+    for a, around in sorted(near.items()):
+        metres, b = min(around)
+        if metres <= SAME_PLACE_M and names[0][a] not in {names[1][k] for _, k in around}:
             value = f"{mine.stop_name[int(used[a])]} / {theirs.stop_name[int(known[b])]}, {metres:.0f} m ({where})"
             yield own_notice("across_names_of_one_place", table.name, table.line_of(int(used[a])), "stop_name", value)
     by_name: dict[str, list[int]] = {}
