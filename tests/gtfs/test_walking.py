@@ -64,6 +64,16 @@ def test_off_the_map_the_air_line_counts() -> None:
     assert len(by_air(lon, lat, 500, False)[0]) == 4
 
 
+def test_a_stop_without_a_place_is_reached_by_nobody() -> None:
+    network = with_footways(a_street_town(np.random.default_rng(3), 20), np.random.default_rng(4))
+    lon, lat = coordinates(tuple(somewhere(network, np.random.default_rng(k)) for k in range(6)))
+    known = AlongWays(network).to(lon[:4], lat[:4])(lon[:4], lat[:4], 6_000, False)
+    lon[4], lat[5] = np.nan, 999.0
+    found = AlongWays(network).to(lon, lat)(lon, lat, 6_000, False)
+    assert [column.tolist() for column in found] == [column.tolist() for column in known]
+    assert len(known[0]) > 4
+
+
 @hypothesis_settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), unknown=st.booleans())
 def test_the_air_line_is_the_sphere(seed: int, unknown: bool) -> None:

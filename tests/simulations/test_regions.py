@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from noriai_engine.roads.snapper import Snapper
 from noriai_engine.world.rural import RuralParams, rural_region
 from noriai_gtfs import read_feed
 from noriai_gtfs.timetable import build_timetable
-from noriai_gtfs.timetable.store import timetable_of
+from noriai_gtfs.timetable.of_region import timetable_of
 from noriai_gtfs.timetable.timetable import ARRAYS
 from noriai_simulations import shipped
 from noriai_simulations.region_build.build import BuildOptions, build_region
@@ -74,8 +75,11 @@ def test_niikawa_with_its_nine_feeds(shared: Path, tmp_path: Path) -> None:
     region.verify()
     kept = timetable_of(region)
     again = build_timetable([read_feed(path) for path in feeds], [path.stem for path in feeds], walk_m=300)
+    shutil.rmtree(region.folder / "timetable")
+    made = timetable_of(region)
     for name in ARRAYS:
         assert np.array_equal(getattr(kept, name), getattr(again, name)), name
+        assert np.array_equal(getattr(made, name), getattr(again, name)), name
     assert kept.stop_id.all() == again.stop_id.all()
 
 
@@ -87,8 +91,6 @@ def test_a_region_without_feeds_holds_no_timetable(tmp_path: Path) -> None:
 
 
 def test_two_feeds_of_one_name_are_refused(shared: Path, tmp_path: Path) -> None:
-    import shutil
-
     feed = shared / "gtfs" / "jp-niikawa" / "town_asahi_gtfs.zip"
     other = Path(shutil.copy(feed, tmp_path / feed.name))
     options = BuildOptions(out=tmp_path / "r", osm=shared / "osm" / "jp-niikawa-busroads.osm.pbf", gtfs=(feed, other))

@@ -73,12 +73,15 @@ class Walks:
     def _on_ways(
         self, lon: FloatArray, lat: FloatArray, step_free: bool, longest_m: float
     ) -> tuple[IntArray, LongArray, LongArray]:
-        """Of points: the nearest way (-1: none), mm along it and mm beside it."""
-        found = self._snapper.snap(lon, lat, limit_m=longest_m, needed=STEP_FREE if step_free else 0)
-        there = found.street >= 0
-        at = np.rint(found.share * self.ways.street_mm[np.where(there, found.street, 0)]).astype(np.int64)
-        off = np.ceil(1_000 * np.where(there, found.metres, 0.0)).astype(np.int64)
-        return found.street, at, off
+        """Of points: the nearest way (-1: none, or a coordinate is none), mm along it and mm beside it."""
+        known = np.flatnonzero((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
+        found = self._snapper.snap(lon[known], lat[known], limit_m=longest_m, needed=STEP_FREE if step_free else 0)
+        on, way = known[found.street >= 0], found.street[found.street >= 0]
+        out, at, off = np.full(len(lon), -1, np.int32), np.zeros(len(lon), np.int64), np.zeros(len(lon), np.int64)
+        out[on] = way
+        at[on] = np.rint(found.share[found.street >= 0] * self.ways.street_mm[way]).astype(np.int64)
+        off[on] = np.ceil(1_000 * found.metres[found.street >= 0]).astype(np.int64)
+        return out, at, off
 
     def _of(self, step_free: bool) -> _Ways:
         if step_free not in self._kinds:

@@ -421,7 +421,7 @@ def voids(
     from noriai_engine.texts import text
     from noriai_gtfs.feeds.feed import read_feed
     from noriai_gtfs.timetable import build_timetable
-    from noriai_gtfs.timetable.store import timetable_of
+    from noriai_gtfs.timetable.of_region import timetable_of
     from noriai_gtfs.timetable.walking import BETWEEN_STOPS_M, walking_on
     from noriai_gtfs.voids.prepare import cells_of, dates_within, places_of, travel_times_of
     from noriai_gtfs.voids.report import summary, write_report

@@ -19,7 +19,8 @@ def open_any(path: Path, walking: Walking) -> Timetable:
     from noriai_engine.regions import open_region
     from noriai_gtfs.feeds import read_feed
     from noriai_gtfs.timetable import build_timetable, open_timetable
-    from noriai_gtfs.timetable.store import MARKER, timetable_of
+    from noriai_gtfs.timetable.of_region import timetable_of
+    from noriai_gtfs.timetable.store import MARKER
 
     if (path / "region.toml").is_file():
         return timetable_of(open_region(path))

@@ -7,15 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from noriai_engine.model.errors import InputError
-from noriai_engine.regions import Region
 from noriai_engine.tables import replace_folder
 from noriai_gtfs.timetable.strings import StringArray
 from noriai_gtfs.timetable.timetable import ARRAYS, TEXTS, Timetable
 
 FORMAT = "noriai-timetable/2"
 MARKER = "timetable.json"
-TIMETABLE = "timetable"
-"""The folder of a region bundle that holds the timetable of its feeds."""
 
 
 class TimetableError(InputError):
@@ -36,19 +33,6 @@ def save_timetable(timetable: Timetable, folder: Path, sources: dict[str, str]) 
             digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         document = {"format": FORMAT, "sources": sources, "files": digests}
         (target / MARKER).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def timetable_of(region: Region) -> Timetable:
-    """The timetable of a region's feeds. Raises TimetableError where the bundle holds none."""
-    if not (region.folder / TIMETABLE / MARKER).is_file():
-        raise TimetableError(
-            "the region holds no timetable", where=region.folder,
-            remedy="build the region again with --gtfs, or give a feed or a timetable of noriai gtfs build",
-        )  # fmt: skip
-    try:
-        return open_timetable(region.folder / TIMETABLE)
-    except TimetableError as error:
-        raise TimetableError(error.what, where=error.where, remedy="build the region again with --gtfs") from error
 
 
 def open_timetable(folder: Path, *, verify: bool = False) -> Timetable:

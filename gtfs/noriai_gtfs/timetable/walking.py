@@ -66,7 +66,7 @@ class AlongWays:
         self._network = network
 
     def to(self, lon: FloatArray, lat: FloatArray) -> WalksTo:
-        on_ways = Walks(self._network, np.where(np.isfinite(lon), lon, 999.0), np.where(np.isfinite(lat), lat, 99.0))
+        on_ways = Walks(self._network, lon, lat)
         by_air = AirLine().to(lon, lat)
         goal_off = on_ways.metres_off(lon, lat) > OFF_THE_MAP_M
 

@@ -28,7 +28,7 @@ from noriai_engine.rules.service_file import read_polygons
 from noriai_engine.tables import read_table
 from noriai_gtfs import FeedSummary, read_feed, summarise_feed
 from noriai_gtfs.timetable import build_timetable, save_timetable
-from noriai_gtfs.timetable.store import TIMETABLE
+from noriai_gtfs.timetable.of_region import TIMETABLE
 from noriai_gtfs.timetable.walking import BETWEEN_STOPS_M, walking_on
 from noriai_simulations.region_build.population import read_population
 
