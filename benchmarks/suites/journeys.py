@@ -88,6 +88,7 @@ def compare(ours: dict[str, JourneySearch], peers: dict[str, Any], pairs: list[t
 
 def timed(ours: JourneySearch, peers: dict[str, Any], pairs: list[tuple[int, int]]) -> None:
     """Medians of alternating calls."""
+    ours.prepare()
     calls: dict[str, dict[str, Callable[[int, int], object]]] = {
         "one to one, Pareto with legs": {"noriai": lambda a, b: ours.journeys([(a, 0)], [(b, 0)], START_MS)},
         "one to all": {"noriai": lambda a, b: ours.arrivals([(a, 0)], START_MS)},

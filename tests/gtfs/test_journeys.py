@@ -217,6 +217,11 @@ def test_single_and_window_searches_equal_trying_everything(
 
     latest = start_ms + 3 * H
     window = search.window([(origin, 0)], [(target, 0)], start_ms, latest)
+    search.prepare()
+    assert search.window([(origin, 0)], [(target, 0)], start_ms, latest) == window
+    egress = [(target, 60_000), (origin, 3_600_000)]
+    bounded = search.window([(origin, 0)], egress, start_ms, latest)
+    assert bounded == JourneySearch(on, search.params).window([(origin, 0)], egress, start_ms, latest)
     for journey in window:
         check_legs(on, journey, origin, target, change * 1000)
     ways = {origin: 0} | {b: ms for (a, b), ms in walks.items() if a == origin}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from noriai_gtfs.journeys.landmarks import FARTHEST, least_ms
 from noriai_gtfs.journeys.through import Through, through_runs
 from noriai_gtfs.timetable.days import DayTimetable
 from noriai_gtfs.timetable.timetable import NO_ALIGHTING, NO_BOARDING, NOT_POSSIBLE, POSSIBLE
@@ -79,14 +80,22 @@ class JourneySearch:
         self.day = day
         self.params = SearchParams() if params is None else params
         self._through, self._arrays = _arrays(day, self.params)
+        self._away: IntArray | None = None
         self._make_room()
         self._out = _journeys(self.params)
 
     def refresh(self) -> None:
         """Take in what became of runs (cancelled, retimed) since the search was made."""
         self._through, self._arrays = _arrays(self.day, self.params)
+        if self._away is not None:
+            self.prepare()
         if self._single.reached.shape[1] != self._through.day.stop.size:
             self._make_room()
+
+    def prepare(self) -> None:
+        """Find least times to and from landmarks, which takes some tenths of a second, for searches over a window: they
+        take about three quarters of the time from then on, with the same answers."""
+        self._away = least_ms(self._through.day, self._arrays)
 
     def _make_room(self) -> None:
         rounds = self.params.max_rides
@@ -125,7 +134,7 @@ class JourneySearch:
         """(stops,) earliest arrival at every stop, FAR where none is."""
         from noriai_gtfs.journeys.kernels.raptor import clear, run_rounds
 
-        _aim(self._single, ())
+        self._single = _aim(self._single, (), None)
         clear(self._single)
         params = self.params
         latest = depart_ms + params.max_duration_ms + 1
@@ -147,8 +156,7 @@ class JourneySearch:
         """The journey behind an entry of `arrivals_by_rides`, which left at `depart_ms`."""
         from noriai_gtfs.journeys.kernels.raptor import BY_VEHICLE, take_out
 
-        scratch = self._single
-        _aim(scratch, [(stop, 0)])
+        scratch = self._single = _aim(self._single, [(stop, 0)], None)
         scratch.target_bound[:] = FAR
         scratch.target_stop[:] = -1
         scratch.target_stop[rides], scratch.target_walk[rides] = stop, 0
@@ -181,8 +189,10 @@ class JourneySearch:
     ) -> list[Journey]:
         from noriai_gtfs.journeys.kernels.raptor import search
 
-        scratch = self._single if after < 0 else self._range
-        _aim(scratch, destination)
+        if after < 0:
+            scratch = self._single = _aim(self._single, destination, None)
+        else:
+            scratch = self._range = _aim(self._range, destination, self._away)
         access, params = _pairs(origin), self.params
         while True:
             count = search(
@@ -212,10 +222,17 @@ class JourneySearch:
         )  # fmt: skip
 
 
-def _aim(scratch: "Scratch", destination: Sequence[tuple[int, int]]) -> None:
+def _aim(scratch: "Scratch", destination: Sequence[tuple[int, int]], away: IntArray | None) -> "Scratch":
+    """Search for a destination, with bounds by landmarks where there are any."""
     scratch.target_ms[:] = -1
     for stop, ms in destination:
         scratch.target_ms[stop] = ms
+    if away is None or not destination:
+        return scratch._replace(away=np.zeros((0, 0), np.int32), aim=np.zeros(0, np.int32))
+    half, pairs = away.shape[1] // 2, _pairs(destination)
+    there, way = away[pairs[:, 0]].astype(np.int64), pairs[:, 1:].astype(np.int64)
+    aim = np.concatenate([(there[:, :half] + way).min(axis=0), (there[:, half:] - way).max(axis=0)])
+    return scratch._replace(away=away, aim=np.minimum(aim, FARTHEST).astype(np.int32))
 
 
 def _pairs(places: Sequence[tuple[int, int]]) -> IntArray:
@@ -283,7 +300,8 @@ def _scratch(day: DayTimetable, rounds: int, levels: int) -> "Scratch":
         touched=row(stops), marked=row(stops), next_marked=row(stops),
         reached=np.zeros((levels, day.stop.size), np.int32), segment=np.zeros((4096, 3), np.int32),
         target_ms=row(stops), target_bound=row(rounds + 1), target_stop=row(rounds + 1),
-        target_walk=row(rounds + 1), stamp=row(1), question=row(1),
+        target_walk=row(rounds + 1), stamp=row(1), question=row(1), away=np.zeros((0, 0), np.int32),
+        aim=np.zeros(0, np.int32),
     )  # fmt: skip
 
 

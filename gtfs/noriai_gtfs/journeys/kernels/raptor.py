@@ -72,6 +72,10 @@ class Scratch(NamedTuple):
     reached: IntArray  # (levels, places of all patterns) earliest run that came there with at most so many rides
     segment: IntArray  # (room, 3) pattern, place and run to board
     target_ms: IntArray  # (stops,) from the stop to the destination, -1: not from here
+    away: (
+        IntArray  # (stops, 2 L) least ms from each of L landmarks to a stop, then from the stop to each; FARTHEST: none
+    )
+    aim: IntArray  # (2 L,) the same of the destination: ms from a landmark to it, and from it to a landmark
     target_bound: IntArray  # (rounds + 1,) least arrival at the destination with at most so many rides
     target_stop: IntArray  # (rounds + 1,) the stop it comes from, -1: not this time
     target_walk: IntArray  # (rounds + 1,) 1 where that stop was reached by a footpath
@@ -120,6 +124,16 @@ def _make_ready(
         marks[count] = stop
         count += 1
     return count
+
+
+@inlined_kernel
+def _still(s: Scratch, stop: int) -> int:
+    """A lower bound of the ms from a stop to the destination, by landmarks and the triangle inequality (Goldberg,
+    Harrelson 2005): to - from, each over the least times of the day."""
+    least, half = 0, s.aim.shape[0] >> 1
+    for k in range(half):
+        least = max(least, s.aim[k] - s.away[stop, k], s.away[stop, half + k] - s.aim[half + k])
+    return least
 
 
 @inlined_kernel
@@ -218,7 +232,7 @@ def run_rounds(
             time = s.label[k, stop, BY_VEHICLE]
             for edge in range(day.walk_first[stop], day.walk_first[stop + 1]):
                 other, there = day.walk_to[edge], time + day.walk_ms[edge]
-                if there >= s.target_bound[k] or there >= latest:
+                if there + _still(s, other) >= min(latest, s.target_bound[k]):
                     continue
                 s.reach[other] = min(s.reach[other], there)
                 if s.target_ms[other] == 0:
@@ -268,6 +282,8 @@ def _ride(day: DayArrays, s: Scratch, k: int, number: int, limit: int, stamp: in
             s.reached[later, base + here] = run
         stop = day.stop[base + here]
         if time < s.ride_bound[level, stop] and (day.rule[base + here] & CANNOT_ALIGHT) == 0:
+            if time + _still(s, stop) >= limit:
+                continue
             s.label[k, stop, BY_VEHICLE] = time
             s.label[k, stop, QUESTION] = s.question[0]
             s.label[k, stop, RUN], s.label[k, stop, PATTERN] = run, pattern
