@@ -21,13 +21,16 @@ from noriai_gtfs.validation.canonical import canonical_totals
 
 Record = dict[str, str]
 _HARMLESS = {"byte_order_mark", "blank_line"}
+_OF_THE_WHOLE = {"trip_headsign_matches_intermediate_stop"}
+"""Codes about which the engine is silent where other trips of the feed are of some kind: no small feed tells."""
 _LARGE = ("stop_times", "trips", "shapes", "frequencies")
 
 
 class Revalidation:
     """A feed under edit, with the totals of its canonical notices kept up.
 
-    `full_runs` counts edits that had to be judged on the whole feed: those that change on which days a trip runs (rules
+    `full_runs` counts edits that had to be judged on the whole feed: all edits of a feed with a notice that any other
+    trip may silence, those that change on which days a trip runs (rules
     count trips by day), that bring or cure a cell which cannot be read (it keeps other rules from being judged), of
     trips whose rows had to be repaired while reading or stand interleaved with others, and all edits of a feed whose
     headers had to be repaired.
@@ -137,14 +140,12 @@ class Revalidation:
         before = self._judge(around, name, old_row, old_times, shapes)
         after = self._judge(around, name, new_row, new_times, shapes)
         self._put(name, new_row, new_times)
-        if not (_gates(self.totals) <= _gates(before) == _gates(after)):
+        told = {*self.totals, *before, *after}
+        if not (_gates(self.totals) <= _gates(before) == _gates(after)) or told & _OF_THE_WHOLE:
             self.totals = self._whole()
             self.full_runs += 1
             return self.totals
-        changed = {
-            code: self.totals.get(code, 0) + after.get(code, 0) - before.get(code, 0)
-            for code in {*self.totals, *before, *after}
-        }
+        changed = {code: self.totals.get(code, 0) + after.get(code, 0) - before.get(code, 0) for code in told}
         self.totals = {code: total for code, total in changed.items() if total}
         return self.totals
 
