@@ -6,6 +6,7 @@ import numpy as np
 
 from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
+from noriai_engine.roads.kernels.heap import drop_first, push
 from noriai_engine.roads.kernels.metric import INF
 
 
@@ -42,8 +43,7 @@ def near(walks: Walks, source: int, longest_ms: int, spot: IntArray, walk: IntAr
     walks.reached[source] = 0
     while used > 0:
         node, ms = walks.heap[0], walks.heap_ms[0]
-        used -= 1
-        _sift(walks, used)
+        used = drop_first(walks.heap, walks.heap_ms, used)
         if ms > walks.reached[node]:
             continue
         if node != source and walks.worth[node] > 0:
@@ -59,29 +59,9 @@ def near(walks: Walks, source: int, longest_ms: int, spot: IntArray, walk: IntAr
             there, there_ms = walks.head[arc], ms + walks.ms[arc]
             if there_ms <= longest_ms and there_ms < walks.reached[there]:
                 walks.reached[there] = there_ms
-                k = used
-                used += 1
-                while k > 0 and walks.heap_ms[(k - 1) >> 1] > there_ms:
-                    walks.heap[k], walks.heap_ms[k] = walks.heap[(k - 1) >> 1], walks.heap_ms[(k - 1) >> 1]
-                    k = (k - 1) >> 1
-                walks.heap[k], walks.heap_ms[k] = there, there_ms
+                used = push(walks.heap, walks.heap_ms, used, there, there_ms)
     _forget(walks, source)
     return int(kept)
-
-
-@lean_kernel
-def _sift(walks: Walks, used: int) -> None:
-    """The last of the heap takes the place of the first."""
-    node, ms, k = walks.heap[used], walks.heap_ms[used], 0
-    while 2 * k + 1 < used:
-        child = 2 * k + 1
-        if child + 1 < used and walks.heap_ms[child + 1] < walks.heap_ms[child]:
-            child += 1
-        if walks.heap_ms[child] >= ms:
-            break
-        walks.heap[k], walks.heap_ms[k] = walks.heap[child], walks.heap_ms[child]
-        k = child
-    walks.heap[k], walks.heap_ms[k] = node, ms
 
 
 @lean_kernel

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from noriai_engine.kernels import lean_kernel
 from noriai_engine.model.units import IntArray, LongArray
+from noriai_engine.roads.kernels.heap import drop_first, push
 
 NOWHERE = 1 << 60
 
@@ -43,8 +44,7 @@ def walks_from(foot: Foot, goals: Goals, way: int, at: int, off: int, limit: int
     used = _push(foot, foot.head[way], off + foot.mm[way] - at, limit, used)
     while used > 0:
         node, mm = foot.heap[0], foot.heap_mm[0]
-        used -= 1
-        _sift(foot, used)
+        used = drop_first(foot.heap, foot.heap_mm, used)
         if mm > foot.reached[node]:
             continue
         for k in range(foot.first[node], foot.first[node + 1]):
@@ -81,27 +81,7 @@ def _push(foot: Foot, node: int, mm: int, limit: int, used: int) -> int:
     if mm > limit or mm >= foot.reached[node]:
         return used
     foot.reached[node] = mm
-    k = used
-    while k > 0 and foot.heap_mm[(k - 1) >> 1] > mm:
-        foot.heap[k], foot.heap_mm[k] = foot.heap[(k - 1) >> 1], foot.heap_mm[(k - 1) >> 1]
-        k = (k - 1) >> 1
-    foot.heap[k], foot.heap_mm[k] = node, mm
-    return used + 1
-
-
-@lean_kernel
-def _sift(foot: Foot, used: int) -> None:
-    """The last of the heap takes the place of the first."""
-    node, mm, k = foot.heap[used], foot.heap_mm[used], 0
-    while 2 * k + 1 < used:
-        child = 2 * k + 1
-        if child + 1 < used and foot.heap_mm[child + 1] < foot.heap_mm[child]:
-            child += 1
-        if foot.heap_mm[child] >= mm:
-            break
-        foot.heap[k], foot.heap_mm[k] = foot.heap[child], foot.heap_mm[child]
-        k = child
-    foot.heap[k], foot.heap_mm[k] = node, mm
+    return push(foot.heap, foot.heap_mm, used, node, mm)
 
 
 @lean_kernel
