@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,15 @@ def files_in(folder: Path, system: str = SYSTEM, cars: str = CARS) -> Path:
     return folder / "shared.toml"
 
 
+@cache
+def schema_of(file: Path) -> Draft7Validator:
+    return Draft7Validator(json.loads(file.read_text()), format_checker=FormatChecker())
+
+
 def judged(shared: Path, documents: dict[str, Any]) -> None:
     folder = shared.parent / "standards" / "gbfs" / "v3.0"
     for name, document in documents.items():
-        schema = json.loads((folder / name).read_text())
-        Draft7Validator(schema, format_checker=FormatChecker()).validate(document)
+        schema_of(folder / name).validate(document)
         assert json.loads(json.dumps(document)) == document
 
 
@@ -142,8 +147,7 @@ def test_a_thousand_sheets_are_valid(shared: Path, tmp_path: Path) -> None:
             for k in range(int(rng.integers(0, 8)))
         ]  # fmt: skip
         documents = gbfs_documents(sharing, cars, "https://example.com", NOW + seed)
-        if seed % 20 == 0:
-            judged(shared, documents)
+        judged(shared, documents)
         status = documents["station_status.json"]["data"]["stations"]
         open_here = sum(car.state == "free" and car.station == "tomari" for car in cars)
         assert [s["num_vehicles_available"] for s in status] == [open_here, 0]

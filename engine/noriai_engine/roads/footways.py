@@ -8,6 +8,7 @@ import numpy as np
 
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.units import BoolArray, ByteArray, FloatArray, IntArray, LongArray
+from noriai_engine.roads.geodesy import bounds_of
 from noriai_engine.roads.speeds import ROAD_CLASSES
 
 if TYPE_CHECKING:
@@ -46,10 +47,7 @@ class Footways:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in degrees."""
-        return (
-            float(self.point_lon.min()), float(self.point_lat.min()),
-            float(self.point_lon.max()), float(self.point_lat.max()),
-        )  # fmt: skip
+        return bounds_of(self.point_lon, self.point_lat)
 
     @property
     def length_km(self) -> float:

@@ -15,6 +15,11 @@ def haversine_m(lon_a: FloatArray, lat_a: FloatArray, lon_b: FloatArray, lat_b: 
     return metres
 
 
+def bounds_of(lon: FloatArray, lat: FloatArray) -> tuple[float, float, float, float]:
+    """West, south, east, north of points, in degrees."""
+    return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
+
+
 def bearing_deg(
     lon_a: FloatArray, lat_a: FloatArray, lon_b: FloatArray, lat_b: FloatArray, at_lat: FloatArray
 ) -> FloatArray:

@@ -11,7 +11,7 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.units import ByteArray, FloatArray, IntArray, LongArray
 from noriai_engine.roads.footways import Footways
-from noriai_engine.roads.geodesy import haversine_m
+from noriai_engine.roads.geodesy import bounds_of, haversine_m
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,7 @@ class RoadNetwork:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """West, south, east, north in degrees."""
-        return (
-            float(self.point_lon.min()), float(self.point_lat.min()),
-            float(self.point_lon.max()), float(self.point_lat.max()),
-        )  # fmt: skip
+        return bounds_of(self.point_lon, self.point_lat)
 
     @cached_property
     def arc_mm(self) -> IntArray:

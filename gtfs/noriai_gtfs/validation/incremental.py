@@ -30,10 +30,9 @@ class Revalidation:
     """A feed under edit, with the totals of its canonical notices kept up.
 
     `full_runs` counts edits that had to be judged on the whole feed: all edits of a feed with a notice that any other
-    trip may silence, those that change on which days a trip runs (rules
-    count trips by day), that bring or cure a cell which cannot be read (it keeps other rules from being judged), of
-    trips whose rows had to be repaired while reading or stand interleaved with others, and all edits of a feed whose
-    headers had to be repaired.
+    trip may silence, those that change on which days a trip runs (rules count trips by day), that bring or cure a cell
+    which cannot be read (it keeps other rules from being judged), of trips whose rows had to be repaired while reading
+    or stand interleaved with others, and all edits of a feed whose headers had to be repaired.
     """
 
     def __init__(self, path: Path, day: date, country: str | None = None) -> None:
