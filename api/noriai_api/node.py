@@ -35,6 +35,7 @@ from noriai_api.problems import Problem
 from noriai_api.runtime.actor import InlineWorker, RegionActor, ThreadWorker, Worker
 from noriai_api.runtime.legality import Legality
 from noriai_api.runtime.region import RegionRules, RegionRuntime
+from noriai_api.runtime.rehearsal import rehearse
 from noriai_api.settings import NodeSettings
 from noriai_api.store import Database, Writer, open_database
 from noriai_api.store.migrate import migrate
@@ -183,6 +184,7 @@ class Node:
             return self.database.read(lambda connection: fleet_on(connection, tenant, region.name, day, rules.legality))
 
         runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
+        rehearse(region, runtime.travel_times, improves=rules.improve_every_ms > 0)
         worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
         self._warn_of_packs(rules)
         self.paused[tenant, region.name] = body.get("paused")
