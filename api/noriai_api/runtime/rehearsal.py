@@ -19,8 +19,8 @@ PLACES = 12
 
 
 def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool) -> int:
-    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and where plans are improved, that too;
-    how many rides were booked. Nothing of it is kept."""
+    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and
+    where plans are improved, that too; how many rides were booked. Nothing of it is kept."""
     day = ServiceDay(date(2001, 1, 1), region.timezone)
     states = np.linspace(0, len(region.network.state_arc) - 1, PLACES).astype(np.int64)
     places = [travel_times.place_of(Spot(int(state))) for state in states]
