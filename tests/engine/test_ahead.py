@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import (
     SERVICE,
+    a_battery,
     a_dispatcher,
     a_mixed_fleet,
     a_random_town,
@@ -43,6 +44,8 @@ def a_town_with(seed: int, requests: int) -> tuple[Dispatcher, object, list[Requ
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 16)))
     fleet = a_mixed_fleet(network, rng)
+    if seed % 3 == 1:
+        fleet = [replace(v, battery=a_battery(rng)) for v in fleet]
     dispatcher, clock = a_dispatcher(network, fleet, SERVICE, now="06:30")
     return dispatcher, clock, random_requests(network, rng, requests)
 
@@ -74,7 +77,20 @@ def judge(dispatcher: Dispatcher, party: dict[str, Resources]) -> None:
         assert len(seen.get(rider, [])) == (2 if state == BookingState.ACCEPTED else 0)
 
 
-@hypothesis_settings(max_examples=40)
+def judge_batteries(dispatcher: Dispatcher) -> None:
+    """From the depot in the morning, drive by drive: the reserve is left at every stop, breaks charge."""
+    for k, vehicle in enumerate(dispatcher.vehicles):
+        if (battery := vehicle.battery) is None:
+            continue
+        left = 1_000 * (battery.range_m if battery.start_m is None else battery.start_m)
+        for before, row in pairwise(dispatcher.plan(k).activities):
+            left -= dispatcher.travel_times.drive(before.stop.spot, row.stop.spot).mm
+            assert left >= 1_000 * battery.reserve_m
+            if row.kind == ActivityKind.BREAK:
+                left = min(1_000 * battery.range_m, left + row.service_ms * battery.charge_m_per_min // 60)
+
+
+@hypothesis_settings(max_examples=60)
 @given(seed=st.integers(0, 1_000_000))
 def test_a_plan_accepted_by_one_is_accepted_by_the_other(seed: int) -> None:
     """Half the riders are booked online, then the optimiser takes those plans over (it refuses unlawful ones) and
@@ -93,12 +109,14 @@ def test_a_plan_accepted_by_one_is_accepted_by_the_other(seed: int) -> None:
     assert set(dispatcher.bookings.booked) == booked
     assert driving(dispatcher) <= before
     judge(dispatcher, party)
+    judge_batteries(dispatcher)
     for request in requests[12:]:
         dispatcher.ahead.hear(request)
     dispatcher.ahead.plan(LITTLE, no_clock)
     assert booked <= {r for r, s in dispatcher.bookings.states.items() if s == BookingState.ACCEPTED}
     assert set(dispatcher.bookings.states.values()) <= {BookingState.ACCEPTED, BookingState.REFUSED}
     judge(dispatcher, party)
+    judge_batteries(dispatcher)
 
 
 @hypothesis_settings(max_examples=15)

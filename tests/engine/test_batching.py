@@ -13,6 +13,7 @@ from builders import (
     LAYOUTS,
     MINUTE,
     SERVICE,
+    a_battery,
     a_dispatcher,
     a_mixed_fleet,
     a_random_town,
@@ -30,6 +31,7 @@ from hard_days import lived, log_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from naive.energy import naive_battery
 from naive.insertion import Fleet, Row, rows_of
 from naive.matching import Ride, Van, optimum
 from naive.roads import times_of
@@ -81,8 +83,9 @@ def a_ride(dispatcher: Dispatcher, name: str, wish: Wish, home: int | None) -> R
     return Ride(name, on, off, frozenset(able), home is not None)
 
 
-def best_by_trying(dispatcher: Dispatcher, waiting: list[str], fleet: Fleet) -> tuple[int, int]:
+def best_by_trying(day: Day, waiting: list[str], fleet: Fleet) -> tuple[int, int]:
     """(left out, driving) over every assignment of who may move and who waits."""
+    dispatcher = day.dispatcher
     book, now = dispatcher.bookings, dispatcher._clock.now()
     vans, rides = [], []
     for k, vehicle in enumerate(dispatcher.vehicles):
@@ -94,7 +97,7 @@ def best_by_trying(dispatcher: Dispatcher, waiting: list[str], fleet: Fleet) -> 
         moving = {row.rider for row in rows[free + 1 :] if row.is_pickup and row.earliest >= 0}
         stays = tuple(row for row in rows[free + 1 : -1] if row.rider not in moving)
         vans.append((k, Van(tuple(rows[: free + 1]), stays, rows[-1], max(plan.activities[0].begin, now), plan.aboard,
-                            vehicle.layouts)))  # fmt: skip
+                            vehicle.layouts, naive_battery(day, k))))  # fmt: skip
         rides += [a_ride(dispatcher, str(name), book.promised[book.row_of[str(name)]], k) for name in sorted(moving)]
     for name in waiting:
         wish = dispatcher.ahead.wish(book.requests[book.row_of[name]])
@@ -119,11 +122,11 @@ def driving(dispatcher: Dispatcher) -> int:
     return total
 
 
-@hypothesis_settings(max_examples=40)
+@hypothesis_settings(max_examples=60)
 @given(seed=st.integers(0, 10_000))
 def test_a_batch_is_the_best_of_all_assignments(seed: int) -> None:
     """Riders left out, then driving: against every rider on every vehicle in every order of stops, with windows, ride
-    limits, loads on folding seats, breaks, skills, operators, riders aboard, announced stops and riders kept apart."""
+    limits, loads on folding seats, breaks, batteries, skills, operators, riders aboard, announced stops and riders kept apart."""
     rng = np.random.default_rng(seed)
     make = a_random_town if seed % 2 else a_street_town
     network = make(rng, int(rng.integers(6, 12)))
@@ -136,6 +139,8 @@ def test_a_batch_is_the_best_of_all_assignments(seed: int) -> None:
         for k in range(3)
     ]  # fmt: skip
     vehicles = [replace(v, skills=("lift", "dog")[: int(rng.integers(3))]) for v in vehicles]
+    if seed % 3 == 2:
+        vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     requests = with_demands(random_requests(network, rng, 6), rng)
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
     party = {str(r.id): r.party for r in requests}
@@ -154,7 +159,7 @@ def test_a_batch_is_the_best_of_all_assignments(seed: int) -> None:
     dispatcher.bookings.waiting.clear()
     for k in range(len(vehicles)):
         dispatcher._settle(k)
-    expected = best_by_trying(dispatcher, waiting, fleet)
+    expected = best_by_trying(day, waiting, fleet)
     asked = [dispatcher.bookings.requests[dispatcher.bookings.row_of[name]] for name in waiting]
     wishes = [wish for request in asked if not isinstance(wish := dispatcher.ahead.wish(request), str)]
     found = dispatcher.batching._match(EXACT, asked, wishes, np.zeros(len(vehicles), np.int8))
@@ -207,6 +212,8 @@ def a_batched_day(seed: int, requests: int = 30) -> Day:
     vehicles = a_mixed_fleet(network, rng)
     asked = with_demands(random_requests(network, rng, requests), rng)
     asked = [replace(r, needs=replace(r.needs, skills=())) for r in asked]
+    if seed % 3 == 1:
+        vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     dispatcher, clock = a_dispatcher(network, vehicles, SERVICE, now="06:30")
     params = MatchParams(rider_permille=int(rng.choice([0, 300])), freeze_ms=int(rng.choice([0, 5 * MINUTE])))
     batch = Batch(2 * MINUTE, params, bool(rng.random() < 0.5), RebalanceParams(4 * MINUTE, 30 * MINUTE))

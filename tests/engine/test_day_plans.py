@@ -33,7 +33,7 @@ from noriai_engine.plans.exact import all_fragments
 from noriai_engine.plans.kernels.anneal import load_routes
 from noriai_engine.plans.kernels.place import best_place
 from noriai_engine.plans.partition import Master
-from noriai_engine.plans.problem import NO_LIMIT, tasks_of
+from noriai_engine.plans.problem import NO_LIMIT, Energy, tasks_of
 from noriai_engine.plans.recombination import Recombination
 from noriai_engine.plans.run import Run
 
@@ -97,6 +97,25 @@ def a_problem(seed: int, tasks: int = 6, vehicles: int = 3, *, whole: bool = Tru
     )  # fmt: skip
 
 
+def with_batteries(problem: Problem, seed: int, share: float = 0.7) -> Problem:
+    """Some kinds of vehicles electric. Lengths are drawn beside the times and keep no triangle inequality: the fastest
+    way may be a long one. Breaks charge."""
+    rng = np.random.default_rng([seed, 5])
+    n, kinds = len(problem.label), int(problem.kind.max()) + 1
+    length = (problem.travel * rng.uniform(0.5, 3.0, (n, n))).astype(np.int64)
+    np.fill_diagonal(length, 0)
+    full = np.where(rng.random(kinds) < share, rng.integers(100, 700, kinds), 0)
+    left, reserve = (full * rng.uniform(0.6, 1.0, kinds)).astype(np.int64), full // 10
+    gain = np.where(np.isin(np.arange(n), problem.pickup[problem.pickup == problem.delivery]), 80, 0)
+    for nodes in (problem.start, problem.end):  # of equal vehicles equal
+        for k, node in enumerate(nodes):
+            same = nodes[int(np.argmax(problem.kind == problem.kind[k]))]
+            length[node], length[:, node] = length[same], length[:, same]
+    length[problem.start, problem.end] = 0  # who stays at home needs nothing
+    by_kind = (column[problem.kind] for column in (full, left, reserve))
+    return replace(problem, energy=Energy(length, *by_kind, gain.astype(np.int64)))
+
+
 def no_clock() -> float:
     return 0.0
 
@@ -105,10 +124,11 @@ def by_iterations(count: int, seed: int = 1) -> SolveParams:
     return SolveParams(seconds=None, iterations=count, seed=seed)
 
 
-@given(st.integers(0, 10_000), st.booleans())
-@hypothesis_settings(max_examples=40)
-def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool) -> None:
+@given(st.integers(0, 10_000), st.booleans(), st.booleans())
+@hypothesis_settings(max_examples=60)
+def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool, electric: bool) -> None:
     problem = a_problem(seed, tasks=9, vehicles=3, whole=whole)
+    problem = with_batteries(problem, seed) if electric else problem
     run = Run(problem, by_iterations(1, seed), no_clock, None)
     run.begin(None)
     run.search(15, 20.0)
@@ -121,10 +141,11 @@ def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool) -> N
             assert found == pytest.approx(best_insertion(problem, k, route, int(task)), abs=1e-9)
 
 
-@given(st.integers(0, 10_000), st.booleans())
-@hypothesis_settings(max_examples=40)
-def test_plans_keep_every_rule_and_state_their_cost(seed: int, whole: bool) -> None:
+@given(st.integers(0, 10_000), st.booleans(), st.booleans())
+@hypothesis_settings(max_examples=60)
+def test_plans_keep_every_rule_and_state_their_cost(seed: int, whole: bool, electric: bool) -> None:
     problem = a_problem(seed, tasks=12, vehicles=3, whole=whole)
+    problem = with_batteries(problem, seed) if electric else problem
     solution = solve(problem, by_iterations(60, seed), no_clock)
     for k, route in enumerate(solution.routes):
         assert may_drive(problem, k, list(route)), (k, route)
@@ -136,10 +157,11 @@ def test_plans_keep_every_rule_and_state_their_cost(seed: int, whole: bool) -> N
     assert not served & set(solution.absent)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_small_problems_are_solved_to_the_optimum(seed: int) -> None:
     problem = a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2))
-    solution = solve(problem, by_iterations(400, seed), no_clock)
+    problem = with_batteries(problem, seed, 1.0) if seed >= 12 else problem
+    solution = solve(problem, by_iterations(4_000 if seed >= 12 else 400, seed), no_clock)
     cost = solution.cost + sum(
         float(problem.price[task])
         + (
@@ -169,9 +191,10 @@ def test_a_bound_never_exceeds_the_optimum_and_a_proof_is_true(seed: int) -> Non
 
 @hypothesis_settings(max_examples=15)
 @given(seed=st.integers(0, 100_000))
-def test_a_bound_holds_with_linked_pairs_and_short_durations(seed: int) -> None:
+def test_a_bound_holds_with_linked_pairs_short_durations_and_batteries(seed: int) -> None:
     """What the relaxation leaves out: the bound stays below the optimum, and plans found on the way are lawful."""
     problem = a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2))
+    problem = with_batteries(problem, seed) if seed % 3 == 0 else problem
     problem = replace(problem, duration=np.full(len(problem.kind), 150))
     try:
         first = solve(problem, by_iterations(1, seed), no_clock)
@@ -440,6 +463,7 @@ def test_plans_written_are_read_again(shared: Path, tmp_path: Path) -> None:
 def test_every_route_in_the_pool_is_lawful_and_costs_what_it_says(seed: int) -> None:
     """Those met by the search and those found by pricing; and the choice among them is no worse than what was known."""
     problem = replace(a_problem(seed, tasks=12, vehicles=3), link=None)
+    problem = with_batteries(problem, seed) if seed % 2 else problem
     run = Run(problem, by_iterations(400, seed), no_clock, None)
     run.begin(None)
     run.cool(0.5, 20.0, 5.0)

@@ -22,9 +22,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from noriai_engine.dispatch.dispatcher import Dispatcher
-from noriai_engine.dispatch.kernels.energy import NO_WAY, length_mm
+from noriai_engine.dispatch.kernels.energy import length_mm
 from noriai_engine.model import Battery, InputError, Vehicle
 from noriai_engine.roads import TravelTimes
+from noriai_engine.roads.lengths import NO_WAY_MM
 from noriai_engine.world.day import Day
 
 STREET = a_street(20, 60)  # 600 m from node to node
@@ -42,14 +43,15 @@ def test_lengths_are_those_of_the_drives_vehicles_are_sent_on(seed: int) -> None
     times = TravelTimes(network)
     spots = [times.stop_at(somewhere(network, rng))[0] for _ in range(6)]
     view = times.kernel_view(np.array([s.state for s in spots], np.int32))
-    climbs = times.metric.oracle.climbs()
+    climbs, lengths = times.metric.oracle.climbs(), times.lengths(spots)
     for a in spots:
         for b in spots:
             try:
                 mm = times.drive(a, b).mm
             except LookupError:
-                mm = int(NO_WAY)
+                mm = NO_WAY_MM
             assert length_mm(view, climbs, *a, *b) == mm
+            assert lengths[spots.index(a), spots.index(b)] == mm
 
 
 def asked(name: str, a: int, b: int, clock: str):  # type: ignore[no-untyped-def]

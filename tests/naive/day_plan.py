@@ -56,7 +56,21 @@ def may_drive(problem: Problem, vehicle: int, route: list[int]) -> bool:
             return False
         if any(a in aboard and b in aboard for a, b in problem.apart):
             return False
-    return has_schedule(problem, vehicle, route)
+    return battery_lasts(problem, vehicle, route) and has_schedule(problem, vehicle, route)
+
+
+def battery_lasts(problem: Problem, vehicle: int, route: list[int]) -> bool:
+    """What is left after every drive is the reserve at least; stops charge up to what the battery can hold."""
+    energy = problem.energy
+    if energy is None or energy.full[vehicle] == 0:
+        return True
+    left, here = int(energy.left[vehicle]), int(problem.start[vehicle])
+    for node in [*route, int(problem.end[vehicle])]:
+        left -= int(energy.length[here, node])
+        if left < energy.reserve[vehicle]:
+            return False
+        left, here = min(left + int(energy.gain[node]), int(energy.full[vehicle])), node
+    return True
 
 
 def route_cost(problem: Problem, vehicle: int, route: list[int]) -> float:

@@ -5,7 +5,7 @@ Slow beyond a handful of riders, and shares no code with the kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise, product
@@ -37,6 +37,7 @@ class Van:
     start: int
     aboard: Resources
     layouts: tuple[Resources, ...]
+    lasts: Callable[[list[Row]], bool] = lambda rows: True
 
 
 def optimum(
@@ -68,7 +69,7 @@ def least_driving(van: Van, rides: list[Ride], fleet: Fleet, apart: set[frozense
         cost = driving(sequence, times)
         if best is not None and cost >= best:
             continue
-        if capacity_holds(sequence, van.aboard, van.layouts) and not clash(sequence, apart):  # noqa: SIM102
+        if capacity_holds(sequence, van.aboard, van.layouts) and not clash(sequence, apart) and van.lasts(sequence):  # noqa: SIM102
             if times_hold(sequence, van.start, fleet.max_ride, times):
                 best = cost
     return best

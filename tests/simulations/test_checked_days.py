@@ -55,7 +55,7 @@ def run_in(folder: Path, text: str, name: str = "run") -> Path:
 @hypothesis_settings(max_examples=60)
 @given(seed=st.integers(0, 100_000), service=st.sampled_from(SERVICES))
 def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
-    """Mixed fleets with breaks, folding seats, pre-booked and immediate riders, every kind of limit in turn."""
+    """Mixed fleets with breaks, folding seats, batteries, pre-booked and immediate riders, every kind of limit in turn."""
     rng = np.random.default_rng(seed)
     network = a_street_town(rng, int(rng.integers(4, 40)))
     if "meet" in service and seed % 3:
@@ -67,6 +67,9 @@ def test_checker_is_clean_on_random_towns(seed: int, service: str) -> None:
         text += '[day_plan]\nat = "06:40"\niterations = 100\n'
     if seed % 4 == 1:
         text += "[dispatch]\nimprove_every_min = 7\nimprove_iterations = 30\n"
+    if seed % 5 in (1, 3):
+        kept = f"reserve_km = {rng.integers(0, 3)}, charge_km_per_min = {rng.choice([0.0, 0.2, 2.0])}"
+        text = text.replace("[[fleet]]", f"[[fleet]]\nbattery = {{ range_km = {rng.integers(5, 60)}, {kept} }}")
     if seed % 8 == 3:
         text += f'[dispatch]\nbatch_every_s = 120\nrebalance_every_s = 240\nanswer = "{WAYS[seed // 8 % 2]}"\n'
     for line in service.splitlines():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import Wish
-from noriai_engine.dispatch.network_problem import layouts_of, travel_between
+from noriai_engine.dispatch.network_problem import energy_of, layouts_of, travel_between
 from noriai_engine.dispatch.snapshots import put_back, take
 from noriai_engine.dispatch.terms import Ends, from_begin, told
 from noriai_engine.model.fleet import Vehicle
@@ -127,11 +127,13 @@ class Ahead:
     def _is_free(self, vehicle: int) -> bool:
         """Nothing of the vehicle's day has begun, and nothing is announced."""
         store, d = self._d._store, self._d
-        if store.has_battery(vehicle):  # the optimiser knows no batteries: their riders are asked for online
-            return False
         if int(store.plans.count[vehicle]) < 2 or d.vehicles[vehicle].shift.start < d._clock.now():
             return False
         d._settle(vehicle)
+        if not store.has_energy(
+            vehicle, d.day.to_day_ms(d._clock.now())
+        ):  # less charge than thought: mending comes first
+            return False
         return store.first_free(vehicle) == 0 and not store.plans.aboard[vehicle].any()
 
     def _rides(self, vehicles: Sequence[int]) -> _Rides:
@@ -183,7 +185,7 @@ class Ahead:
             if other >= 0 and not rides.accepted[task] and not rides.accepted[other]:
                 link[task], link[other] = other, task
         price = [np.inf if done else UNSERVED_MS * weight(q) for q, done in zip(requests, rides.accepted, strict=True)]
-        kinds = _kinds(who, depots, may)
+        kinds = _kinds(who, depots, store.fleet.battery.left_mm[vehicles], may)
         resources = len(store.fleet.layout[0])
         return Problem(
             name=f"{d.service.id}-{d.day.date}",
@@ -201,6 +203,9 @@ class Ahead:
             apart=tuple({(min(a, task_of[o]), max(a, task_of[o]))
                          for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
             link=link, unit="ms",
+            energy=energy_of(store, d.travel_times, [(k, 0) for k in vehicles], spots,
+                             [(2 * r + n, vehicles[k], pause.duration_ms) for n, (k, pause) in enumerate(pauses)],
+                             day(d._clock.now())),
         )  # fmt: skip
 
     def _keep_pinned(self, vehicles: Sequence[int], rides: _Rides, may: Array) -> None:
@@ -265,8 +270,14 @@ class Ahead:
 
     def _write(self, vehicle: int, route: Sequence[tuple[int, int]], rides: _Rides, now: int) -> bool:
         """Insert the rides of a route one after the other into the empty plan, by the insertion of online requests."""
-        d, store = self._d, self._d._store
+        store = self._d._store
         store.clear(vehicle)
+        with store.without_battery(vehicle):  # which lasts for the whole route, and may not for a part of it
+            good = self._insert_all(vehicle, route, rides, now)
+        return good and store.has_energy(vehicle, now)
+
+    def _insert_all(self, vehicle: int, route: Sequence[tuple[int, int]], rides: _Rides, now: int) -> bool:
+        d, store = self._d, self._d._store
         riders, horizon = len(rides.rows), now + d.service.commit_horizon_ms
         place = {node: q for q, (node, _) in enumerate(route)}
         pauses = [q for q, (node, _) in enumerate(route) if node >= 2 * riders]
@@ -329,10 +340,13 @@ class Ahead:
         return quote.refusal
 
 
-def _kinds(who: Sequence[Vehicle], depots: Sequence[Spot], may: Array) -> Array:
+def _kinds(who: Sequence[Vehicle], depots: Sequence[Spot], left: Array, may: Array) -> Array:
     """A number for each vehicle, the same for equal ones."""
     seen: dict[tuple[object, ...], int] = {}
     return np.array(
-        [seen.setdefault((depots[k], x.shift, x.layouts, may[:, k].tobytes()), len(seen)) for k, x in enumerate(who)],
+        [
+            seen.setdefault((depots[k], x.shift, x.layouts, x.battery, left[k], may[:, k].tobytes()), len(seen))
+            for k, x in enumerate(who)
+        ],
         int,
     )

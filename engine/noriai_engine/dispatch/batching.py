@@ -81,10 +81,11 @@ class Batching:
         if not waiting and len(d.bookings.booked) == d.bookings.matched:  # nobody new: the last choice stands
             changed = {d.index_of(booking.vehicle_id) for booking in bookings}
             return BatchOutcome(tuple(bookings), tuple(refusals), changed=tuple(sorted(changed)))
-        skip = np.array(  # trips are not grown with batteries in view: electric vehicles keep the riders they have
-            [not d.is_on_duty(k) or d._store.has_battery(k) or d.improving.is_late(k) for k in range(len(d.vehicles))],
-            np.int8,
-        )
+        now = d.day.to_day_ms(d._clock.now())
+        skip = np.array(
+            [not d.is_on_duty(k) or not d._store.has_energy(k, now) or d.improving.is_late(k)
+             for k in range(len(d.vehicles))], np.int8,
+        )  # fmt: skip
         matching = self._match(params, waiting, wishes, skip)
         moved = self._adopt(matching)
         new = [
@@ -94,7 +95,6 @@ class Batching:
         bookings += [booking for booking in new if booking is not None]
         for vehicle in matching.changed:
             d._say_plan(vehicle)
-        now = d.day.to_day_ms(d._clock.now())
         for request, wish, booking in zip(waiting, wishes, new, strict=True):
             quote = None if booking is not None else d.offers_for(request)  # the new plans may have room for one more
             if isinstance(quote, Quote):

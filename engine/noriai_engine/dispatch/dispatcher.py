@@ -188,12 +188,12 @@ class Dispatcher:
 
     def reposition(self, vehicle: int, spot: Spot) -> DriveOrder | None:
         """A standing vehicle leaves now to wait at `spot`; None, and no change, where it is there already, its plan
-        leaves no time for it, or it drives on a battery. A rider may turn it on its way."""
+        leaves no time for it, or its battery would not last. A rider may turn it on its way."""
         self._settle(vehicle)
         store, now = self._store, self.day.to_day_ms(self._clock.now())
         base = int(store.plans.first[vehicle])
         position, coming = store.plans.rows[base], store.plans.rows[base + 1]
-        if store.has_battery(vehicle) or store.plans.count[vehicle] < 2:
+        if store.plans.count[vehicle] < 2:
             return None
         if store.paths.driving[vehicle] or coming.locked:
             return None
@@ -201,6 +201,8 @@ class Dispatcher:
         onward = self.travel_times.between(spot, store.spot(base + 1))
         leaves = max(int(position.begin), now)
         if drive.ms <= 0 or leaves > now or leaves + drive.ms + onward > coming.begin:
+            return None
+        if not store.has_energy(vehicle, now, spot):
             return None
         store.set_path(vehicle, drive, leaves)
         store.roam(vehicle, spot, leaves + drive.ms, onward)
@@ -222,7 +224,10 @@ class Dispatcher:
         coming = store.plans.rows[int(store.plans.first[vehicle]) + 1]
         onward = self.travel_times.between(store.goal(vehicle), self.next_stop(vehicle))
         store.paths.onward[vehicle] = onward  # the plan may have changed
-        return int(store.paths.due[vehicle]) + onward <= coming.begin and not coming.locked
+        if int(store.paths.due[vehicle]) + onward > coming.begin or coming.locked:
+            return False
+        self._settle(vehicle)
+        return store.has_energy(vehicle, self.day.to_day_ms(self._clock.now()), store.goal(vehicle))
 
     def stand(self, vehicle: int) -> None:
         """A vehicle on its way to wait somewhere waits where it is."""

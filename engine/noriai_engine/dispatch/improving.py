@@ -13,7 +13,7 @@ import numpy as np
 
 from noriai_engine.dispatch.kernels.insertion import free_from
 from noriai_engine.dispatch.kernels.mending import lateness, measure, reschedule
-from noriai_engine.dispatch.network_problem import layouts_of, travel_between
+from noriai_engine.dispatch.network_problem import energy_of, layouts_of, travel_between
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
@@ -79,8 +79,8 @@ class Improving:
         Returns the vehicles whose plans changed: who drives them must look again.
         """
         d = self._d
-        # The optimiser knows no batteries: electric vehicles keep their plans.
-        able = [k for k in range(len(d.vehicles)) if d.is_on_duty(k) and not d._store.has_battery(k)]
+        now = d.day.to_day_ms(d._clock.now())
+        able = [k for k in range(len(d.vehicles)) if d.is_on_duty(k) and d._store.has_energy(k, now)]
         parts = [self._part(k) for k in able if not self.is_late(k)]
         tasks = [task for number, part in enumerate(parts) for task in self._tasks(number, part)]
         if sum(task.vehicle < 0 for task in tasks) == 0:
@@ -188,6 +188,11 @@ class Improving:
             layouts=layouts_of([d.vehicles[p.vehicle] for p in parts], np.arange(v)), kind=np.arange(v), start=start,
             end=end, duration=np.full(v, NO_LIMIT), fixed=np.zeros(v), max_ride=np.array(limit, np.int64),
             price=np.full(m, np.inf), may=may, apart=tuple(apart), unit="ms",
+            energy=energy_of(store, d.travel_times, [(p.vehicle, len(p.stays) - 1) for p in parts],
+                             [node[0] for node in nodes],
+                             [(k, parts[task.part].vehicle, int(task.pickup.service))
+                              for k, task in enumerate(tasks) if task.request < 0 and task.pickup is not None],
+                             d.day.to_day_ms(d._clock.now())),
         )  # fmt: skip
         breaks: dict[int, list[int]] = {}
         for k, task in enumerate(tasks):
@@ -224,7 +229,7 @@ class Improving:
                 good = good and bool(
                     reschedule(store.fleet, store.plans, store.paths, vehicle, now, False, store.scratch)
                 )
-        if not good:
+        if not (good and all(store.has_energy(parts[k].vehicle, now) for k in changed)):
             for k in changed:
                 store.put_rows(parts[k].vehicle, [*parts[k].stays, *parts[k].moves, parts[k].end[0]])
             raise AssertionError("an improved plan breaks a rule of dispatch")

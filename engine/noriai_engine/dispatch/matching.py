@@ -232,7 +232,11 @@ class Matcher:
             np.zeros(3, np.int64), np.zeros(n, np.int32), np.zeros(n, np.int64), np.zeros(n + 1, np.int64),
             np.zeros(4 * n, np.int32), np.zeros(n + 1, np.int64), np.zeros(10 * n, np.int32),
         )  # fmt: skip
-        pairs = Pairs(np.full((2 * k, 2 * k), -1, np.int32), np.zeros((k, k), np.int8))
+        electric = world.fleet.battery.range_mm.any()
+        pairs = Pairs(
+            np.full((2 * k, 2 * k), -1, np.int32), np.full((2 * k, 2 * k) if electric else (0, 0), -1, np.int64),
+            np.zeros((k, k), np.int8),
+        )  # fmt: skip
         self._growth.stamp[:] = 0
         s = scratch_for(_longest(world.plans) + 130)
         for vehicle, members in wanted.items():

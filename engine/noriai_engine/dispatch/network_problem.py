@@ -1,12 +1,15 @@
-"""What problems of the optimiser share when they come from a dispatcher: times between spots, interiors of vehicles."""
+"""What problems of the optimiser share when they come from a dispatcher: times between spots, interiors of vehicles,
+their batteries."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from noriai_engine.dispatch.kernels.energy import gained
+from noriai_engine.dispatch.plan_store import PlanStore
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.places import Spot
-from noriai_engine.plans.problem import Array
+from noriai_engine.plans.problem import Array, Energy
 from noriai_engine.roads import TravelTimes
 
 NO_WAY_MS = 1 << 28
@@ -20,6 +23,26 @@ def travel_between(times: TravelTimes, spots: Sequence[Spot]) -> Array:
     with times.reading():
         rows = [times.to_spots(spot, states, offsets) for spot in spots]
     return np.minimum(np.array(rows, np.int32).reshape(len(spots), -1), np.int32(NO_WAY_MS))
+
+
+def energy_of(
+    store: PlanStore, times: TravelTimes, vehicles: Sequence[tuple[int, int]], spots: Sequence[Spot],
+    breaks: Sequence[tuple[int, int, int]], now: int,
+) -> Energy | None:  # fmt: skip
+    """Batteries of a problem whose nodes lie at `spots`; None where no vehicle has one.
+
+    `vehicles` are rows of the fleet, each with the row of its plan behind which its problem begins; `breaks` are
+    (node, row of the vehicle, ms).
+    """
+    rows = [vehicle for vehicle, _ in vehicles]
+    battery = store.fleet.battery
+    if not battery.range_mm[rows].any():
+        return None
+    gain = np.zeros(len(spots), np.int64)
+    for node, vehicle, service in breaks:
+        gain[node] = int(gained(store.fleet, vehicle, service))
+    left = np.array([store.left_behind(vehicle, row, now) for vehicle, row in vehicles], np.int64)
+    return Energy(times.lengths(spots), battery.range_mm[rows], left, battery.reserve_mm[rows], gain)
 
 
 def layouts_of(who: Sequence[Vehicle], kinds: Array) -> tuple[Array, ...]:

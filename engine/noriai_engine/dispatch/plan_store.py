@@ -1,11 +1,12 @@
 """The fleet's plans and positions: the one writer's state. Finding reads it, only the Dispatcher changes it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from noriai_engine.dispatch.kernels.energy import lasts
+from noriai_engine.dispatch.kernels.energy import gained, lasts, left_behind
 from noriai_engine.dispatch.kernels.insertion import Memo, Scratch, Wish, first_free, memo_for, scratch_for
 from noriai_engine.dispatch.kernels.positions import Paths, locate
 from noriai_engine.dispatch.kernels.upkeep import insert, lock_until, start_next
@@ -186,8 +187,8 @@ class PlanStore:
     def start_next(self, vehicle: int) -> None:
         coming, battery = self.plans.rows[int(self.plans.first[vehicle]) + 1], self.fleet.battery
         if coming.kind == ActivityKind.BREAK:
-            gained = int(coming.service) * int(battery.charge_m_min[vehicle]) // 60
-            battery.left_mm[vehicle] = min(int(battery.range_mm[vehicle]), int(battery.left_mm[vehicle]) + gained)
+            left = int(battery.left_mm[vehicle]) + int(gained(self.fleet, vehicle, coming.service))
+            battery.left_mm[vehicle] = min(int(battery.range_mm[vehicle]), left)
         start_next(self.plans, vehicle)
         self.version[vehicle] += 1
 
@@ -255,13 +256,31 @@ class PlanStore:
     def _charged_at(self, vehicle: int, spot: Spot) -> None:
         self.fleet.battery.state[vehicle], self.fleet.battery.offset[vehicle] = spot
 
-    def has_energy(self, vehicle: int, now: int) -> bool:
-        """Whether the battery lasts for the plan as it is."""
+    def has_energy(self, vehicle: int, now: int, first: Spot | None = None) -> bool:
+        """Whether the battery lasts for the plan as it is; with a drive to the spot `first` before all else."""
         if not self.has_battery(vehicle):
             return True
         with self._times.reading():
-            roads = self.roads(now)
-            return bool(lasts(roads, self.fleet, self.plans, self.paths, vehicle, -1, -1, 0, 0, 0, 0))
+            roads = self.roads(now, *([] if first is None else [first]))
+            over = (-1, -1, 0, 0) if first is None else (0, -1, *first)
+            return bool(lasts(roads, self.fleet, self.plans, self.paths, vehicle, *over, 0, 0))
+
+    @contextmanager
+    def without_battery(self, vehicle: int) -> Iterator[None]:
+        """Within, the vehicle drives without limit: who puts a plan together piece by piece looks at the whole."""
+        full = int(self.fleet.battery.range_mm[vehicle])
+        self.fleet.battery.range_mm[vehicle] = 0
+        try:
+            yield
+        finally:
+            self.fleet.battery.range_mm[vehicle] = full
+
+    def left_behind(self, vehicle: int, row: int, now: int) -> int:
+        """What is left in the battery after a row of the plan, mm of road; 0 without one."""
+        if not self.has_battery(vehicle):
+            return 0
+        with self._times.reading():
+            return int(left_behind(self.roads(now), self.fleet, self.plans, self.paths, vehicle, row))
 
     def put_plans(self, plans: PlanArrays, changed: Iterable[int]) -> None:
         """Other plans, of which these vehicles' differ."""

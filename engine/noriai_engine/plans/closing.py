@@ -40,7 +40,12 @@ class Proof(Relaxation):
         further than the limit above the bound, no other route can be part of a better plan.
         """
         base = self.bound
-        if base == -np.inf or (self.t.jobs["link"] >= 0).any() or self.t.jobs["held"].any():
+        if (
+            base == -np.inf
+            or (self.t.jobs["link"] >= 0).any()
+            or self.t.jobs["held"].any()
+            or self.t.cars["full"].any()
+        ):
             return  # what routes alone do not say: the bound holds, but a choice may be no plan
         self._adopt(self.master.choose(self.cost, self.known, min(self.left(), 1.0)))
         limit, listed = LIMIT * self.cost, 0

@@ -19,11 +19,26 @@ NO_LIMIT = 2**29
 
 
 @dataclass(frozen=True, eq=False)
+class Energy:
+    """Batteries, in mm of road: the `length` (n, n) of every drive; of each vehicle (v,) what a `full` battery is good
+    for (0: it has none, and drives without limit), what is `left` at its start, and the `reserve` that is never used;
+    a vehicle without any stop must get from its start to its end, too. `gain` (n,): what the battery of the vehicle that
+    stops there is charged by."""
+
+    length: Array
+    full: Array
+    left: Array
+    reserve: Array
+    gain: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """n nodes, m tasks, v vehicles. Times are int32 ms or float64, whichever `travel` has; costs are float64.
 
     A task is a pickup and a delivery; where both are the same node it is a stop that needs an empty vehicle (a break).
-    Vehicles of one `kind` are equal in all but their index: same depots, windows, layouts, costs, tasks they may serve.
+    Vehicles of one `kind` are equal in all but their index: same depots, windows, layouts, costs, batteries, tasks they
+    may serve.
     """
 
     name: str
@@ -48,6 +63,7 @@ class Problem:
     apart: tuple[tuple[int, int], ...] = ()
     link: Array | None = None  # (m,)
     held: Array | None = None  # (m,) bool
+    energy: Energy | None = None
     fewest_vehicles: bool = False
     """Fewer vehicles come before lower cost."""
     vehicle_limit: bool = True
@@ -99,6 +115,10 @@ def tasks_of(problem: Problem, vehicles: int | None = None) -> Tasks:
     cars["duration"] = np.minimum(problem.duration[:v].astype(np.float64), NO_LIMIT)
     cars["fixed"] = problem.fixed[:v]
     cars["rate"] = problem.kind[:v] if len(problem.cost) > 1 else 0
+    if problem.energy is not None:
+        stops["gain"] = problem.energy.gain
+        for name in ("full", "left", "reserve"):
+            cars[name] = getattr(problem.energy, name)[:v]
     rule = records(1, rule_record(time))
     rule["slack"] = FLOAT_SLACK if time == np.float64 else 0
     rule["tight"] = bool((span < NO_LIMIT).any() or (problem.duration[:v] < NO_LIMIT).any())
@@ -112,6 +132,7 @@ def tasks_of(problem: Problem, vehicles: int | None = None) -> Tasks:
         travel_to=travel_to,
         cost=cost,
         cost_to=cost_to,
+        length=np.zeros((0, 0), np.int64) if problem.energy is None else problem.energy.length,
         stops=stops,
         jobs=jobs,
         cars=cars,

@@ -27,6 +27,7 @@ class Recombination:
             or self.run.done() >= 1.0
             or self.run.problem.fewest_vehicles
             or self.run.tasks.jobs["held"].any()
+            or self.run.tasks.cars["full"].any()  # fragments know no batteries
         ):
             return None
 

@@ -8,7 +8,7 @@ import numpy as np
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.kernels.anneal import keep_best, load_routes, search, take_over
 from noriai_engine.plans.kernels.arrays import Array, Pool, Routes, Tasks
-from noriai_engine.plans.kernels.recreate import solution_cost
+from noriai_engine.plans.kernels.recreate import leaves_halves, solution_cost
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
 from noriai_engine.plans.state import empty_memo, empty_pool, empty_routes, working_space
@@ -105,7 +105,7 @@ class Run:
     def take_stock(self) -> None:
         """The current solution was put together by hand: its cost, and whether it is the best."""
         self.costs[0] = solution_cost(self.tasks, self.routes, self.work)
-        if self.costs[0] < self.costs[1]:
+        if self.costs[0] < self.costs[1] and not leaves_halves(self.tasks, self.routes, self.work):
             self.costs[1] = self.costs[0]
             keep_best(self.routes, self.best)
 

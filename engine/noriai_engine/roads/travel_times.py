@@ -26,6 +26,7 @@ from noriai_engine.roads.graph import StateGraph, state_graph
 from noriai_engine.roads.kernels import key_spots, queries
 from noriai_engine.roads.kernels import spots as spot_kernels
 from noriai_engine.roads.kernels.bounds import Bounds, RoadView
+from noriai_engine.roads.lengths import NO_WAY_MM, lengths_between
 from noriai_engine.roads.network import RoadNetwork
 from noriai_engine.roads.oracle import Oracle, Weights, split_keys
 from noriai_engine.roads.plain import PlainNetwork
@@ -297,6 +298,25 @@ class TravelTimes:
         mm = int(graph.mm[turns].sum(dtype=np.int64)) + self._mm_at(metric, int(states[-1]), target.offset_ms)
         mm -= self._mm_at(metric, source.state, source.offset_ms)
         return Drive(source, target, states, turns, enter, int(enter[-1]) + target.offset_ms, mm)
+
+    @_reads
+    def lengths(self, spots: Sequence[Spot]) -> LongArray:
+        """(n, n) mm of the drives between spots, of the very ways `drive` takes; NO_WAY_MM where there is none, 0 from
+        and to a state of -1."""
+        metric, graph = self._metric, self.graph
+        state, offset_ms = np.array(spots, np.int32).reshape(-1, 2).T
+        along = np.array([self._mm_at(metric, *spot) if spot.state >= 0 else 0 for spot in spots], np.int64)
+        out: LongArray = lengths_between(metric.oracle, graph, state) + along[None, :] - along[:, None]
+        alike = (graph.arc[state][:, None] == graph.arc[state][None, :]) & (state[:, None] >= 0) & (state[None, :] >= 0)
+        ahead = alike & (offset_ms[None, :] >= offset_ms[:, None])
+        out[ahead] = (along[None, :] - along[:, None])[ahead]
+        for a, b in np.argwhere(alike & ~ahead).tolist():  # once round and back
+            try:
+                out[a, b] = self.drive(spots[a], spots[b]).mm
+            except LookupError:
+                out[a, b] = NO_WAY_MM
+        out[state < 0, :] = out[:, state < 0] = 0
+        return np.minimum(out, NO_WAY_MM)
 
     @_reads
     def drive_mm(self, drive: Drive, until: Spot, count: int) -> int:

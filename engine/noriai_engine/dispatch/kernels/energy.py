@@ -13,9 +13,9 @@ from noriai_engine.roads.kernels.bounds import RoadView
 from noriai_engine.roads.kernels.climbing import Climbs
 from noriai_engine.roads.kernels.key_spots import best_end
 from noriai_engine.roads.kernels.metric import INF_KEY
+from noriai_engine.roads.lengths import NO_WAY_MM
 
 BREAK = 3
-NO_WAY = np.int64(1) << np.int64(50)
 
 
 @inlined_kernel
@@ -24,9 +24,16 @@ def _along_mm(roads: RoadView, state: int, offset: int) -> int:
     return int(np.int64(roads.inner_mm[state]) * offset // inner) if inner > 0 else 0
 
 
+@inlined_kernel
+def gained(fleet: FleetArrays, vehicle: int, service: int) -> int:
+    """What a break of `service` ms charges, in mm of road."""
+    gain: int = np.int64(service) * fleet.battery.charge_m_min[vehicle] // 60
+    return gain
+
+
 @lean_kernel
 def length_mm(roads: RoadView, climbs: Climbs, source: int, source_ms: int, target: int, target_ms: int) -> int:
-    """mm of the drive from one spot to another; NO_WAY where there is none."""
+    """mm of the drive from one spot to another; NO_WAY_MM where there is none."""
     states = roads.states
     ends = _along_mm(roads, target, target_ms) - _along_mm(roads, source, source_ms)
     if states.arc[source] == states.arc[target] and target_ms >= source_ms:
@@ -35,8 +42,47 @@ def length_mm(roads: RoadView, climbs: Climbs, source: int, source_ms: int, targ
         roads.tree, roads.shape, states, roads.key, roads.up, roads.down, source, target, True, climbs
     )  # fmt: skip
     if key >= INF_KEY:
-        return int(NO_WAY)
+        return NO_WAY_MM
     return int(key & np.int64(0xFFFFFFFF)) + ends
+
+
+@lean_kernel
+def left_behind(roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, last: int) -> int:
+    """What the battery holds after row `last` of the plan, charged there where it is a break."""
+    battery = fleet.battery
+    left, at, at_ms = battery.left_mm[vehicle], battery.state[vehicle], battery.offset[vehicle]
+    base = plans.first[vehicle]
+    for k in range(last + 1):
+        row = plans.rows[base + k]
+        if row.state >= 0:
+            left -= length_mm(roads, paths.climbs, at, at_ms, row.state, row.offset)
+            at, at_ms = row.state, row.offset
+        if k > 0 and row.kind == BREAK:
+            left = min(battery.range_mm[vehicle], left + gained(fleet, vehicle, row.service))
+    return int(left)
+
+
+@lean_kernel
+def needed_at(roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, vehicle: int, first: int) -> int:
+    """What the battery must hold at least on arrival at row `first` for that and the rows behind it; more than it can
+    hold where no charge would do."""
+    base, count, battery = plans.first[vehicle], plans.count[vehicle], fleet.battery
+    reserve, full = battery.reserve_mm[vehicle], battery.range_mm[vehicle]
+    need = reserve
+    for k in range(count - 1, first - 1, -1):
+        row = plans.rows[base + k]
+        if k + 1 < count and row.state >= 0:
+            for after in range(k + 1, count):
+                coming = plans.rows[base + after]
+                if coming.state >= 0:
+                    need += length_mm(roads, paths.climbs, row.state, row.offset, coming.state, coming.offset)
+                    break
+        if row.kind == BREAK:
+            if need > full:
+                return int(need)
+            need -= gained(fleet, vehicle, row.service)
+        need = max(need, reserve)
+    return int(need)
 
 
 @lean_kernel
@@ -60,7 +106,7 @@ def lasts(
         if left < reserve:
             return False
         if k > 0 and row.kind == BREAK:
-            left = min(battery.range_mm[vehicle], left + np.int64(row.service) * battery.charge_m_min[vehicle] // 60)
+            left = min(battery.range_mm[vehicle], left + gained(fleet, vehicle, row.service))
         if k == i:
             left -= length_mm(roads, paths.climbs, at, at_ms, origin, origin_ms)
             at, at_ms = origin, origin_ms

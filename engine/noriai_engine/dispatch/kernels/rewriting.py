@@ -1,6 +1,7 @@
 """A batch's outcome in the plans: orders read from them and written to them, by the codes of sheets."""
 
 from noriai_engine.dispatch.kernels.batch import Riders, number_partners, rest_of
+from noriai_engine.dispatch.kernels.energy import lasts
 from noriai_engine.dispatch.kernels.insertion import DROPOFF, PICKUP, Scratch, first_free, free_from
 from noriai_engine.dispatch.kernels.mending import measure, reschedule
 from noriai_engine.dispatch.kernels.positions import Paths
@@ -90,4 +91,6 @@ def write_order(
     plans.count[vehicle] = row
     number_partners(plans, vehicle)
     measure(roads, plans, vehicle)
-    return reschedule(fleet, plans, paths, vehicle, now, False, s)
+    if not reschedule(fleet, plans, paths, vehicle, now, False, s):
+        return False
+    return lasts(roads, fleet, plans, paths, vehicle, -1, -1, 0, 0, 0, 0)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from noriai_engine.dispatch.kernels.batch import Riders, rest_of, wide
+from noriai_engine.dispatch.kernels.energy import gained, left_behind, length_mm, needed_at
 from noriai_engine.dispatch.kernels.insertion import (
     BREAK,
     DROPOFF,
@@ -30,6 +31,10 @@ from noriai_engine.dispatch.kernels.tours import (
     EXACT,
     FIRST_ITEM,
     FIXED,
+    FULL,
+    LEFT,
+    NEEDED,
+    RESERVE,
     RIDER_PERMILLE,
     START,
     TAIL,
@@ -62,9 +67,10 @@ class TripGraph(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """What is known of pairs of riders: `ms` (2k, 2k) between their ends, -1 unknown; `together` (k, k)."""
+    """What is known of pairs of riders: `ms` and `mm` (2k, 2k) between their ends, -1 unknown; `together` (k, k)."""
 
     ms: IntArray
+    mm: LongArray
     together: ByteArray
 
 
@@ -88,7 +94,7 @@ def growth_for(trips: int) -> Growth:
 
 
 @inlined_kernel
-def _put_item(sheet: Sheet, k: int, plans: PlanArrays, row: int, code: int) -> None:
+def _put_item(sheet: Sheet, fleet: FleetArrays, vehicle: int, k: int, plans: PlanArrays, row: int, code: int) -> None:
     here, item = plans.rows[row], sheet.items[k]
     item.state, item.offset, item.kind, item.request = here.state, here.offset, here.kind, here.request
     item.earliest, item.latest, item.service, item.ride_limit = (
@@ -98,6 +104,7 @@ def _put_item(sheet: Sheet, k: int, plans: PlanArrays, row: int, code: int) -> N
         here.ride_limit,
     )
     item.partner, item.mate, item.code, item.shuns = -1, -1, code, 0
+    item.gain = gained(fleet, vehicle, here.service) if here.kind == BREAK else 0
     for r in range(sheet.load.shape[0]):
         item.load[r] = here.load[r]
 
@@ -115,13 +122,13 @@ def stays_sheet(
         sheet.load[r] = plans.aboard[vehicle, r]
         for k in range(1, free + 1):
             sheet.load[r] += plans.rows[base + k].load[r]
-    _put_item(sheet, START, plans, base + free, free)
+    _put_item(sheet, fleet, vehicle, START, plans, base + free, free)
     facts[BEGIN], facts[DONE] = plans.rows[base + free].begin, plans.rows[base + free].done
     if free == 0:
         facts[BEGIN] = free_from(plans, paths, vehicle, now)
         facts[DONE] = facts[BEGIN]
     latest_begins(plans, fleet, vehicle, s)
-    _put_item(sheet, AFTER, plans, base + tail, tail)
+    _put_item(sheet, fleet, vehicle, AFTER, plans, base + tail, tail)
     sheet.items[AFTER].latest = s.rows[tail].late
     for row in range(tail, plans.count[vehicle]):
         if plans.rows[base + row].kind == DROPOFF and plans.rows[base + row].ride_limit < FOREVER_MS:
@@ -133,7 +140,7 @@ def stays_sheet(
             continue
         if count >= sheet.items.shape[0]:
             return False
-        _put_item(sheet, count, plans, base + row, row)
+        _put_item(sheet, fleet, vehicle, count, plans, base + row, row)
         facts[FIXED] |= np.int64(1) << np.int64(count)
         if here.kind == DROPOFF:
             for k in range(FIRST_ITEM, count):
@@ -147,11 +154,27 @@ def stays_sheet(
                         limit = on.begin + on.service + here.ride_limit
                         sheet.items[count].latest = min(sheet.items[count].latest, limit)
         count += 1
-    facts[COUNT] = count
+    facts[COUNT], facts[FULL] = count, fleet.battery.range_mm[vehicle]
     for a in range(count):
         for b in range(1, count):
             sheet.ms[a, b] = _between(roads, sheet, a, b)
+            if facts[FULL] > 0:
+                sheet.mm[a, b] = _length(roads, paths, sheet, a, b)
+    if facts[FULL] > 0:
+        facts[LEFT] = left_behind(roads, fleet, plans, paths, vehicle, free)
+        facts[RESERVE] = fleet.battery.reserve_mm[vehicle]
+        facts[NEEDED] = needed_at(roads, fleet, plans, paths, vehicle, tail)
     return True
+
+
+@inlined_kernel
+def _length(roads: RoadView, paths: Paths, sheet: Sheet, a: int, b: int) -> int:
+    """mm between two items."""
+    if a == b or sheet.items[b].state < 0 or sheet.items[a].state < 0:
+        return 0
+    return length_mm(
+        roads, paths.climbs, sheet.items[a].state, sheet.items[a].offset, sheet.items[b].state, sheet.items[b].offset
+    )
 
 
 @inlined_kernel
@@ -165,13 +188,14 @@ def _between(roads: RoadView, sheet: Sheet, a: int, b: int) -> int:
 
 
 @lean_kernel
-def add_rider(roads: RoadView, riders: Riders, pairs: Pairs, k: int, sheet: Sheet) -> None:
+def add_rider(roads: RoadView, paths: Paths, riders: Riders, pairs: Pairs, k: int, sheet: Sheet) -> None:
     """A rider's pickup and dropoff, as the next two items of a sheet."""
     count, trips = sheet.facts[COUNT], riders.trips
     on, off = sheet.items[count], sheet.items[count + 1]
     on.state, on.offset, on.kind, on.request = trips.origin[k], trips.origin_ms[k], PICKUP, riders.request[k]
     on.earliest, on.latest, on.service = trips.pickup_earliest[k], trips.pickup_latest[k], trips.boarding[k]
     on.ride_limit, on.partner, on.mate, on.code, on.shuns = 0, -1, count + 1, -1 - 2 * k, 0
+    on.gain, off.gain = 0, 0
     off.state, off.offset, off.kind = trips.destination[k], trips.destination_ms[k], DROPOFF
     off.request = riders.request[k]
     off.earliest, off.latest, off.service = trips.dropoff_earliest[k], trips.dropoff_latest[k], trips.alighting[k]
@@ -183,6 +207,9 @@ def add_rider(roads: RoadView, riders: Riders, pairs: Pairs, k: int, sheet: Shee
         for other in range(count + 2):
             sheet.ms[other, mine] = _known(roads, pairs, sheet, other, mine)
             sheet.ms[mine, other] = _known(roads, pairs, sheet, mine, other)
+            if sheet.facts[FULL] > 0:
+                sheet.mm[other, mine] = _known_length(roads, paths, pairs, sheet, other, mine)
+                sheet.mm[mine, other] = _known_length(roads, paths, pairs, sheet, mine, other)
     for shunned in range(riders.first_shunned[k], riders.first_shunned[k + 1]):
         for other in range(FIRST_ITEM, count):
             item = sheet.items[other]
@@ -203,16 +230,27 @@ def _known(roads: RoadView, pairs: Pairs, sheet: Sheet, a: int, b: int) -> int:
     return int(pairs.ms[-1 - code_a, -1 - code_b])
 
 
+@inlined_kernel
+def _known_length(roads: RoadView, paths: Paths, pairs: Pairs, sheet: Sheet, a: int, b: int) -> int:
+    """mm between two items, likewise."""
+    code_a, code_b = sheet.items[a].code, sheet.items[b].code
+    if code_a >= 0 or code_b >= 0:
+        return _length(roads, paths, sheet, a, b)
+    if pairs.mm[-1 - code_a, -1 - code_b] < 0:
+        pairs.mm[-1 - code_a, -1 - code_b] = _length(roads, paths, sheet, a, b)
+    return int(pairs.mm[-1 - code_a, -1 - code_b])
+
+
 @lean_kernel
 def can_meet(
-    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, riders: Riders, pairs: Pairs, a: int, b: int, now: int,
-    vehicle: int, sheet: Sheet, o: Branch, s: Scratch,
+    roads: RoadView, fleet: FleetArrays, plans: PlanArrays, paths: Paths, riders: Riders, pairs: Pairs, a: int, b: int,
+    now: int, vehicle: int, sheet: Sheet, o: Branch, s: Scratch,
 ) -> bool:  # fmt: skip
     """Whether any vehicle could carry both, one after the other or together, wherever it begins; found out once."""
     if pairs.together[a, b] == UNKNOWN:
         facts = sheet.facts
         facts[COUNT], facts[FIXED], facts[ABOARD], facts[EXACT] = FIRST_ITEM, 0, 0, 0
-        facts[RIDER_PERMILLE] = 0
+        facts[RIDER_PERMILLE], facts[FULL] = 0, 0
         facts[BEGIN], facts[DONE] = now, now
         for r in range(sheet.load.shape[0]):
             sheet.load[r] = 0
@@ -220,8 +258,8 @@ def can_meet(
             sheet.items[k].state, sheet.items[k].kind, sheet.items[k].code = -1, BREAK, 0
             sheet.items[k].latest = FOREVER_MS
         facts[TAIL] = plans.count[vehicle]
-        add_rider(roads, riders, pairs, a, sheet)
-        add_rider(roads, riders, pairs, b, sheet)
+        add_rider(roads, paths, riders, pairs, a, sheet)
+        add_rider(roads, paths, riders, pairs, b, sheet)
         for k in range(FIRST_ITEM, facts[COUNT]):  # any vehicle: the one with the most room, too
             for r in range(sheet.load.shape[0]):
                 sheet.items[k].load[r] = 0
@@ -287,7 +325,7 @@ def grow(
             break
         growth.member[members] = k
         members += 1
-        add_rider(roads, riders, pairs, k, sheet)
+        add_rider(roads, paths, riders, pairs, k, sheet)
     if not _has_room(graph, sheet):
         return False
     growth.mask[0] = 0
@@ -304,8 +342,8 @@ def grow(
                 for other in range(highest + 1):
                     if (mask >> other) & 1 and possible:
                         possible = can_meet(
-                            roads, fleet, plans, riders, pairs, growth.member[other], growth.member[k], now, vehicle,
-                            spare, o, s,
+                            roads, fleet, plans, paths, riders, pairs, growth.member[other], growth.member[k], now,
+                            vehicle, spare, o, s,
                         )  # fmt: skip
                         part = grown & ~(np.int64(1) << np.int64(other))
                         possible = possible and growth.stamp[_find(growth, part, stamp)] == stamp

@@ -32,38 +32,42 @@ ITEM = np.dtype(
     [
         ("state", "i4"), ("offset", "i4"), ("earliest", "i4"), ("latest", "i4"), ("service", "i4"),
         ("ride_limit", "i4"), ("partner", "i4"), ("mate", "i4"), ("code", "i4"), ("request", "i4"), ("kind", "i4"),
-        ("load", "i2", (RESOURCES,)), ("shuns", "i8"),
+        ("load", "i2", (RESOURCES,)), ("shuns", "i8"), ("gain", "i8"),
     ]
 )  # fmt: skip
 
-COUNT, FIXED, ABOARD, TAIL, EXACT, BEGIN, DONE, RIDER_PERMILLE = range(8)
+COUNT, FIXED, ABOARD, TAIL, EXACT, BEGIN, DONE, RIDER_PERMILLE, FULL, LEFT, RESERVE, NEEDED = range(12)
 
 
 class Sheet(NamedTuple):
-    """Stops of one vehicle: `items` (MOST_ITEMS,), ms from one to another (MOST_ITEMS, MOST_ITEMS), the `load` (R,) at
-    the start, and `facts`: the number of items; masks of those that stay and of dropoffs whose riders are aboard at the
-    start; the row of the plan where the rest follows; 1 where an order needs the exact
-    schedule; begin and end of service at the start; and what a ms of a rider's time weighs, in thousandths of a ms of
-    driving.
+    """Stops of one vehicle: `items` (MOST_ITEMS,), `ms` and, where it has a battery, `mm` from one to another
+    (MOST_ITEMS, MOST_ITEMS), the `load` (R,) at the start, and `facts`: the number of items; masks of those that stay
+    and of dropoffs whose riders are aboard at the start; the row of the plan where the rest follows; 1 where an order
+    needs the exact schedule; begin and end of service at the start; what a ms of a rider's time weighs, in thousandths
+    of a ms of driving; and of a battery, in mm of road, what it holds when full (0: there is none), at the start, in
+    reserve, and what the rest of the plan needs on arrival.
 
     Fields of items: `partner` of a dropoff is its pickup's item, `mate` of a pickup its dropoff's, -1 none; `code`
     names it outside the sheet: a row of the plan as it was, or -1 - 2k and -2 - 2k for the ends of rider k; `shuns`
-    (mask) are dropoffs of riders whom a pickup's rider must not meet aboard."""
+    (mask) are dropoffs of riders whom a pickup's rider must not meet aboard; `gain` is what a break charges."""
 
     items: RecordArray
     ms: IntArray
+    mm: LongArray
     load: SmallArray
     facts: LongArray
 
 
 class Branch(NamedTuple):
-    """The search's path (MOST_ITEMS + 1,): item, times, cost so far, masks of what was visited, tried next and is
-    aboard, loads, whether a ride is too long so far; begins by item; and the best order found, with its length."""
+    """The search's path (MOST_ITEMS + 1,): item, times, cost so far, what is `left` in the battery, masks of what was
+    visited, tried next and is aboard, loads, whether a ride is too long so far; begins by item; and the best order
+    found, with its length."""
 
     at: IntArray
     begin: IntArray
     done: IntArray
     cost: LongArray
+    left: LongArray
     visited: LongArray
     tried: LongArray
     aboard: LongArray
@@ -76,17 +80,29 @@ class Branch(NamedTuple):
 
 def sheet_for() -> Sheet:
     items = np.zeros(MOST_ITEMS, ITEM).view(np.recarray)
-    ms = np.zeros((MOST_ITEMS, MOST_ITEMS), np.int32)
-    return Sheet(items, ms, np.zeros(RESOURCES, np.int16), np.zeros(RIDER_PERMILLE + 1, np.int64))
+    ms, mm = np.zeros((MOST_ITEMS, MOST_ITEMS), np.int32), np.zeros((MOST_ITEMS, MOST_ITEMS), np.int64)
+    return Sheet(items, ms, mm, np.zeros(RESOURCES, np.int16), np.zeros(NEEDED + 1, np.int64))
 
 
 def branch_for() -> Branch:
     n = MOST_ITEMS + 1
     at, begin, done, begun, best = np.zeros((5, n), np.int32)
-    cost, visited, tried, aboard = np.zeros((4, n), np.int64)
+    cost, left, visited, tried, aboard = np.zeros((5, n), np.int64)
     load = np.zeros((n, RESOURCES), np.int16)
     return Branch(
-        at, begin, done, cost, visited, tried, aboard, np.zeros(n, np.int8), load, begun, best, np.zeros(1, np.int64)
+        at,
+        begin,
+        done,
+        cost,
+        left,
+        visited,
+        tried,
+        aboard,
+        np.zeros(n, np.int8),
+        load,
+        begun,
+        best,
+        np.zeros(1, np.int64),
     )
 
 
@@ -167,6 +183,11 @@ def _step(fleet: FleetArrays, vehicle: int, sheet: Sheet, o: Branch, d: int, k: 
         aboard &= ~(np.int64(1) << np.int64(k))
     elif item.kind == BREAK and aboard != 0:
         return False
+    if sheet.facts[FULL] > 0:
+        held = o.left[d] - sheet.mm[at, k]
+        if held < sheet.facts[RESERVE]:
+            return False
+        o.left[d + 1] = min(sheet.facts[FULL], held + item.gain)
     o.broken[d + 1] = o.broken[d]
     if item.partner >= 0 and begin - o.begun[item.partner] - items[item.partner].service > item.ride_limit:
         o.broken[d + 1] = 1
@@ -199,6 +220,9 @@ def best_order(
     best, facts = NO_COST, sheet.facts
     o.at[0], o.begin[0], o.done[0], o.cost[0] = START, facts[BEGIN], facts[DONE], 0
     o.visited[0], o.tried[0], o.aboard[0], o.broken[0] = 0, 0, facts[ABOARD], 0
+    o.left[0] = facts[LEFT]
+    if facts[FULL] > 0 and facts[LEFT] < facts[RESERVE]:
+        return int(NO_COST)
     for r in range(sheet.load.shape[0]):
         o.load[0, r] = sheet.load[r]
     d = 0
@@ -213,8 +237,8 @@ def best_order(
                 d -= 1
                 continue
             if left == 0:
-                good = True
-                if o.broken[d] or facts[EXACT]:
+                good = facts[FULL] == 0 or o.left[d] - sheet.mm[at, AFTER] >= facts[NEEDED]
+                if good and (o.broken[d] or facts[EXACT]):
                     good = earliest_schedule(lay_out(fleet, plans, vehicle, sheet, o, d, s), facts[DONE], s)
                 if good:
                     best = o.cost[d] + sheet.ms[at, AFTER]

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.plans.kernels.arrays import Array, Moves, Pool, Routes, Tasks, Work
 from noriai_engine.plans.kernels.dice import uniform
-from noriai_engine.plans.kernels.recreate import is_better, recreate, solution_cost
+from noriai_engine.plans.kernels.energy import all_last, lasts
+from noriai_engine.plans.kernels.recreate import is_better, leaves_halves, recreate, solution_cost
 from noriai_engine.plans.kernels.ruin import back_to, ruin_kin, ruin_strings
 from noriai_engine.plans.kernels.schedule import settle
 
@@ -126,9 +127,9 @@ def search(
         shake = m.blink
         if by_regret:
             shake = m.noise if uniform(w.dice) < 0.5 else 0.0
-        good = recreate(t, r, old, memo, by_regret, shake, room, w)
+        good = recreate(t, r, old, memo, by_regret, shake, room, w) and all_last(t, r, w)
         if shrink:
-            if w.counts[0] == 0:
+            if w.counts[0] == 0 and good:
                 return 1
             after, is_missed = 0.0, 0
             for k in range(r.heads.shape[0]):
@@ -136,7 +137,7 @@ def search(
             for index in range(w.counts[0]):
                 is_missed += missed[w.absent[index]]
                 missed[w.absent[index]] += 1
-            if is_missed > was_missed or (is_missed == was_missed and after >= limit):
+            if not good or is_missed > was_missed or (is_missed == was_missed and after >= limit):
                 _take_back(t, r, old, absent, w)
             continue
         cost = solution_cost(t, r, w) if good else limit
@@ -148,7 +149,7 @@ def search(
                 if w.dirty[k] and r.heads[k].count > 2:
                     remember(t, r, k, pool)
         costs[CURRENT] = cost
-        if is_better(cost, costs[BEST]):
+        if is_better(cost, costs[BEST]) and not leaves_halves(t, r, w):
             costs[BEST] = cost
             keep_best(r, best)
             beaten += 1
@@ -162,7 +163,7 @@ def load_routes(t: Tasks, r: Routes, w: Work) -> bool:
     for task in range(r.home.shape[0]):
         r.home[task] = -1
     for k in range(r.heads.shape[0]):
-        if not settle(t, r, k, w):
+        if not (settle(t, r, k, w) and lasts(t, r, k, -1, 0, 0)):
             good = False
     w.counts[0] = 0
     for task in range(r.home.shape[0]):

@@ -16,10 +16,15 @@ Floats = NDArray[np.float64]
 
 
 def stop_record(time: Any) -> np.dtype[Any]:
-    """A node: its window and service time, its task (-1: depot) and role (1 pickup, -1 delivery, 0 neither)."""
+    """A node: its window and service time, its task (-1: depot) and role (1 pickup, -1 delivery, 0 neither); `gain`:
+    what a battery is charged there (mm of road)."""
     return np.dtype(
-        [("early", time), ("late", time), ("service", time), ("task", np.int32), ("role", np.int32)], align=True
-    )
+        [
+            ("early", time), ("late", time), ("service", time), ("task", np.int32), ("role", np.int32),
+            ("gain", np.int64),
+        ],
+        align=True,
+    )  # fmt: skip
 
 
 def job_record(time: Any) -> np.dtype[Any]:
@@ -40,11 +45,12 @@ def job_record(time: Any) -> np.dtype[Any]:
 
 def car_record(time: Any) -> np.dtype[Any]:
     """A vehicle: its class (equal vehicles are one class), `rate` (row of the costs of drives), depots, most time from
-    departure to return, fixed cost."""
+    departure to return, fixed cost. Of its battery, in mm of road: `full` (0: it drives without limit), what is `left`
+    at its start, and the `reserve`."""
     return np.dtype(
         [
             ("duration", time), ("fixed", np.float64), ("kind", np.int32), ("rate", np.int32), ("start", np.int32),
-            ("end", np.int32),
+            ("end", np.int32), ("full", np.int64), ("left", np.int64), ("reserve", np.int64),
         ],
         align=True,
     )  # fmt: skip
@@ -92,6 +98,7 @@ class Tasks(NamedTuple):
     travel_to: Array  # (n, n) its transpose: the drives to a node lie in one row
     cost: Floats  # (rates, n, n) cost of the drive from row to column
     cost_to: Floats  # (rates, n, n)
+    length: Ints  # (n, n) int64 mm of road from row to column; (0, 0) where no vehicle has a battery
     stops: Array  # (n,) stop_record
     jobs: Array  # (m,) job_record
     cars: Array  # (v,) car_record

@@ -2,13 +2,14 @@
 
 Sieves: cost against the best so far; loads; windows against the earliest and latest times of the route; detours
 against the room that ride times and durations leave (necessary conditions, O(1)); then the least fixpoint of the
-whole sequence.
+whole sequence; and of electric vehicles, whether the battery lasts.
 """
 
 import numpy as np
 
 from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.plans.kernels.arrays import Array, Routes, Tasks, Work
+from noriai_engine.plans.kernels.energy import lasts
 from noriai_engine.plans.kernels.schedule import raise_to_least, settle_from
 
 EPSILON = 1e-9
@@ -141,7 +142,7 @@ def _possible(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -
         answer = _quick(t, r, k, task, i, j, w)
         if answer == 0 or (answer == 2 and not _exact(t, r, k, task, i, j, w)):
             return False
-    return _apart(t, r, k, task, i, j)
+    return _apart(t, r, k, task, i, j) and lasts(t, r, k, task, i, j)
 
 
 @lean_kernel
@@ -160,7 +161,7 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
         add = t.cost_to[rate, p, a] + t.cost[rate, p, b] - t.cost[rate, a, b]
         if add >= best or begin + t.stops[p].service + t.travel[p, b] > r.rows[k, i + 1].last:
             continue
-        if _exact(t, r, k, task, i, i, w):
+        if _exact(t, r, k, task, i, i, w) and lasts(t, r, k, task, i, i):
             best, best_i = add, i
     if r.heads[k].count == 2:
         best += t.cars[k].fixed + r.rows[k, 0].toll

@@ -11,6 +11,7 @@ from noriai_engine.kernels import lean_kernel
 from noriai_engine.plans.kernels.anneal import remember
 from noriai_engine.plans.kernels.arrays import Array, Floats, Pool, Routes, Tasks, Work
 from noriai_engine.plans.kernels.dice import below, uniform
+from noriai_engine.plans.kernels.energy import lasts
 from noriai_engine.plans.kernels.place import best_place, put
 from noriai_engine.plans.kernels.ruin import copy_route
 from noriai_engine.plans.kernels.schedule import settle
@@ -31,7 +32,7 @@ def load_row(t: Tasks, r: Routes, pool: Pool, row: int, w: Work) -> bool:
         r.rows[0, q + 1].node = pool.node[first + q]
     r.rows[0, length + 1].node = t.cars[0].end
     r.heads[0].count = length + 2
-    return settle(t, r, 0, w)
+    return settle(t, r, 0, w) and lasts(t, r, 0, -1, 0, 0)
 
 
 @lean_kernel
@@ -120,7 +121,8 @@ def collect(
         for q in range(1, r.heads[0].count - 1):
             if t.stops[r.rows[0, q].node].role >= 0:
                 after -= worth[t.stops[r.rows[0, q].node].task]
-        if after < value - heat * np.log(1.0 - uniform(w.dice)) and r.heads[0].count > 2:
+        good = after < value - heat * np.log(1.0 - uniform(w.dice)) and r.heads[0].count > 2
+        if good and lasts(t, r, 0, -1, 0, 0):
             if after < most - 1e-7 and after != value:
                 before = pool.used[0]
                 remember(t, r, 0, pool)

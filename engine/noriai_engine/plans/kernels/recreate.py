@@ -129,6 +129,19 @@ def solution_cost(t: Tasks, r: Routes, w: Work) -> float:
     return total
 
 
+@lean_kernel
+def leaves_halves(t: Tasks, r: Routes, w: Work) -> bool:
+    """Whether half a linked pair is served that could not be taken out with ease: a battery that lasts for a route need
+    not last for the route without a stop."""
+    if t.length.shape[0] == 0:
+        return False
+    found = False
+    for index in range(w.counts[0]):
+        other = t.jobs[w.absent[index]].link
+        found = found or (other >= 0 and r.home[other] >= 0)
+    return found
+
+
 @inlined_kernel
 def is_better(cost: float, than: float) -> bool:
     return cost < than - 1e-7 * (1.0 + np.abs(than))
