@@ -302,6 +302,13 @@ def test_held_tasks_stay_where_a_given_plan_has_them(seed: int) -> None:
         assert [node for node in before if node in stays] == [node for node in after if node in stays]
 
 
+def test_a_search_without_dives_ends() -> None:
+    """Its last iterations are spent all the same."""
+    for iterations in (1, 7, 30, 61):
+        params = SolveParams(seconds=None, iterations=iterations, dives=0)
+        assert solve(a_problem(3, tasks=10), params, no_clock).iterations >= iterations
+
+
 def test_a_warm_start_is_never_made_worse(shared: Path) -> None:
     problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "b2-20.txt")
     good = solve(problem, by_iterations(2_000), no_clock)

@@ -1,4 +1,4 @@
-"""Meeting points in offers: the cheapest of all pairs within the rider's walk, and the door for who needs it."""
+"""Meeting points in offers, plans and batches: the cheapest of all pairs within the rider's walk, and the door for who needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from builders import (
     DAY,
+    MINUTE,
     SERVICE,
     a_dispatcher,
     a_mixed_fleet,
@@ -26,13 +27,19 @@ from naive.insertion import Fleet, Row, Task, best_insertion
 from naive.roads import times_of
 from naive.walks import walks_mm
 
+from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.terms import Ends, Terms, wish_of
 from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, Service
+from noriai_engine.model.lifecycle import BookingState
+from noriai_engine.plans import SolveParams
 from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.geodesy import haversine_m
 from noriai_engine.roads.virtual_stops import virtual_stops
 from noriai_engine.roads.walks import Walks
+from noriai_engine.world.day import Batch, Day, PlanAhead
+
+LITTLE = SolveParams(seconds=None, iterations=60, dives=0)
 
 
 def a_meeting_service(network: RoadNetwork, rng: np.random.Generator, **more: int) -> Service:
@@ -180,3 +187,51 @@ def test_a_plain_network_has_no_streets_to_walk_on() -> None:
     service = replace(SERVICE, mode="meet", stops=(Place(137.0, 36.0),))
     with pytest.raises(InputError, match="no streets to walk on"):
         a_dispatcher(network, [a_vehicle(place=node(network, 0))], service)
+
+
+@pytest.mark.parametrize("way", ["plan", "batch"])
+def test_plans_of_the_day_and_batches_let_riders_walk_where_it_helps(way: str) -> None:
+    """Over a dozen towns more riders are served than from door to door, in as many hours or fewer; nobody walks further
+    than they said (by networkx)."""
+    served, hours = {"door": 0, "meet": 0}, {"door": 0.0, "meet": 0.0}
+    walked = 0
+    for seed in range(12):
+        for mode in ("door", "meet"):
+            rng = np.random.default_rng(seed)
+            network = a_street_town(rng, 14)
+            service = replace(a_meeting_service(network, rng), mode=mode)
+            vehicles = a_mixed_fleet(network, rng)
+            asked = [with_walks(r, rng) for r in random_requests_(network, rng, 24)]
+            few = DispatchParams(nearest_reach_ms=0)
+            dispatcher, clock = a_dispatcher(network, vehicles, service, now="06:30", params=few)
+            day = Day(
+                dispatcher, clock, asked, ahead=PlanAhead(DAY.at("07:25"), LITTLE) if way == "plan" else None,
+                batch=Batch(2 * MINUTE) if way == "batch" else None,
+            )  # fmt: skip
+            day.run()
+            done = [r for r in asked if dispatcher.bookings.states[r.id] == BookingState.DONE]
+            served[mode] += len(done)
+            hours[mode] += sum(leg.arrive - leg.depart for leg in day.legs) / 3_600_000
+            for request in done:
+                walked += judged_walk(dispatcher, request, service)
+    assert walked >= 12
+    assert served["meet"] > served["door"]
+    assert hours["meet"] <= hours["door"]
+
+
+def judged_walk(dispatcher: Dispatcher, request: Request, service: Service) -> bool:
+    """Whether the rider walks; each walk is as long as networkx says and no longer than the rider's limit."""
+    ends = dispatcher.ends_of(request.id)
+    longest = 0 if request.party.wheelchairs else service.max_walk_m
+    if request.needs.longest_walk_m is not None:
+        longest = request.needs.longest_walk_m
+    step_free = request.party.wheelchairs > 0
+    stops = [dispatcher.travel_times.stop_at(stop)[0] for stop in service.stops]
+    for place, spot, ms in ((request.origin, ends.origin, ends.walk_to_ms),
+                            (request.destination, ends.destination, ends.walk_from_ms)):  # fmt: skip
+        if ms:
+            walks = walks_mm(dispatcher.travel_times.network, place, service.stops, step_free)  # type: ignore[arg-type]
+            there = min(mm for mm, stop in zip(walks, stops, strict=True) if stop == spot)
+            assert ms == pytest.approx(there * 1_000 / service.walking_speed_mm_s, abs=6)
+            assert there <= 1_000 * longest + 4
+    return bool(ends.walk_to_ms or ends.walk_from_ms)

@@ -5,31 +5,27 @@ online requests go through: what the optimiser finds is accepted here or nowhere
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from noriai_engine.dispatch.ahead_problem import Rides, day_problem, nodes_of
 from noriai_engine.dispatch.kernels.insertion import Wish
-from noriai_engine.dispatch.network_problem import energy_of, layouts_of, travel_between
-from noriai_engine.dispatch.snapshots import put_back, take
+from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends, from_begin, told
-from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.requests import Booking, Quote, Refusal, Request
 from noriai_engine.model.units import BookingId, RequestId
 from noriai_engine.plans.params import SolveParams
-from noriai_engine.plans.problem import Array, Problem
+from noriai_engine.plans.problem import Problem
 from noriai_engine.plans.run import Progress, Solution
 from noriai_engine.plans.solver import solve
 
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
-
-UNSERVED_MS = 1_000_000_000
-"""What a request of weight 1 left out costs, in ms of driving: a fleet does not drive that much in a day."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +38,6 @@ class DayPlan:
     solution: Solution | None
     vehicles: tuple[int, ...]
     """Rows of the vehicles planned for, in the problem's order; others had begun their day."""
-
-
-@dataclass(frozen=True)
-class _Rides:
-    """Requests of a problem by row of the dispatcher, with their limits; tasks 0 .. k - 1 of it."""
-
-    rows: list[int]
-    wishes: list[Wish]
-    accepted: list[bool]
 
 
 class Ahead:
@@ -105,9 +92,7 @@ class Ahead:
             rides.accepted.append(False)
         bookings, problem, solution = list[Booking](), None, None
         if vehicles:
-            problem = self._problem(vehicles, rides, weight)
-            given = [self._nodes(vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
-            solution = solve(problem, params, cpu_clock, begin_with=given, progress=progress)
+            problem, solution = self._solved(vehicles, rides, weight, params, cpu_clock, progress)
             bookings = self._adopt(vehicles, rides, solution, problem)
         for name in waiting:
             if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
@@ -115,6 +100,47 @@ class Ahead:
                 bookings += more
                 refusals += refused
         return DayPlan(tuple(bookings), tuple(refusals), problem, solution, tuple(vehicles))
+
+    def _solved(
+        self, vehicles: Sequence[int], rides: Rides, weight: Callable[[Request], float], params: SolveParams,
+        cpu_clock: Callable[[], float], progress: Progress | None,
+    ) -> tuple[Problem, Solution]:  # fmt: skip
+        """The best plan found. Where riders may walk to meeting points, half the budget goes into a plan from door to
+        door, and the other half into one with the walks that help there."""
+        problem = day_problem(self._d, vehicles, rides, weight)
+        given = [nodes_of(self._d, vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
+        if self._d.service.mode != "meet":
+            return problem, solve(problem, params, cpu_clock, begin_with=given, progress=progress)
+        first, second = (None, None) if progress is None else (_half(progress, 0.0), _half(progress, 0.5))
+        solution = solve(problem, _halved(params), cpu_clock, begin_with=given, progress=first)
+        given = self._with_walks(vehicles, rides, solution, problem)
+        problem = day_problem(self._d, vehicles, rides, weight)
+        return problem, solve(problem, _halved(params), cpu_clock, begin_with=given, progress=second)
+
+    def _with_walks(
+        self, vehicles: Sequence[int], rides: Rides, solution: Solution, problem: Problem
+    ) -> list[list[int]]:
+        """Let new rides of a solution, and who is left out, begin and end where that costs least, one after another;
+        limits in `rides` become theirs. Returns the routes, by node."""
+        d, kept = self._d, take(self._d)
+        now = d.day.to_day_ms(d._clock.now())
+        home = self._write_all(vehicles, rides, solution, now, kept)
+        chosen = {}
+        for task, row in enumerate(rides.rows):
+            if not rides.accepted[task]:
+                if task in home:
+                    d.incidents.take_out(home[task], row)
+                request = d.bookings.requests[row]
+                found = d.choosing.cheapest(request, set(vehicles))
+                if found is not None:
+                    ends, wish, candidate = found
+                    d.finder.insert(candidate, row, wish, d._clock.now())
+                    chosen[row], rides.wishes[task] = ends, wish
+        routes = [nodes_of(self._d, vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
+        put_back(d, kept)
+        for row, ends in chosen.items():
+            d.bookings.ends[row] = ends
+        return routes
 
     # --- the problem ----------------------------------------------------------------------------------------
 
@@ -136,9 +162,9 @@ class Ahead:
             return False
         return store.first_free(vehicle) == 0 and not store.plans.aboard[vehicle].any()
 
-    def _rides(self, vehicles: Sequence[int]) -> _Rides:
+    def _rides(self, vehicles: Sequence[int]) -> Rides:
         """The bookings of these vehicles."""
-        d, found = self._d, _Rides([], [], [])
+        d, found = self._d, Rides([], [], [])
         for vehicle in vehicles:
             for activity in d.plan(vehicle).activities:
                 if activity.kind == ActivityKind.PICKUP and activity.request_id is not None:
@@ -148,107 +174,14 @@ class Ahead:
                     found.accepted.append(True)
         return found
 
-    def _problem(self, vehicles: Sequence[int], rides: _Rides, weight: Callable[[Request], float]) -> Problem:
-        """Nodes: all pickups, all dropoffs, breaks, vehicles' starts, their ends."""
-        d, store = self._d, self._d._store
-        who = [d.vehicles[k] for k in vehicles]
-        day = d.day.to_day_ms
-        pauses = [(k, pause) for k, vehicle in enumerate(who) for pause in vehicle.breaks]
-        r, b, v = len(rides.rows), len(pauses), len(who)
-        wishes = rides.wishes
-        depots = [store.depot[k] for k in vehicles]
-        spots = [Spot(w.origin, w.origin_ms) for w in wishes] + [Spot(w.destination, w.destination_ms) for w in wishes]
-        spots += [depots[k] for k, _ in pauses] + depots + depots
-        start, end = 2 * r + b + np.arange(v), 2 * r + b + v + np.arange(v)
-        shift = np.array([(day(x.shift.start), day(x.shift.end)) for x in who], np.int32).reshape(-1, 2)
-        window = [(w.pickup_earliest, w.pickup_latest) for w in wishes]
-        window += [(w.dropoff_earliest, w.dropoff_latest) for w in wishes]
-        window += [(day(pause.earliest), day(pause.latest)) for _, pause in pauses]
-        window += [(first, last) for first, last in shift] + [(first, last) for first, last in shift]
-        early, late = np.array(window, np.int64).reshape(-1, 2).T
-        service = [w.boarding for w in wishes] + [w.alighting for w in wishes]
-        service += [pause.duration_ms for _, pause in pauses] + [0] * (2 * v)
-        may = np.zeros((r + b, v), bool)
-        for task, wish in enumerate(wishes):
-            for k, vehicle in enumerate(vehicles):
-                fits = (int(store.fleet.can[vehicle]) & wish.needs) == wish.needs
-                may[task, k] = fits and wish.operator in (-1, int(store.fleet.operator[vehicle]))
-        self._keep_pinned(vehicles, rides, may)
-        for index, (k, _) in enumerate(pauses):
-            may[r + index, k] = True
-        travel = travel_between(d.travel_times, spots)
-        task_of = {row: task for task, row in enumerate(rides.rows)}
-        requests = [d.bookings.requests[row] for row in rides.rows]
-        link = np.full(r + b, -1)
-        for task, request in enumerate(requests):
-            other = task_of.get(d.bookings.row_of.get(request.return_of or "", -1), -1)
-            if other >= 0 and not rides.accepted[task] and not rides.accepted[other]:
-                link[task], link[other] = other, task
-        price = [np.inf if done else UNSERVED_MS * weight(q) for q, done in zip(requests, rides.accepted, strict=True)]
-        kinds = _kinds(who, depots, store.fleet.battery.left_mm[vehicles], may)
-        resources = len(store.fleet.layout[0])
-        return Problem(
-            name=f"{d.service.id}-{d.day.date}",
-            label=tuple([f"+{q.id}" for q in requests] + [f"-{q.id}" for q in requests]
-                        + [f"break {k} of {who[k].id}" for k, _ in pauses]
-                        + [f"start of {x.id}" for x in who] + [f"end of {x.id}" for x in who]),
-            travel=travel, cost=travel[None].astype(np.float64), early=early, late=late, service=np.array(service),
-            pickup=np.concatenate([np.arange(r), 2 * r + np.arange(b)]).astype(int),
-            delivery=np.concatenate([r + np.arange(r), 2 * r + np.arange(b)]).astype(int),
-            demand=np.array([w.demand for w in wishes] + [[0] * resources] * b, int).reshape(-1, resources),
-            layouts=layouts_of(who, kinds), kind=kinds, start=start, end=end,
-            duration=(shift[:, 1] - shift[:, 0]).astype(np.int64), fixed=np.zeros(v),
-            max_ride=np.array([w.max_ride for w in wishes] + [0] * b, np.int64),
-            price=np.array(price + [np.inf] * b), may=may,
-            apart=tuple({(min(a, task_of[o]), max(a, task_of[o]))
-                         for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
-            link=link, unit="ms",
-            energy=energy_of(store, d.travel_times, [(k, 0) for k in vehicles], spots,
-                             [(2 * r + n, vehicles[k], pause.duration_ms) for n, (k, pause) in enumerate(pauses)],
-                             day(d._clock.now())),
-        )  # fmt: skip
-
-    def _keep_pinned(self, vehicles: Sequence[int], rides: _Rides, may: Array) -> None:
-        """Pinned bookings may have no vehicle but their own; one that takes no new riders keeps those it has."""
-        book = self._d.bookings
-        for task, row in enumerate(rides.rows):
-            if rides.accepted[task]:
-                name = book.requests[row].id
-                own = vehicles.index(self._d.index_of(book.booked[name].vehicle_id))
-                if name in book.pinned:
-                    may[task] = False
-                may[task, own] = True
-
-    def _nodes(self, vehicle: int, k: int, rides: _Rides, problem: Problem) -> list[int]:
-        """The vehicle's plan as it stands, as nodes of the problem."""
-        task_of = {self._d.bookings.requests[row].id: task for task, row in enumerate(rides.rows)}
-        mine = [
-            task for task in range(len(rides.rows), problem.count) if problem.may is not None and problem.may[task, k]
-        ]
-        nodes = []
-        for activity in self._d.plan(vehicle).activities:
-            if activity.kind == ActivityKind.PICKUP:
-                nodes.append(int(problem.pickup[task_of[RequestId(str(activity.request_id))]]))
-            elif activity.kind == ActivityKind.DROPOFF:
-                nodes.append(int(problem.delivery[task_of[RequestId(str(activity.request_id))]]))
-            elif activity.kind == ActivityKind.BREAK:
-                nodes.append(int(problem.pickup[mine.pop(0)]))
-        return nodes
-
     # --- the plan -------------------------------------------------------------------------------------------
 
-    def _adopt(self, vehicles: Sequence[int], rides: _Rides, solution: Solution, problem: Problem) -> list[Booking]:
+    def _adopt(self, vehicles: Sequence[int], rides: Rides, solution: Solution, problem: Problem) -> list[Booking]:
         """Write the solution into the plans, all of it or nothing, and log what was promised."""
         d, store = self._d, self._d._store
         kept = take(d)
         now = d.day.to_day_ms(d._clock.now())
-        riders, homes = len(rides.rows), {}
-        for k, vehicle in enumerate(vehicles):
-            route = [(node, int(start)) for node, start in zip(solution.routes[k], solution.start[k], strict=True)]
-            if not self._write(vehicle, route, rides, now):
-                put_back(d, kept)
-                raise AssertionError(f"the optimiser's plan for {d.vehicles[vehicle].id} breaks a rule of dispatch")
-            homes.update({node: vehicle for node, _ in route if node < riders})
+        homes = self._write_all(vehicles, rides, solution, now, kept)
         bookings = []
         starts = {node: s for route, times in zip(solution.routes, solution.start, strict=True)
                   for node, s in zip(route, times, strict=True)}  # fmt: skip
@@ -268,7 +201,20 @@ class Ahead:
                 d._say_plan(vehicle)
         return bookings
 
-    def _write(self, vehicle: int, route: Sequence[tuple[int, int]], rides: _Rides, now: int) -> bool:
+    def _write_all(
+        self, vehicles: Sequence[int], rides: Rides, solution: Solution, now: int, kept: Snapshot
+    ) -> dict[int, int]:
+        """Write a solution into the plans; returns the vehicle of each ride, by task."""
+        d, homes = self._d, {}
+        for k, vehicle in enumerate(vehicles):
+            route = [(node, int(start)) for node, start in zip(solution.routes[k], solution.start[k], strict=True)]
+            if not self._write(vehicle, route, rides, now):
+                put_back(d, kept)
+                raise AssertionError(f"the optimiser's plan for {d.vehicles[vehicle].id} breaks a rule of dispatch")
+            homes.update({node: vehicle for node, _ in route if node < len(rides.rows)})
+        return homes
+
+    def _write(self, vehicle: int, route: Sequence[tuple[int, int]], rides: Rides, now: int) -> bool:
         """Insert the rides of a route one after the other into the empty plan, by the insertion of online requests."""
         store = self._d._store
         store.clear(vehicle)
@@ -276,7 +222,7 @@ class Ahead:
             good = self._insert_all(vehicle, route, rides, now)
         return good and store.has_energy(vehicle, now)
 
-    def _insert_all(self, vehicle: int, route: Sequence[tuple[int, int]], rides: _Rides, now: int) -> bool:
+    def _insert_all(self, vehicle: int, route: Sequence[tuple[int, int]], rides: Rides, now: int) -> bool:
         d, store = self._d, self._d._store
         riders, horizon = len(rides.rows), now + d.service.commit_horizon_ms
         place = {node: q for q, (node, _) in enumerate(route)}
@@ -295,7 +241,7 @@ class Ahead:
             d.bookings.promised[rides.rows[node]] = wish
         return True
 
-    def _promised(self, task: int, start: int, rides: _Rides) -> Wish:
+    def _promised(self, task: int, start: int, rides: Rides) -> Wish:
         """The limits to promise: who asked for an arrival gets a pickup interval that begins as planned."""
         d, wish = self._d, rides.wishes[task]
         if rides.accepted[task] or d.bookings.requests[rides.rows[task]].latest_arrival is None:
@@ -303,7 +249,7 @@ class Ahead:
         return from_begin(wish, start, d.service)
 
     def _book(
-        self, request: Request, wish: Wish, task: int, vehicle: int, planned: tuple[int, int], rides: _Rides
+        self, request: Request, wish: Wish, task: int, vehicle: int, planned: tuple[int, int], rides: Rides
     ) -> Booking:
         d, utc = self._d, self._d.day.to_utc
         who, promised = d.vehicles[vehicle], d.bookings.promised[rides.rows[task]]
@@ -340,13 +286,14 @@ class Ahead:
         return quote.refusal
 
 
-def _kinds(who: Sequence[Vehicle], depots: Sequence[Spot], left: Array, may: Array) -> Array:
-    """A number for each vehicle, the same for equal ones."""
-    seen: dict[tuple[object, ...], int] = {}
-    return np.array(
-        [
-            seen.setdefault((depots[k], x.shift, x.layouts, x.battery, left[k], may[:, k].tobytes()), len(seen))
-            for k, x in enumerate(who)
-        ],
-        int,
-    )
+def _halved(params: SolveParams) -> SolveParams:
+    """Half the budget."""
+    return replace(
+        params, seconds=None if params.seconds is None else params.seconds / 2,
+        iterations=None if params.iterations is None else max(1, params.iterations // 2),
+    )  # fmt: skip
+
+
+def _half(progress: Progress, begin: float) -> Progress:
+    """Of a search that is half of the whole."""
+    return lambda share, absent, cost: progress(begin + share / 2, absent, cost)

@@ -72,7 +72,7 @@ class Batching:
                 more, refused = d.ahead.ask(request.id, d.bookings.waiting)
                 bookings += more
                 refusals += refused
-            elif isinstance(wish := d.ahead.wish(request), str):  # too late
+            elif isinstance(wish := self._wish(request), str):  # too late
                 refusals.append(self._refused(request, wish))
             else:
                 waiting.append(request)
@@ -108,6 +108,14 @@ class Batching:
         d.bookings.matched = len(d.bookings.booked)
         changed = {d.index_of(booking.vehicle_id) for booking in bookings} | set(matching.changed)
         return BatchOutcome(tuple(bookings), tuple(refusals), moved, tuple(sorted(changed)), matching)
+
+    def _wish(self, request: Request) -> Wish | str:
+        """The limits of one who waits, or the reason that rules the ride out; on foot to and from where it would cost
+        least by the plans as they are."""
+        d = self._d
+        if d.service.mode == "meet":
+            d.choosing.best(request)
+        return d.ahead.wish(request)
 
     def _wait(self, request: Request, reason: str) -> None:
         """Until the next batch; who had to for the first time shows where vehicles are missing."""

@@ -13,6 +13,7 @@ import numpy as np
 from noriai_engine.dispatch.ahead import Ahead
 from noriai_engine.dispatch.batching import Batching
 from noriai_engine.dispatch.bookings import Bookings, OpenQuote
+from noriai_engine.dispatch.choosing import Choosing
 from noriai_engine.dispatch.finder import TIME_REASONS, Finder, Search
 from noriai_engine.dispatch.improving import Improving
 from noriai_engine.dispatch.incidents import Incidents
@@ -87,6 +88,7 @@ class Dispatcher:
         self.ahead = Ahead(self)
         self.improving = Improving(self)
         self.batching = Batching(self)
+        self.choosing = Choosing(self)
         self.outlook = TurnedAway()
         self.overrides = Overrides(self)
 
@@ -352,7 +354,7 @@ class Dispatcher:
 
     def _answer(self, request: Request) -> Quote:
         """Offers or a refusal for a request that was received."""
-        found = self._search(request)
+        found = self.choosing.best(request)
         if isinstance(found, str):
             return self._refuse(request, found, ends=self.ends_of(request.id))
         wish, search = found
@@ -362,37 +364,10 @@ class Dispatcher:
 
     def offers_for(self, request: Request) -> Quote | str:
         """Offers for a request that was received, or the reason why no vehicle could serve it as of now."""
-        found = self._search(request)
+        found = self.choosing.best(request)
         if isinstance(found, str):
             return found
         return self._offer(request, *found) if found[1].best else found[1].reason
-
-    def _search(self, request: Request) -> tuple[Wish, Search] | str:
-        """What the fleet could do for a request that was received, or the reason that rules it out. Of the places where
-        the ride may begin and end those are taken that cost least, walks included; ties go to the first."""
-        door, now = self.ends_of(request.id), self._clock.now()
-        apart = np.array(self.bookings.kept_apart(request), np.int32)
-        at_door: tuple[Wish, Search] | str | None = None
-        best: tuple[int, Ends, Wish, Search] | None = None
-        for ends in self.finder.area.choices(request, door):
-            self._store.new_question()
-            wish = self.finder.wish(request, ends, apart, now)
-            found = wish if isinstance(wish, str) else (wish, self.finder.search(wish, now))
-            at_door = found if at_door is None else at_door
-            if isinstance(found, str) or not found[1].best:
-                continue
-            walk_ms = (ends.walk_to_ms + ends.walk_from_ms) * self.service.walk_permille // 1_000
-            cost = found[1].best[0].cost_ms + (walk_ms if ends != door else 0)
-            if best is None or cost < best[0]:
-                best = cost, ends, *found
-        assert at_door is not None
-        if best is None:
-            return at_door
-        self.bookings.ends[self.bookings.row_of[request.id]] = best[1]
-        if best[1] == ends:
-            return best[2], best[3]
-        self._store.new_question()  # another was asked last: the offers need what was looked up for this one
-        return best[2], self.finder.search(best[2], now)
 
     def _offer(self, request: Request, wish: Wish, search: Search) -> Quote:
         second = search.best[1] if len(search.best) > 1 else None

@@ -315,6 +315,8 @@ class Incidents:
             for move in moves:
                 self._log_move(move, cause)
                 changed.add(move.target)
+            if moves:  # without a stop the way may be a longer one
+                lost += self._run_short(vehicle, cause)
             for breach in late:
                 self._log_breach(breach, cause)
             for touched in {vehicle, *(move.target for move in moves)}:

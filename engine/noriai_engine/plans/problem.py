@@ -22,8 +22,7 @@ NO_LIMIT = 2**29
 class Energy:
     """Batteries, in mm of road: the `length` (n, n) of every drive; of each vehicle (v,) what a `full` battery is good
     for (0: it has none, and drives without limit), what is `left` at its start, and the `reserve` that is never used;
-    a vehicle without any stop must get from its start to its end, too. `gain` (n,): what the battery of the vehicle that
-    stops there is charged by."""
+    a vehicle without any stop must get from its start to its end, too. `gain` (n,): what a stop there charges."""
 
     length: Array
     full: Array

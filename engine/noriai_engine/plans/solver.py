@@ -55,8 +55,8 @@ def _anneal(run: Run) -> None:
         routes.widen(proof)
     while run.done() < 1.0:
         routes.recombine()
-        for _ in range(p.dives):
-            if run.done() < 1.0 and not run.tasks.jobs["held"].any():
+        for _ in range(max(1, p.dives)):
+            if p.dives and run.done() < 1.0 and not run.tasks.jobs["held"].any():
                 routes.dive()
             run.cool(min(1.0, run.done() + p.quench_share), p.cold * run.scale, 0.5 * p.cold * run.scale)
         if proof is not None:
