@@ -4,7 +4,7 @@ milliseconds in the engine."""
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -12,6 +12,9 @@ from noriai_engine.model.clock import parse_time_of_day
 from noriai_engine.model.errors import InputError, MissingDataError
 from noriai_engine.model.units import DAY_MS
 from noriai_engine.rules.service_file import FileTable, LonLat, Minutes, ServiceTable, ServiceTime, Share
+
+if TYPE_CHECKING:
+    from noriai_engine.plans.aims import Aims
 
 
 def day_plan_ms(text: str) -> int:
@@ -126,10 +129,27 @@ class DispatchTable(FileTable):
 
 
 class DayPlanTable(FileTable):
-    """Requests placed by `at` are planned as a whole then: a service time, or `eve HH:MM` for the evening before."""
+    """Requests placed by `at` are planned as a whole then: a service time, or `eve HH:MM` for the evening before.
+    `aims`: what the plan is for, in order; or `rider_weight`: what a minute that a rider gives up weighs in driving."""
 
     at: Annotated[str, AfterValidator(_plan_time)] = "eve 20:00"
     iterations: Annotated[int, Field(ge=1, le=100_000_000)] = 10_000
+    aims: tuple[Literal["unserved", "inconvenience", "cost"], ...] = ("unserved", "cost")
+    rider_weight: float | None = None
+
+    @model_validator(mode="after")
+    def _aims_fit(self) -> Self:
+        try:
+            self.what_for()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def what_for(self) -> "Aims":
+        """As the optimiser has it. Raises InputError."""
+        from noriai_engine.plans.aims import Aims
+
+        return Aims(self.aims, self.rider_weight)
 
 
 class TrafficTable(FileTable):

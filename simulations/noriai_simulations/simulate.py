@@ -57,7 +57,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Result:
     ahead = None
     if plan is not None:
         params = annealing(scenario.source.seed, iterations=plan.iterations)
-        ahead = PlanAhead(scenario.day.to_utc(day_plan_ms(plan.at)), params)
+        ahead = PlanAhead(scenario.day.to_utc(day_plan_ms(plan.at)), params, aims=plan.what_for())
     table, improve = scenario.source.dispatch, None
     if table.improve_every_min > 0:
         params = annealing(scenario.source.seed, table.improve_iterations)

@@ -28,8 +28,10 @@ class Tomorrow:
     plans: tuple[Plan, ...]
     refusals: tuple[Refusal, ...]
     day_plan: DayPlan
-    one_by_one: tuple[int, int]
-    """Served, and ms driven, where the same requests are answered one after the other."""
+    given_up_ms: int
+    """What its riders give up: waits, early arrivals, rides longer than the direct drive."""
+    one_by_one: tuple[int, int, int]
+    """Served, ms driven and ms given up where the same requests are answered one after the other."""
 
     @property
     def served(self) -> int:
@@ -47,6 +49,28 @@ def drive_ms(plan: Plan) -> int:
 
 def rides(plan: Plan) -> int:
     return sum(row.kind == ActivityKind.PICKUP for row in plan.activities)
+
+
+def given_up_ms(dispatcher: Dispatcher) -> int:
+    """What riders give up by the plans as they stand: they wait from when they wished to leave, are there before they
+    wished to arrive, ride longer than the direct drive. Walks are their own."""
+    total, boarded = 0, dict[str, int]()
+    for k in range(len(dispatcher.vehicles)):
+        for row in dispatcher.plan(k, with_places=False).activities:
+            if row.request_id is None:
+                continue
+            request = dispatcher.bookings.requests[dispatcher.bookings.row_of[row.request_id]]
+            ends = dispatcher.ends_of(request.id)
+            if row.kind == ActivityKind.PICKUP:
+                boarded[request.id] = row.begin + row.service_ms
+                if request.earliest_pickup is not None:
+                    total += max(0, row.begin - request.earliest_pickup - ends.walk_to_ms)
+            elif row.kind == ActivityKind.DROPOFF and request.id in boarded:
+                direct = dispatcher.travel_times.between(ends.origin, ends.destination)
+                total += row.begin - boarded[request.id] - direct
+                if request.latest_arrival is not None:
+                    total += max(0, request.latest_arrival - row.begin - ends.walk_from_ms)
+    return total
 
 
 def plan_tomorrow(
@@ -70,16 +94,17 @@ def plan_tomorrow(
         clock.advance_to(request.placed_at)
         refusals.append(dispatcher.ahead.hear(request))
     clock.advance_to(at)
-    day_plan = dispatcher.ahead.plan(params, cpu_clock, progress=progress)
+    day_plan = dispatcher.ahead.plan(params, cpu_clock, aims=table.what_for(), progress=progress)
     plans = tuple(dispatcher.plan(k) for k in range(len(scenario.vehicles)))
     other, clock = _dispatcher(scenario, at)
     for request in known:
         quote = other.quote(request)
         if quote.offers:
             other.commit(quote.offers[0])
-    one_by_one = len(other.bookings.booked), sum(drive_ms(other.plan(k)) for k in range(len(scenario.vehicles)))
+    driven = sum(drive_ms(other.plan(k)) for k in range(len(scenario.vehicles)))
+    one_by_one = len(other.bookings.booked), driven, given_up_ms(other)
     refused = (*(r for r in refusals if r is not None), *day_plan.refusals)
-    return Tomorrow(scenario, at, len(known), plans, refused, day_plan, one_by_one)
+    return Tomorrow(scenario, at, len(known), plans, refused, day_plan, given_up_ms(dispatcher), one_by_one)
 
 
 def _dispatcher(scenario: Scenario, now: UtcMs) -> tuple[Dispatcher, VirtualClock]:
@@ -101,7 +126,11 @@ def document_of(tomorrow: Tomorrow) -> dict[str, Any]:
         "requests": tomorrow.asked,
         "served": tomorrow.served,
         "drive_min": round(tomorrow.drive_ms / 60_000, 1),
-        "one_by_one": {"served": tomorrow.one_by_one[0], "drive_min": round(tomorrow.one_by_one[1] / 60_000, 1)},
+        "given_up_min": round(tomorrow.given_up_ms / 60_000, 1),
+        "one_by_one": {
+            "served": tomorrow.one_by_one[0], "drive_min": round(tomorrow.one_by_one[1] / 60_000, 1),
+            "given_up_min": round(tomorrow.one_by_one[2] / 60_000, 1),
+        },
         "iterations": solution.iterations if (solution := tomorrow.day_plan.solution) is not None else 0,
         "refused": [
             {

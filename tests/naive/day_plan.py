@@ -13,24 +13,27 @@ import numpy as np
 from noriai_engine.plans import Problem
 
 
-def has_schedule(problem: Problem, vehicle: int, route: list[int]) -> bool:
-    """Whether times exist that keep windows, drives, ride times and duration: no negative cycle (networkx)."""
+def constraints(problem: Problem, vehicle: int, route: list[int]) -> list[tuple[object, object, float]]:
+    """(a, b, w): time of b <= time of a + w. Nodes are positions with both depots; "zero" is the origin of times."""
     sequence = [int(problem.start[vehicle]), *route, int(problem.end[vehicle])]
-    graph = nx.DiGraph()
-    # an edge a -> b of weight w says: time of b <= time of a + w; "zero" is the origin of times
+    out: list[tuple[object, object, float]] = []
     for q, node in enumerate(sequence):
-        graph.add_edge("zero", q, weight=float(problem.late[node]))
-        graph.add_edge(q, "zero", weight=-float(problem.early[node]))
+        out += [("zero", q, float(problem.late[node])), (q, "zero", -float(problem.early[node]))]
     for q, (a, b) in enumerate(pairwise(sequence)):
-        graph.add_edge(q + 1, q, weight=-float(problem.service[a] + problem.travel[a, b]))
+        out.append((q + 1, q, -float(problem.service[a] + problem.travel[a, b])))
     place = {node: q for q, node in enumerate(sequence[:-1])}
-    limits = [(0, len(sequence) - 1, float(problem.duration[vehicle]))]
+    out.append((0, len(sequence) - 1, float(problem.duration[vehicle])))
     for p, d, ride in zip(problem.pickup, problem.delivery, problem.max_ride, strict=True):
         if p != d and int(p) in place and int(d) in place:
-            limits.append((place[int(p)], place[int(d)], float(ride + problem.service[p])))
-    for a, b, most in limits:
-        most = min(most, graph.edges[a, b]["weight"]) if graph.has_edge(a, b) else most
-        graph.add_edge(a, b, weight=most)
+            out.append((place[int(p)], place[int(d)], float(ride + problem.service[p])))
+    return out
+
+
+def has_schedule(problem: Problem, vehicle: int, route: list[int]) -> bool:
+    """Whether times exist that keep windows, drives, ride times and duration: no negative cycle (networkx)."""
+    graph = nx.DiGraph()
+    for a, b, most in constraints(problem, vehicle, route):
+        graph.add_edge(a, b, weight=min(most, graph.edges[a, b]["weight"]) if graph.has_edge(a, b) else most)
     return not nx.negative_edge_cycle(graph)
 
 
@@ -74,12 +77,41 @@ def battery_lasts(problem: Problem, vehicle: int, route: list[int]) -> bool:
 
 
 def route_cost(problem: Problem, vehicle: int, route: list[int]) -> float:
-    """Drives and the vehicle's fixed cost; a vehicle that stays at home costs nothing."""
+    """Drives and the vehicle's fixed cost, and what riders give up; a vehicle that stays at home costs nothing."""
     if not route:
         return 0.0
     cost = problem.cost[int(problem.kind[vehicle])]
     sequence = [int(problem.start[vehicle]), *route, int(problem.end[vehicle])]
-    return float(problem.fixed[vehicle] + sum(cost[a, b] for a, b in pairwise(sequence)))
+    drives = float(problem.fixed[vehicle] + sum(cost[a, b] for a, b in pairwise(sequence)))
+    return drives + given_up(problem, vehicle, route)
+
+
+def least_times(problem: Problem, vehicle: int, route: list[int]) -> list[float]:
+    """Earliest starts of service of a route that may be driven: longest ways from the origin of times."""
+    graph = nx.DiGraph()
+    for a, b, most in constraints(problem, vehicle, route):
+        graph.add_edge(a, b, weight=min(most, graph.edges[a, b]["weight"]) if graph.has_edge(a, b) else most)
+    # time of "zero" <= time of q + w: the shortest way from q to "zero" is minus the earliest time of q
+    return [-nx.bellman_ford_path_length(graph, q, "zero") for q in range(len(route) + 2)]
+
+
+def given_up(problem: Problem, vehicle: int, route: list[int]) -> float:
+    """What riders of a route give up as the search counts it: lateness, and driving and stops on the way."""
+    comfort = problem.comfort
+    if comfort is None or not route:
+        return 0.0
+    sequence = [int(problem.start[vehicle]), *route, int(problem.end[vehicle])]
+    times = least_times(problem, vehicle, route)
+    place = {node: q for q, node in enumerate(sequence[:-1])}
+    total = 0.0
+    for q, node in enumerate(sequence[1:-1], 1):
+        total += comfort.late_rate * max(0.0, times[q] - float(comfort.late[node]))
+    for p, d in zip(problem.pickup.tolist(), problem.delivery.tolist(), strict=True):
+        if p != d and p in place:
+            legs = pairwise(sequence[place[p] : place[d] + 1])
+            ride = sum(float(problem.travel[a, b] + (problem.service[a] if a != p else 0)) for a, b in legs)
+            total += comfort.ride_rate * (ride - float(problem.travel[p, d]))
+    return total
 
 
 def with_task(problem: Problem, route: list[int], task: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.requests import Booking, Quote, Refusal, Request
 from noriai_engine.model.units import BookingId, RequestId
+from noriai_engine.plans.aims import Aims
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem
 from noriai_engine.plans.run import Progress, Solution
@@ -67,14 +68,15 @@ class Ahead:
         params: SolveParams,
         cpu_clock: Callable[[], float],
         *,
+        aims: Aims = Aims(),  # noqa: B008 - a frozen value
         weight: Callable[[Request], float] = lambda request: 1.0,
         progress: Progress | None = None,
     ) -> DayPlan:
         """Plan all who wait, and the bookings of vehicles that have not begun their day anew with them.
 
-        Aims in order: promises (bookings stay, within the times promised), then requests left out (by `weight`), then
-        driving time. Those left out are asked for online, so that a refusal says what stood in the way and which time
-        would do. Vehicles under way or with stops announced keep their plans.
+        Promises come first (bookings stay, within the times promised), then requests left out (by `weight`), then the
+        rest of the `aims`. Those left out are asked for online, so that a refusal says what stood in the way and which
+        time would do. Vehicles under way or with stops announced keep their plans.
         """
         d = self._d
         vehicles = [k for k in range(len(d.vehicles)) if self._is_free(k)]
@@ -92,7 +94,7 @@ class Ahead:
             rides.accepted.append(False)
         bookings, problem, solution = list[Booking](), None, None
         if vehicles:
-            problem, solution = self._solved(vehicles, rides, weight, params, cpu_clock, progress)
+            problem, solution = self._solved(vehicles, rides, (weight, aims), params, cpu_clock, progress)
             bookings = self._adopt(vehicles, rides, solution, problem)
         for name in waiting:
             if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
@@ -102,19 +104,19 @@ class Ahead:
         return DayPlan(tuple(bookings), tuple(refusals), problem, solution, tuple(vehicles))
 
     def _solved(
-        self, vehicles: Sequence[int], rides: Rides, weight: Callable[[Request], float], params: SolveParams,
-        cpu_clock: Callable[[], float], progress: Progress | None,
+        self, vehicles: Sequence[int], rides: Rides, aims: tuple[Callable[[Request], float], Aims],
+        params: SolveParams, cpu_clock: Callable[[], float], progress: Progress | None,
     ) -> tuple[Problem, Solution]:  # fmt: skip
         """The best plan found. Where riders may walk to meeting points, half the budget goes into a plan from door to
         door, and the other half into one with the walks that help there."""
-        problem = day_problem(self._d, vehicles, rides, weight)
+        problem = day_problem(self._d, vehicles, rides, *aims)
         given = [nodes_of(self._d, vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
         if self._d.service.mode != "meet":
             return problem, solve(problem, params, cpu_clock, begin_with=given, progress=progress)
         first, second = (None, None) if progress is None else (_half(progress, 0.0), _half(progress, 0.5))
         solution = solve(problem, _halved(params), cpu_clock, begin_with=given, progress=first)
         given = self._with_walks(vehicles, rides, solution, problem)
-        problem = day_problem(self._d, vehicles, rides, weight)
+        problem = day_problem(self._d, vehicles, rides, *aims)
         return problem, solve(problem, _halved(params), cpu_clock, begin_with=given, progress=second)
 
     def _with_walks(

@@ -13,7 +13,8 @@ from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.requests import Request
 from noriai_engine.model.units import RequestId
-from noriai_engine.plans.problem import Array, Problem
+from noriai_engine.plans.aims import Aims
+from noriai_engine.plans.problem import NO_LIMIT, Array, Comfort, Problem
 
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
@@ -31,7 +32,9 @@ class Rides:
     accepted: list[bool]
 
 
-def day_problem(d: "Dispatcher", vehicles: Sequence[int], rides: Rides, weight: Callable[[Request], float]) -> Problem:
+def day_problem(
+    d: "Dispatcher", vehicles: Sequence[int], rides: Rides, weight: Callable[[Request], float], aims: Aims
+) -> Problem:
     """Nodes: all pickups, all dropoffs, breaks, vehicles' starts, their ends."""
     store = d._store
     who = [d.vehicles[k] for k in vehicles]
@@ -67,7 +70,8 @@ def day_problem(d: "Dispatcher", vehicles: Sequence[int], rides: Rides, weight: 
         other = task_of.get(d.bookings.row_of.get(request.return_of or "", -1), -1)
         if other >= 0 and not rides.accepted[task] and not rides.accepted[other]:
             link[task], link[other] = other, task
-    price = [np.inf if done else UNSERVED_MS * weight(q) for q, done in zip(requests, rides.accepted, strict=True)]
+    unserved = UNSERVED_MS * max(1.0, aims.rate)
+    price = [np.inf if done else unserved * weight(q) for q, done in zip(requests, rides.accepted, strict=True)]
     kinds = _kinds(who, depots, store.fleet.battery.left_mm[vehicles], may)
     resources = len(store.fleet.layout[0])
     return Problem(
@@ -85,11 +89,25 @@ def day_problem(d: "Dispatcher", vehicles: Sequence[int], rides: Rides, weight: 
         price=np.array(price + [np.inf] * b), may=may,
         apart=tuple({(min(a, task_of[o]), max(a, task_of[o]))
                      for a, w in enumerate(wishes) for o in w.apart.tolist() if o in task_of}),
-        link=link, unit="ms",
+        link=link, unit="ms", comfort=_comfort(requests, wishes, len(early), aims),
         energy=energy_of(store, d.travel_times, [(k, 0) for k in vehicles], spots,
                          [(2 * r + n, vehicles[k], pause.duration_ms) for n, (k, pause) in enumerate(pauses)],
                          day(d._clock.now())),
     )  # fmt: skip
+
+
+def _comfort(requests: Sequence[Request], wishes: Sequence[Wish], nodes: int, aims: Aims) -> Comfort | None:
+    """Who wishes to leave minds waiting from then on, who wishes to arrive minds being there before, and both mind
+    rides longer than the direct drive."""
+    if aims.rate == 0.0:
+        return None
+    early, late = np.zeros(nodes, np.int64), np.full(nodes, NO_LIMIT, np.int64)
+    for task, (request, wish) in enumerate(zip(requests, wishes, strict=True)):
+        if request.latest_arrival is None:
+            late[task] = wish.pickup_earliest
+        else:
+            early[len(wishes) + task] = wish.dropoff_latest + wish.dropoff_spare
+    return Comfort(early, late, aims.rate, aims.rate, aims.rate)
 
 
 def _keep_pinned(d: "Dispatcher", vehicles: Sequence[int], rides: Rides, may: Array) -> None:

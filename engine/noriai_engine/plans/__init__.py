@@ -1,5 +1,6 @@
 """Day plans: the optimiser for pickup and delivery with everything a dial-a-ride service must keep."""
 
+from noriai_engine.plans.aims import Aims
 from noriai_engine.plans.certificate import certified, check_boundable
 from noriai_engine.plans.documents import document_of, read_routes, text_of
 from noriai_engine.plans.instances import read_instance
@@ -10,6 +11,7 @@ from noriai_engine.plans.seeds import best_of_seeds
 from noriai_engine.plans.solver import StopSearch, solve
 
 __all__ = [
+    "Aims",
     "Problem",
     "Solution",
     "SolveParams",

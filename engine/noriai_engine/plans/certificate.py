@@ -40,7 +40,7 @@ def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seco
     proof = Proof(tasks, lambda: seconds - (clock() - began))
     if not proof.usable:
         return Certificate(-np.inf, False)  # too many ways from an empty vehicle to the next
-    before = solution.cost + float(tasks.jobs["price"][list(solution.absent)].sum())
+    before = solution.total
     proof.begin(solution.routes, before, solution.met)
     proof.relax()
     if not proof.is_closed and proof.left() > 0.0:

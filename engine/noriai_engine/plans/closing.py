@@ -45,6 +45,7 @@ class Proof(Relaxation):
             or (self.t.jobs["link"] >= 0).any()
             or self.t.jobs["held"].any()
             or self.t.cars["full"].any()
+            or (self.t.rule["late_rate"] + self.t.rule["ride_rate"]).any()
         ):
             return  # what routes alone do not say: the bound holds, but a choice may be no plan
         self._adopt(self.master.choose(self.cost, self.known, min(self.left(), 1.0)))

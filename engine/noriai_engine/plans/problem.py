@@ -32,6 +32,22 @@ class Energy:
 
 
 @dataclass(frozen=True, eq=False)
+class Comfort:
+    """Soft windows: service is best started between `early` and `late` (n,), inside the hard window. A unit of time
+    earlier, later, or that a ride is longer than the direct drive costs so much."""
+
+    early: Array
+    late: Array
+    early_rate: float = 0.0
+    late_rate: float = 0.0
+    ride_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.early_rate, self.late_rate, self.ride_rate) < 0:
+            raise InputError("a rate of comfort is below 0", remedy="give 0 or more")
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """n nodes, m tasks, v vehicles. Times are int32 ms or float64, whichever `travel` has; costs are float64.
 
@@ -63,6 +79,7 @@ class Problem:
     link: Array | None = None  # (m,)
     held: Array | None = None  # (m,) bool
     energy: Energy | None = None
+    comfort: Comfort | None = None
     fewest_vehicles: bool = False
     """Fewer vehicles come before lower cost."""
     vehicle_limit: bool = True
@@ -101,11 +118,13 @@ def tasks_of(problem: Problem, vehicles: int | None = None) -> Tasks:
 
     stops = records(n, stop_record(time))
     stops["early"], stops["late"], stops["service"] = early, late, service
+    stops["wished"] = late if problem.comfort is None else problem.comfort.late
     stops["task"] = -1
     stops["task"][pickup] = stops["task"][delivery] = np.arange(m)
     stops["role"][pickup[pair]], stops["role"][delivery[pair]] = 1, -1
     jobs = records(m, job_record(time))
     jobs["pickup"], jobs["delivery"], jobs["span"], jobs["code"] = pickup, delivery, span, code
+    jobs["direct"] = travel[pickup, delivery]
     jobs["price"] = finite_prices(problem)
     jobs["link"] = -1 if problem.link is None else problem.link
     jobs["held"] = 0 if problem.held is None else problem.held
@@ -119,6 +138,8 @@ def tasks_of(problem: Problem, vehicles: int | None = None) -> Tasks:
         for name in ("full", "left", "reserve"):
             cars[name] = getattr(problem.energy, name)[:v]
     rule = records(1, rule_record(time))
+    if problem.comfort is not None:
+        rule["late_rate"], rule["ride_rate"] = problem.comfort.late_rate, problem.comfort.ride_rate
     rule["slack"] = FLOAT_SLACK if time == np.float64 else 0
     rule["tight"] = bool((span < NO_LIMIT).any() or (problem.duration[:v] < NO_LIMIT).any())
 
@@ -154,9 +175,22 @@ def finite_prices(problem: Problem) -> Array:
         + problem.cost[0][problem.delivery, end]
     )
     dear = 10.0 * (float(alone.max(initial=1.0)) + float(problem.fixed.max(initial=0.0)))
+    dear += 2.0 * most_given_up(problem)
     finite = problem.price[np.isfinite(problem.price)]
     dear = max(dear, 10.0 * float(finite.max(initial=0.0)), 2.0 * float(finite.sum()))
     return np.where(np.isfinite(problem.price), problem.price, dear).astype(np.float64)
+
+
+def most_given_up(problem: Problem) -> float:
+    """What the riders of any plan give up at most."""
+    if (comfort := problem.comfort) is None:
+        return 0.0
+    p, d = problem.pickup, problem.delivery
+    stops = np.concatenate([p, d])
+    late = np.maximum(0.0, (problem.late - comfort.late)[stops].astype(np.float64)).sum()
+    early = np.maximum(0.0, (comfort.early - problem.early)[stops].astype(np.float64)).sum()
+    ride = np.maximum(0.0, np.minimum(problem.max_ride, problem.late[d] - problem.early[p]).astype(np.float64)).sum()
+    return float(comfort.late_rate * late + comfort.early_rate * early + comfort.ride_rate * ride)
 
 
 def tightened(problem: Problem, travel: Array, span: Array) -> tuple[Array, Array]:

@@ -27,7 +27,8 @@ class Recombination:
             or self.run.done() >= 1.0
             or self.run.problem.fewest_vehicles
             or self.run.tasks.jobs["held"].any()
-            or self.run.tasks.cars["full"].any()  # fragments know no batteries
+            or self.run.tasks.cars["full"].any()  # fragments know neither batteries
+            or self.run.problem.comfort is not None  # nor comfort
         ):
             return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from noriai_engine.model.errors import InputError
+from noriai_engine.plans.comfort import best_times
 from noriai_engine.plans.kernels.anneal import keep_best, load_routes, search, take_over
 from noriai_engine.plans.kernels.arrays import Array, Pool, Routes, Tasks
 from noriai_engine.plans.kernels.recreate import leaves_halves, solution_cost
@@ -33,8 +34,10 @@ class Solution:
     absent: tuple[int, ...]
     cost: float
     """Of the drives and vehicles; tasks left out are not in it."""
+    given_up: float
+    """What riders give up, at the rates of the problem's comfort; 0 without one."""
     total: float
-    """With the prices of what is left out; a price no plan would pay where a task must be served."""
+    """All of it, with the prices of what is left out; a price no plan would pay where a task must be served."""
     iterations: int
     bound: float | None
     """No plan costs less, prices of what is left out included; None: not looked for, or not found."""
@@ -172,12 +175,20 @@ class Run:
         for k, size in enumerate(sizes):
             routes[self.vehicles[k]] = tuple(int(x) for x in r.rows["node"][k, 1 : size - 1])
             starts[self.vehicles[k]] = tuple(x.item() for x in r.rows["first"][k, 1 : size - 1])
+        drives = float((r.heads["cost"] - r.heads["given_up"]).sum())
+        given_up = 0.0
+        if self.problem.comfort is not None:
+            for vehicle, route in enumerate(routes):
+                if route and (timed := best_times(self.problem, vehicle, route)) is not None:
+                    starts[vehicle] = tuple(timed[0])
+                    given_up += timed[1]
         return Solution(
             routes=tuple(routes),
             start=tuple(starts),
             absent=tuple(int(task) for task in np.flatnonzero(r.home < 0)),
-            cost=float(r.heads["cost"].sum()),
-            total=float(r.heads["cost"].sum() + t.jobs["price"][r.home < 0].sum()),
+            cost=drives,
+            given_up=given_up,
+            total=float(drives + given_up + t.jobs["price"][r.home < 0].sum()),
             iterations=self.iterations,
             bound=self.bound,
             met=self.pool,

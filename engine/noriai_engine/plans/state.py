@@ -36,6 +36,7 @@ def working_space(t: Tasks, seed: int) -> Work:
         line=records(w, line_record(t.travel.dtype)),
         add_d=np.zeros(w),
         least_d=np.zeros(w),
+        way=np.zeros(w),
         absent=np.arange(m, dtype=np.int32),
         kept=np.zeros(m, np.int32),
         order=np.zeros(m),

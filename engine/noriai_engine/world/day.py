@@ -14,6 +14,7 @@ from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.plan import Leg
 from noriai_engine.model.requests import Quote, Request
 from noriai_engine.model.units import FOREVER_MS, RequestId, UtcMs, VehicleId
+from noriai_engine.plans.aims import Aims
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads.traffic import Traffic
 from noriai_engine.world.life import LATE_DRIVER, Breakdown, HoldUps, Incident, Life, TrafficChange
@@ -29,6 +30,7 @@ class PlanAhead:
     params: SolveParams
     cpu_clock: Callable[[], float] = lambda: 0.0
     """Read only where `params` give seconds."""
+    aims: Aims = Aims()
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Day:
     def _plan_ahead(self, ahead: PlanAhead) -> None:
         self._go_to(ahead.at)
         self._ahead = None
-        for booking in self.dispatcher.ahead.plan(ahead.params, ahead.cpu_clock).bookings:
+        for booking in self.dispatcher.ahead.plan(ahead.params, ahead.cpu_clock, aims=ahead.aims).bookings:
             self._booked(booking.request_id, booking.vehicle_id, booking.pickup.earliest)
 
     def _booked(self, request_id: RequestId, vehicle: VehicleId, planned_pickup: UtcMs) -> None:

@@ -22,8 +22,9 @@ def plan(
     """Plan tomorrow as a whole, for all requests placed by the evening before.
 
     Planning time is [day_plan] at in the scenario (eve 20:00 if it says nothing). Promises, then riders left out, then
-    driving time count. Beside it stands what answering the same requests one by one would give. Ctrl-C ends the search
-    with the best plan found so far. Exit status 0: planned; 2: bad input.
+    what [day_plan] aims names: driving time, and what riders give up (waits, early arrivals, detours). Beside it stands
+    what answering the same requests one by one would give. Ctrl-C ends the search with the best plan found so far. Exit
+    status 0: planned; 2: bad input.
 
     Example: noriai plan my-town.toml --time 20 -o tomorrow.json
 
@@ -95,10 +96,13 @@ def _print_plan(tomorrow: "Tomorrow", language: str) -> None:
             first, last = day.clock_text(stops[0].begin), day.clock_text(stops[-1].begin)
             table.add_row(plan.vehicle_id, str(rides(plan)), first, last, f"{drive_ms(plan) / 60_000:.0f}")
     console.print(table)
-    served, driven = tomorrow.one_by_one
-    for key, count, ms in (("planned", tomorrow.served, tomorrow.drive_ms), ("one_by_one", served, driven)):
-        minutes = f"{ms / 60_000:,.0f}"
-        console.print(text(f"tomorrow.{key}", language, served=count, asked=tomorrow.asked, minutes=minutes))
+    for key, (count, ms, gives_up) in (
+        ("planned", (tomorrow.served, tomorrow.drive_ms, tomorrow.given_up_ms)), ("one_by_one", tomorrow.one_by_one),
+    ):  # fmt: skip
+        minutes, riders = f"{ms / 60_000:,.0f}", f"{gives_up / 60_000 / max(1, count):,.1f}"
+        console.print(
+            text(f"tomorrow.{key}", language, served=count, asked=tomorrow.asked, minutes=minutes, riders=riders)
+        )
     for refusal in tomorrow.refusals:
         nearest = "" if refusal.nearest is None else f" ({day.clock_text(refusal.nearest)})"
         console.print(f"  {refusal.request_id}: {text(refusal.reason, language)}{nearest}")

@@ -17,11 +17,11 @@ Floats = NDArray[np.float64]
 
 def stop_record(time: Any) -> np.dtype[Any]:
     """A node: its window and service time, its task (-1: depot) and role (1 pickup, -1 delivery, 0 neither); `gain`:
-    what a battery is charged there (mm of road)."""
+    what a battery is charged there (mm of road); `wished`: the latest start of service that nobody minds."""
     return np.dtype(
         [
-            ("early", time), ("late", time), ("service", time), ("task", np.int32), ("role", np.int32),
-            ("gain", np.int64),
+            ("early", time), ("late", time), ("service", time), ("wished", time), ("task", np.int32),
+            ("role", np.int32), ("gain", np.int64),
         ],
         align=True,
     )  # fmt: skip
@@ -32,12 +32,13 @@ def job_record(time: Any) -> np.dtype[Any]:
 
     pickup, delivery: nodes, equal for a single stop; span: the most time from start of service at the pickup to that
     at the delivery; code: what it takes up, as a number that adds up along a route; price: of leaving it out; link: the
-    other half of a linked pair, worth nothing alone (-1: none); held: it must stay where it is.
+    other half of a linked pair, worth nothing alone (-1: none); held: it must stay where it is; direct: the drive from
+    pickup to delivery.
     """
     return np.dtype(
         [
-            ("span", time), ("price", np.float64), ("pickup", np.int32), ("delivery", np.int32), ("code", np.int32),
-            ("link", np.int32), ("held", np.int32),
+            ("span", time), ("direct", time), ("price", np.float64), ("pickup", np.int32), ("delivery", np.int32),
+            ("code", np.int32), ("link", np.int32), ("held", np.int32),
         ],
         align=True,
     )  # fmt: skip
@@ -57,8 +58,12 @@ def car_record(time: Any) -> np.dtype[Any]:
 
 
 def rule_record(time: Any) -> np.dtype[Any]:
-    """`slack`: tolerance of comparisons (0 for integers); `tight`: whether ride times or durations can bind at all."""
-    return np.dtype([("slack", time), ("tight", np.int32)], align=True)
+    """`slack`: tolerance of comparisons (0 for integers); `tight`: whether ride times or durations can bind at all;
+    `late_rate`, `ride_rate`: cost of a unit of time that service starts after it was wished, and that a ride is longer
+    than the direct drive."""
+    return np.dtype(
+        [("slack", time), ("late_rate", np.float64), ("ride_rate", np.float64), ("tight", np.int32)], align=True
+    )
 
 
 def row_record(time: Any) -> np.dtype[Any]:
@@ -78,8 +83,9 @@ def row_record(time: Any) -> np.dtype[Any]:
     )  # fmt: skip
 
 
-HEAD = np.dtype([("cost", np.float64), ("stamp", np.int64), ("count", np.int32)], align=True)
-"""A route: its cost with the vehicle's, a stamp that changes with the content, positions with both depots."""
+HEAD = np.dtype([("cost", np.float64), ("given_up", np.float64), ("stamp", np.int64), ("count", np.int32)], align=True)
+"""A route: its cost with the vehicle's and with what its riders give up (`given_up`: that part alone), a stamp that
+changes with the content, positions with both depots."""
 
 CELL = np.dtype([("stamp", np.int64), ("cost", np.float64), ("i", np.int32), ("j", np.int32)], align=True)
 """The best place of a task in a route of that stamp: pickup behind position i, delivery behind position j of the old
@@ -126,6 +132,7 @@ class Work(NamedTuple):
     line: Array  # (w,) line_record
     add_d: Floats  # (w,)
     least_d: Floats  # (w,)
+    way: Floats  # (w,) driving and service up to each position of a sequence that is tried
     absent: Ints  # (m,) int32
     kept: Ints  # (m,) int32 the absent ones when the iteration began
     order: Floats  # (m,)

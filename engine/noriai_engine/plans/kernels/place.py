@@ -3,12 +3,14 @@
 Sieves: cost against the best so far; loads; windows against the earliest and latest times of the route; detours
 against the room that ride times and durations leave (necessary conditions, O(1)); then the least fixpoint of the
 whole sequence; and of electric vehicles, whether the battery lasts.
+Where riders' time has a cost, what they give up more is added last: it is never below 0.
 """
 
 import numpy as np
 
 from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.plans.kernels.arrays import Array, Routes, Tasks, Work
+from noriai_engine.plans.kernels.comfort import given_up_in_line, is_soft
 from noriai_engine.plans.kernels.energy import lasts
 from noriai_engine.plans.kernels.schedule import raise_to_least, settle_from
 
@@ -146,6 +148,15 @@ def _possible(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -
 
 
 @lean_kernel
+def _gives_up(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -> float:
+    """What riders give up more with the task's stops behind positions i and j, inf where that cannot be."""
+    if not (_exact(t, r, k, task, i, j, w) and _apart(t, r, k, task, i, j) and lasts(t, r, k, task, i, j)):
+        return np.inf
+    stops = 2 if t.jobs[task].pickup != t.jobs[task].delivery else 1
+    return given_up_in_line(t, w, r.heads[k].count + stops) - r.heads[k].given_up
+
+
+@lean_kernel
 def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> None:
     """Best place of a stop that needs an empty vehicle."""
     rate = t.cars[k].rate
@@ -161,7 +172,11 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
         add = t.cost_to[rate, p, a] + t.cost[rate, p, b] - t.cost[rate, a, b]
         if add >= best or begin + t.stops[p].service + t.travel[p, b] > r.rows[k, i + 1].last:
             continue
-        if _exact(t, r, k, task, i, i, w) and lasts(t, r, k, task, i, i):
+        if is_soft(t):
+            add += _gives_up(t, r, k, task, i, i, w)
+            if add < best:
+                best, best_i = add, i
+        elif _exact(t, r, k, task, i, i, w) and lasts(t, r, k, task, i, i):
             best, best_i = add, i
     if r.heads[k].count == 2:
         best += t.cars[k].fixed + r.rows[k, 0].toll
@@ -185,7 +200,7 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
         return memo[task, k].cost
     kind, rate = t.cars[k].kind, t.cars[k].rate
     slack = t.rule[0].slack
-    tight = t.rule[0].tight
+    tight, soft = t.rule[0].tight, is_soft(t)
     size = r.heads[k].count
     code = t.jobs[task].code
     early_d, late_d, service_d = t.stops[d].early, t.stops[d].late, t.stops[d].service
@@ -265,9 +280,13 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
                 if y > late_d + slack or (j > i and ride + to_d > span + slack):
                     if j > i:
                         break
-                elif y + service_d + t.travel[d, after] <= r.rows[k, j + 1].last + slack and _possible(
-                    t, r, k, task, i, j, w
-                ):
+                elif y + service_d + t.travel[d, after] > r.rows[k, j + 1].last + slack:
+                    pass
+                elif soft:
+                    add += _gives_up(t, r, k, task, i, j, w)
+                    if add < best - EPSILON:
+                        best, best_i, best_j = add, i, j
+                elif _possible(t, r, k, task, i, j, w):
                     best, best_i, best_j = add, i, j
             if j == i:
                 if not further:

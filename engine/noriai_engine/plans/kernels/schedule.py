@@ -7,6 +7,7 @@ no earlier than the return minus the duration limit); it passes a window exactly
 
 from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.plans.kernels.arrays import Routes, Tasks, Work
+from noriai_engine.plans.kernels.comfort import given_up, is_soft
 
 
 @lean_kernel
@@ -145,10 +146,14 @@ def settle_from(t: Tasks, r: Routes, k: int, begin: int, w: Work) -> bool:
             path += t.stops[node].service + drive
             node = after
     r.heads[k].cost = cost + t.cars[k].fixed if size > 2 else 0.0
+    r.heads[k].given_up = 0.0
     w.counts[1] += 1
     r.heads[k].stamp = w.counts[1]
     if not _raise_first(t, r, k, begin):
         return False
+    if is_soft(t):
+        r.heads[k].given_up = given_up(t, r, k)
+        r.heads[k].cost += r.heads[k].given_up
     _lower_last(t, r, k)
     if t.rule[0].tight:
         whole = t.cars[k].duration - r.rows[k, size - 1].path
