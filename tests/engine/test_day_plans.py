@@ -387,6 +387,12 @@ def test_who_pays_more_for_riders_time_gives_up_less_of_it() -> None:
     assert drives[1] > drives[0]
 
 
+@pytest.mark.parametrize("seed", range(15))
+def test_a_vehicle_that_no_task_pays_alone_is_opened_for_several(seed: int) -> None:
+    problem = replace(a_problem(seed, tasks=4, vehicles=2), fixed=np.full(2, 220.0), price=np.full(4, 170.0), link=None)
+    assert solve(problem, by_iterations(400, seed), no_clock).total == pytest.approx(optimum(problem))
+
+
 def test_a_search_without_dives_ends() -> None:
     """Its last iterations are spent all the same."""
     for iterations in (1, 7, 30, 61):

@@ -12,6 +12,7 @@ from noriai_engine.plans.kernels.ruin import back_to, ruin_kin, ruin_strings
 from noriai_engine.plans.kernels.schedule import settle
 
 CURRENT, BEST = 0, 1
+BOLD = 0.2  # share of iterations that open vehicles freely, where they cost something
 POOL_GAP = 1.01  # routes of solutions that are at most 1 % worse than the best are worth keeping
 
 
@@ -109,6 +110,9 @@ def search(
     place comes in, at the price of what is easy.
     """
     beaten = 0
+    dear = False  # whether vehicles cost something themselves, and tasks may be left out
+    for k in range(r.heads.shape[0]):
+        dear = dear or t.cars[k].fixed > 0.0
     for _ in range(iterations):
         absent = w.counts[0]
         before, was_missed = 0.0, 0
@@ -127,7 +131,8 @@ def search(
         shake = m.blink
         if by_regret:
             shake = m.noise if uniform(w.dice) < 0.5 else 0.0
-        good = recreate(t, r, old, memo, by_regret, shake, room, w) and all_last(t, r, w)
+        bold = dear and w.counts[0] > 0 and uniform(w.dice) < BOLD
+        good = recreate(t, r, old, memo, by_regret, shake, bold, room, w) and all_last(t, r, w)
         if shrink:
             if w.counts[0] == 0 and good:
                 return 1

@@ -53,12 +53,13 @@ def order_absent(t: Tasks, w: Work) -> None:
 
 @inlined_kernel
 def recreate(
-    t: Tasks, r: Routes, old: Routes, memo: Array, by_regret: bool, shake: float, room: float, w: Work
+    t: Tasks, r: Routes, old: Routes, memo: Array, by_regret: bool, shake: float, bold: bool, room: float, w: Work
 ) -> bool:  # fmt: skip
     """Insert absent tasks at their best place, in an order chosen now or whatever loses most by waiting.
 
     In order, a route is passed over with chance `shake` (blinks of SISR); by regret (Potvin & Rousseau 1993), costs are
-    multiplied by up to 1 +- shake / 2. False, in the middle of it, once that adds more than `room` to the cost.
+    multiplied by up to 1 +- shake / 2. `bold` opens vehicles as if they cost nothing: tasks that pay for one together, and
+    none alone, come in so. False, in the middle of it, once that adds more than `room` to the cost.
     """
     if not by_regret:
         order_absent(t, w)
@@ -84,6 +85,8 @@ def recreate(
                     cost = memo[task, k].cost
                 else:
                     cost = best_place(t, r, memo, w, task, k)
+                if bold and r.heads[k].count == 2:
+                    cost -= t.cars[k].fixed
                 if by_regret and shake > 0.0 and cost < np.inf:
                     cost *= 1.0 + shake * (uniform(w.dice) - 0.5)
                 if cost < best:
