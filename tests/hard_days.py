@@ -98,6 +98,7 @@ def judge(dispatcher: Dispatcher, party: dict[str, Resources]) -> None:
             assert row.drive_ms == times.between(before.stop.spot, row.stop.spot)
             assert row.begin >= max(done + row.drive_ms, row.earliest)
             assert row.begin <= row.latest
+            assert not row.locked or row.earliest == row.begin == row.latest  # what was announced is moved by nobody
             sign = {ActivityKind.PICKUP: 1, ActivityKind.DROPOFF: -1}.get(row.kind, 0)
             if sign:
                 places.setdefault(str(row.request_id), []).append((k, row.kind))

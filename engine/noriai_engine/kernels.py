@@ -18,7 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @cache
 def cache_folder(package: str) -> Path:
-    """Where a package's compiled kernels are kept: the user's cache, or a temporary folder where there is none."""
+    """Where a package's compiled kernels are kept: below NUMBA_CACHE_DIR where that is set, else the user's cache, or a
+    temporary folder where there is none."""
     import numba
 
     settings: Any = numba.config
@@ -27,7 +28,8 @@ def cache_folder(package: str) -> Path:
         for file in sorted(root.glob("*/kernels/*.py")):
             digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
     name = f"kernels-{digest.hexdigest()[:16]}"
-    for base in (Path.home() / ".cache" / "noriai", Path(tempfile.gettempdir()) / "noriai-cache"):
+    given = [Path(settings.CACHE_DIR)] if settings.CACHE_DIR else []
+    for base in (*given, Path.home() / ".cache" / "noriai", Path(tempfile.gettempdir()) / "noriai-cache"):
         folder = base / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ def _compiled(function: F, **options: Any) -> F:
 
     settings: Any = numba.config  # its attributes are set at run time
     given = settings.CACHE_DIR
-    if not settings.DISABLE_JIT and not given:
+    if not settings.DISABLE_JIT:
         settings.CACHE_DIR = str(cache_folder(function.__module__.partition(".")[0]))
     try:
         return cast(F, numba.njit(cache=True, nogil=True, **options)(function))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -176,3 +177,12 @@ def test_the_exchange_runs_without_a_node() -> None:
         "numba",
         "noriai_engine.dispatch",
     }
+
+
+def test_compiled_kernels_are_kept_by_content_wherever_they_are_kept(tmp_path: Path) -> None:
+    """numba does not notice a change in another file that a kernel calls, in whatever folder it keeps the compiled one."""
+    say = "from noriai_engine.kernels import cache_folder; print(cache_folder('noriai_engine'))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", say], env=environment, capture_output=True, text=True, check=True)
+    assert Path(ran.stdout.strip()).parent == tmp_path
+    assert Path(ran.stdout.strip()).name.startswith("kernels-")

@@ -56,26 +56,34 @@ def reschedule(
 ) -> bool:
     """The earliest times that keep every limit; False, and no change, where there are none.
 
-    A row announced for a time keeps its place, and may be as late as was promised. `with_buffers`: so may all others,
-    and what they take of their buffers is gone: the limits of the plan grow to what is needed.
+    A row announced for a time keeps its place, and may be as late as was promised; the time that comes out is announced
+    now. `with_buffers`: so may all others, and what they take of their buffers is gone: the limits of the plan grow to
+    what is needed.
     """
     base, count = plans.first[vehicle], plans.count[vehicle]
     for k in range(1, count):
         row = plans.rows[base + k]
-        if row.locked:
-            row.latest = row.promised
         copy_row(plans, fleet, base + k, row.partner, s, k)
-        if with_buffers:
+        if row.locked or with_buffers:
             s.rows[k].latest = row.promised
+        if with_buffers:
             s.rows[k].ride_limit += row.ride_spare
     if not earliest_schedule(count, free_from(plans, paths, vehicle, now), s):
         return False
     for k in range(1, count):
         plans.rows[base + k].begin = s.rows[k].begin
         plans.rows[base + k].done = s.rows[k].done
+        _announce(plans, base + k)
     if with_buffers:
         _grow(plans, vehicle)
     return True
+
+
+@inlined_kernel
+def _announce(plans: PlanArrays, row: int) -> None:
+    """What was announced for another time is so for the new one: nobody who asks later moves it."""
+    if plans.rows[row].locked:
+        plans.rows[row].earliest = plans.rows[row].latest = plans.rows[row].begin
 
 
 @inlined_kernel
@@ -86,6 +94,7 @@ def _grow(plans: PlanArrays, vehicle: int) -> None:
         row = plans.rows[base + k]
         row.latest = max(row.latest, row.begin)
         row.promised = max(row.promised, row.begin)
+        _announce(plans, base + k)
         if row.partner > 0:
             departs = plans.rows[base + row.partner].begin + plans.rows[base + row.partner].service
             over = max(0, row.begin - departs - row.ride_limit)

@@ -58,8 +58,8 @@ def recreate(
     """Insert absent tasks at their best place, in an order chosen now or whatever loses most by waiting.
 
     In order, a route is passed over with chance `shake` (blinks of SISR); by regret (Potvin & Rousseau 1993), costs are
-    multiplied by up to 1 +- shake / 2. `bold` opens vehicles as if they cost nothing: tasks that pay for one together, and
-    none alone, come in so. False, in the middle of it, once that adds more than `room` to the cost.
+    multiplied by up to 1 +- shake / 2. `bold` opens vehicles as if they cost nothing: tasks that pay for one together,
+    and none alone, come in so. False, in the middle of it, once that adds more than `room` to the cost.
     """
     if not by_regret:
         order_absent(t, w)
