@@ -42,7 +42,7 @@ from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.dispatch.packing import Columns, choose
 from noriai_engine.dispatch.rebalancing import Forecast, Gaps, RebalanceParams, TurnedAway, moves
-from noriai_engine.model import Spot
+from noriai_engine.model import Battery, Spot
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.world.day import Batch, Day
 
@@ -349,6 +349,27 @@ def test_an_idle_vehicle_goes_where_riders_were_turned_away() -> None:
         assert bool(waits) == bool(every)
     assert states[0, True] == [BookingState.REFUSED, BookingState.REFUSED]
     assert states[MINUTE, True] == states[MINUTE, False] == [BookingState.REFUSED, BookingState.DONE]
+
+
+@pytest.mark.parametrize(
+    ("range_m", "goes", "served"), [(23_000, True, True), (22_000, True, False), (21_000, False, False)]
+)
+def test_an_electric_vehicle_is_sent_about_as_far_as_it_gets_home(range_m: int, goes: bool, served: bool) -> None:
+    """10.8 km there and back; with the ride of the one who asks then, 22.8 km."""
+    network = a_street(20, 60)
+    van = replace(a_vehicle(place=node(network, 0)), battery=Battery(range_m))
+    asked = [
+        a_request(f"r{k}", origin=node(network, 18), destination=node(network, 19), placed=t, departs=t)
+        for k, t in enumerate(("08:00", "08:40"))
+    ]
+    dispatcher, clock = a_dispatcher(network, [van], replace(SERVICE, max_wait_ms=5 * MINUTE), now="07:00")
+    day = Day(
+        dispatcher, clock, asked, batch=Batch(MINUTE, rebalance=RebalanceParams(MINUTE, 60 * MINUTE, 60 * MINUTE))
+    )
+    day.run()
+    assert bool([leg for leg in day.legs if leg.purpose == "position"]) == goes
+    assert (dispatcher.bookings.states[asked[1].id] == BookingState.DONE) == served
+    assert sum(leg.distance_mm for leg in day.legs) <= 1_000 * range_m
 
 
 def test_who_was_turned_away_long_ago_is_forgotten() -> None:

@@ -158,9 +158,8 @@ class Ahead:
         if int(store.plans.count[vehicle]) < 2 or d.vehicles[vehicle].shift.start < d._clock.now():
             return False
         d._settle(vehicle)
-        if not store.has_energy(
-            vehicle, d.day.to_day_ms(d._clock.now())
-        ):  # less charge than thought: mending comes first
+        now = d.day.to_day_ms(d._clock.now())
+        if not store.has_energy(vehicle, now):  # less charge than thought: mending comes first
             return False
         return store.first_free(vehicle) == 0 and not store.plans.aboard[vehicle].any()
 

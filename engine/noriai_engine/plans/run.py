@@ -176,12 +176,13 @@ class Run:
             routes[self.vehicles[k]] = tuple(int(x) for x in r.rows["node"][k, 1 : size - 1])
             starts[self.vehicles[k]] = tuple(x.item() for x in r.rows["first"][k, 1 : size - 1])
         drives = float((r.heads["cost"] - r.heads["given_up"]).sum())
-        given_up = 0.0
+        given_up = float(r.heads["given_up"].sum())
         if self.problem.comfort is not None:
-            for vehicle, route in enumerate(routes):
-                if route and (timed := best_times(self.problem, vehicle, route)) is not None:
+            for k, vehicle in enumerate(self.vehicles):
+                timed = best_times(self.problem, int(vehicle), routes[vehicle]) if routes[vehicle] else None
+                if timed is not None:
                     starts[vehicle] = tuple(timed[0])
-                    given_up += timed[1]
+                    given_up += timed[1] - float(r.heads["given_up"][k])
         return Solution(
             routes=tuple(routes),
             start=tuple(starts),
