@@ -6,12 +6,14 @@ The judge reads the event log and the plans as values, and works out times with 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from builders import (
     DAY,
+    MINUTE,
     SERVICE,
     a_dispatcher,
     a_random_town,
@@ -33,6 +35,7 @@ from noriai_engine.model import BookingState, InputError, Request
 from noriai_engine.plans import annealing
 from noriai_engine.roads.traffic import slower
 from noriai_engine.world.day import Day
+from noriai_engine.world.whims import Whims
 
 
 @hypothesis_settings(max_examples=60)
@@ -215,3 +218,24 @@ def test_plans_in_which_everything_is_at_one_place_are_improved_without_fuss() -
     day = a_small_day(asked("r1", 0, 0, departs="08:00", placed="07:00"), vehicles=1)
     next(day.steps())
     assert day.improve(annealing(1, 10)) == 0
+
+
+def test_a_no_show_moves_no_pickup_that_is_announced() -> None:
+    """Both stops lie within the horizon: the second rider was told a time, and the vehicle waits for it."""
+    network = a_street(12, 60)
+    service = replace(SERVICE, commit_horizon_ms=20 * MINUTE)
+    dispatcher, clock = a_dispatcher(network, [a_vehicle(place=node(network, 0))], service, now="07:50")
+    asked = [
+        a_request("a", origin=node(network, 2), destination=node(network, 9), placed="07:50", departs="08:00"),
+        a_request("b", origin=node(network, 10), destination=node(network, 11), placed="08:00:20", departs="08:00:20"),
+    ]
+    day = Day(dispatcher, clock, asked, Whims(absent=frozenset({"a"})))  # type: ignore[arg-type]
+    day.run()
+    told = [
+        row[3] for e in dispatcher.events if e.kind == "plan_changed"
+        for row in json.loads(str(e.details))["activities"] if row[:2] == ["pickup", "b"]
+    ]  # fmt: skip
+    begun = next(e.time for e in dispatcher.events if e.kind == "pickup_started" and e.request_id == "b")
+    assert "no_show" in {e.kind for e in dispatcher.events}
+    assert len(told) > 1  # when asked, and again when the first rider did not come
+    assert {begun} == set(told)

@@ -14,13 +14,15 @@ NEVER = 1 << 60
 @dataclass
 class Told:
     """The latest that was told: of each request (pickup, dropoff, longest ride), of each vehicle its shift's end and
-    its breaks' latest begins; who was aboard a vehicle that failed; vehicles by instant that an incident touched."""
+    its breaks' latest begins; who was aboard a vehicle that failed; vehicles by instant that an incident touched, and
+    (instant, vehicle) of stops that fell away."""
 
     limits: dict[str, list[int]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
     breaks: dict[str, list[list[int]]] = field(default_factory=dict)
     interrupted: set[str] = field(default_factory=set)
     causes: dict[int, set[tuple[str | None, str]]] = field(default_factory=dict)
+    fell_away: set[tuple[int, str]] = field(default_factory=set)
 
     def touched(self, instant: int, vehicle: str) -> bool:
         """Whether an incident of that instant concerned the vehicle."""
@@ -67,6 +69,8 @@ def check_breaches(run: Run, report: CheckReport) -> Told:
         told.breaks[name] = [list(b) for b in run.breaks(vehicle)]
     for event in run.events:
         kind, rider, now = event["kind"], event["request_id"], event["time_ms"]
+        if kind in ("booking_cancelled", "no_show"):
+            told.fell_away.add((now, event["vehicle_id"]))
         if kind in INCIDENTS:
             told.causes.setdefault(now, set()).add((event["vehicle_id"], run.details(event)["cause"]))
         elif kind == "booking_accepted":

@@ -102,7 +102,6 @@ class _Walk:
         self.set_out = -1  # when it last left or turned; turned back on the spot, it arrives at once and drives no leg
         self.pauses: list[tuple[int, int]] = []
         self.battery = json.loads(vehicle["battery"])  # range, reserve, gained a minute, left: m
-        self.fell_away = NEVER  # when a stop did last
         self.left_mm, self.short = 0 if self.battery is None else 1_000 * self.battery[3], False
 
     def through(self, events: list[RowDict]) -> None:
@@ -110,8 +109,6 @@ class _Walk:
             now, kind = event["time_ms"], event["kind"]
             while self.waiting_legs and self._is_driven(self.waiting_legs[-1], now, kind):
                 self._drive(self.waiting_legs.pop())
-            if kind in ("booking_cancelled", "no_show"):
-                self.fell_away = now
             self.expect(now <= self.failed_at or kind == "dropped_off", "lifecycle", f"{kind} at {now}, has failed")
             handler = {
                 "shift_started": self._start, "vehicle_departed": self._depart, "vehicle_diverted": self._turn,
@@ -230,7 +227,8 @@ class _Walk:
     def _run_short(self, event: RowDict) -> None:
         """Only other travel times excuse the use of the reserve, and a stop that fell away: the fastest way past it may
         be a longer one."""
-        excused = self.told.touched(event["time_ms"], self.who) or self.fell_away == event["time_ms"]
+        now = event["time_ms"]
+        excused = self.told.touched(now, self.who) or (now, self.who) in self.told.fell_away
         self.expect(excused, "charge", "uses its reserve without a cause")
         self.short = True
 

@@ -60,6 +60,7 @@ class Incidents:
         """Boarding has begun and nobody is there: the vehicle is free at once. Raises InputError where it has not."""
         row = self._bookings.row_in(request_id, BookingState.BOARDING)
         vehicle = self._vehicle_of(row)
+        self._d._settle(vehicle)  # what is announced by now keeps its time
         position = self._store.plans.rows[int(self._store.plans.first[vehicle])]
         position.begin = position.done = min(int(position.begin), self._now)
         self._repairs.take_out(vehicle, row, self._now)
