@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from noriai_api.runtime.rehearsal import rehearse
@@ -39,6 +41,13 @@ def test_rides_are_booked_and_forgotten(rural: Path) -> None:
     travel_times = TravelTimes(region.network)
     assert rehearse(region, travel_times, improves=True) >= 5
     assert rehearse(region, travel_times, improves=False) >= 5
+
+
+def test_a_region_where_nobody_may_stop_starts_all_the_same(rural: Path) -> None:
+    """Motorways and the like: whoever cannot be rehearsed with is left out, be it everybody."""
+    region = open_region(rural)
+    closed = replace(region.network, street_flags=np.zeros_like(region.network.street_flags))
+    assert rehearse(region, TravelTimes(closed), improves=True) == 0
 
 
 @pytest.mark.compiled

@@ -15,15 +15,16 @@ from noriai_engine.regions import Region
 from noriai_engine.roads import TravelTimes
 
 FROM_MS = 9 * HOUR_MS
-PLACES = 12
+PLACES = 24
 
 
 def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool) -> int:
     """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and
     where plans are improved, that too; how many rides were booked. Nothing of it is kept."""
     day = ServiceDay(date(2001, 1, 1), region.timezone)
-    states = np.linspace(0, len(region.network.state_arc) - 1, PLACES).astype(np.int64)
+    states = np.linspace(0, travel_times.graph.state_count - 1, PLACES).astype(np.int64)
     places = [travel_times.place_of(Spot(int(state))) for state in states]
+    places = [place for place in places if travel_times.stop_at(place)[0].state >= 0]  # a motorway has no stop near it
     shift = Shift(day.to_utc(0), day.to_utc(24 * HOUR_MS))
     fleet = [
         Vehicle(VehicleId(name), OperatorId("rehearsal"), "taxi", (Resources(4),), shift, place)
@@ -47,5 +48,6 @@ def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool) -> in
     if improves:
         run.look_again(run.dispatcher.improving.improve(annealing(0, 20), lambda: 0.0).changed)
     run.advance(day.to_utc(FROM_MS + HOUR_MS))
-    run.look_again(run.dispatcher.incidents.break_down(0))
+    if fleet:
+        run.look_again(run.dispatcher.incidents.break_down(0))
     return len(booked)
