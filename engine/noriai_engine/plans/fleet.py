@@ -29,7 +29,7 @@ def reduce_fleet(run: Run) -> None:
             while not found and (share := run.done()) < p.fleet_share:
                 heat = run.scale * p.hot * (p.cold / p.hot) ** (share / p.fleet_share)
                 found = bool(run.search_a_while(heat, shrink=True))
-                if run.progress is not None:
+                if run.progress is not None and not found:
                     run.progress(share, 0, saved[3])
         finally:
             if not found:  # also where the search is stopped here: the last whole plan is the result
@@ -40,9 +40,10 @@ def reduce_fleet(run: Run) -> None:
                 run.load()
                 run.costs[:] = cost
                 run.pool = empty_pool(run.tasks)
+            else:
+                run.take_stock()
         if not found:
             return
-        run.take_stock()
 
 
 def _keep(run: Run, vehicles: Sequence[int] | np.ndarray) -> None:

@@ -94,10 +94,11 @@ def _cordeau(file: Path, rows: Rows) -> Problem:
 
 
 def _li_lim(file: Path, rows: Rows) -> Problem:
-    """Header K Q speed; rows id x y demand e l service pickup delivery (Li & Lim 2001)."""
+    """Header K Q speed; rows id x y demand e l service pickup delivery (Li & Lim 2001). Times are distances in every
+    published file; eight of them say speed 0."""
     k, capacity, speed = _numbers(file, rows[:1], 3)[0]
-    if speed != 1:
-        raise InputError(f"{file}, row {rows[0][0]}: speed {speed:g}", remedy="only speed 1 is in use")
+    if speed not in (0, 1):
+        raise InputError(f"{file}, row {rows[0][0]}: speed {speed:g}", remedy="only speed 1 is in use (0 is read as 1)")
     body = rows[1:]
     table = _numbers(file, body, 9)
     _counted(file, body, table)

@@ -13,13 +13,17 @@ class SolveParams:
     seconds: float | None = 10.0
     iterations: int | None = None
     seed: int = 1
-    hot: float = 0.3
+    hot: float = 1.0
     """First temperature, in mean drive costs."""
-    cold: float = 0.08
+    cold: float = 0.12
     """Last temperature."""
+    reheat: float = 0.5
+    """First temperature of each further cooling, which begins at the best plan."""
+    reheat_share: float = 0.2
+    """Share of the budget for each further cooling."""
     moves: Moves = field(
         default_factory=lambda: Moves(
-            strings=0.6, mean=12.0, longest=10.0, kin=20.0, power=3.0, regret=0.15, noise=0.3, blink=0.01
+            exchange=0.7, strings=0.6, mean=12.0, longest=10.0, kin=20.0, power=3.0, regret=0.4, noise=0.3, blink=0.01
         )
     )
     anneal_share: float = 0.4

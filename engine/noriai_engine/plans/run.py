@@ -154,6 +154,12 @@ class Run:
             if self.search_a_while(heat) or self.progress is not None:
                 self.tell(share)
 
+    def back_to_best(self) -> None:
+        """Make the best solution the current one."""
+        take_over(self.routes, self.best)
+        self.load()
+        self.take_stock()
+
     def routes_of(self, r: Routes) -> list[Array]:
         """Its sequences without depots, one for each vehicle in use."""
         return [r.rows["node"][k, 1 : size - 1].copy() for k, size in enumerate(r.heads["count"])]

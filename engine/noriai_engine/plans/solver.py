@@ -43,7 +43,7 @@ def solve(
 
 
 def _anneal(run: Run) -> None:
-    """Ruin and recreate from hot to cold; then recombine, dive and anneal a little, again and again.
+    """Ruin and recreate from hot to cold; then recombine and cool again from the best, again and again.
 
     Where all routes can be priced exactly, that comes in between: it may end with the best plan there is.
     """
@@ -55,12 +55,15 @@ def _anneal(run: Run) -> None:
         routes.widen(proof)
     while run.done() < 1.0:
         routes.recombine()
+        if proof is None:
+            run.back_to_best()
+            run.cool(min(1.0, run.done() + p.reheat_share), p.reheat * run.scale, p.cold * run.scale)
+            continue
         for _ in range(max(1, p.dives)):
-            if p.dives and run.done() < 1.0 and not run.tasks.jobs["held"].any():
+            if p.dives and run.done() < 1.0:
                 routes.dive()
             run.cool(min(1.0, run.done() + p.quench_share), p.cold * run.scale, 0.5 * p.cold * run.scale)
-        if proof is not None:
-            routes.close(proof)
-            if proof.is_closed:
-                return
-            proof = None
+        routes.close(proof)
+        if proof.is_closed:
+            return
+        proof = None

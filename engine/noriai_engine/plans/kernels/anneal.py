@@ -7,6 +7,7 @@ from noriai_engine.kernels import inlined_kernel, lean_kernel
 from noriai_engine.plans.kernels.arrays import Array, Moves, Pool, Routes, Tasks, Work
 from noriai_engine.plans.kernels.dice import uniform
 from noriai_engine.plans.kernels.energy import all_last, lasts
+from noriai_engine.plans.kernels.exchange import BROKEN, DONE, NOTHING, exchange
 from noriai_engine.plans.kernels.recreate import is_better, leaves_halves, recreate, solution_cost
 from noriai_engine.plans.kernels.ruin import back_to, ruin_kin, ruin_strings
 from noriai_engine.plans.kernels.schedule import settle
@@ -70,20 +71,24 @@ def rows_of(t: Tasks, best: Routes, pool: Pool, out: NDArray[np.int32]) -> None:
 
 
 @inlined_kernel
-def _ruin(t: Tasks, r: Routes, old: Routes, m: Moves, w: Work) -> None:
+def _change(t: Tasks, r: Routes, old: Routes, m: Moves, w: Work) -> int:
+    """Take tasks out of routes, or let two routes exchange segments; see `exchange` for what comes back."""
     for index in range(w.counts[0]):
         w.kept[index] = w.absent[index]
     for k in range(r.heads.shape[0]):
         w.dirty[k] = 0
+    if uniform(w.dice) < m.exchange:
+        return exchange(t, r, old, w)
     if uniform(w.dice) < m.strings:
         ruin_strings(t, r, old, m.mean, m.longest, w)
     else:
         power = m.power if uniform(w.dice) < 0.9 else 1.0
         ruin_kin(t, r, old, 1 + int(uniform(w.dice) * m.kin), power, w)
+    return DONE
 
 
 @lean_kernel
-def _take_back(t: Tasks, r: Routes, old: Routes, absent: int, w: Work) -> None:
+def take_back(t: Tasks, r: Routes, old: Routes, absent: int, w: Work) -> None:
     """Undo an iteration: the routes and the `absent` tasks left out as they were before."""
     for k in range(r.heads.shape[0]):
         if w.dirty[k]:
@@ -121,7 +126,12 @@ def search(
         for index in range(absent):
             was_missed += missed[w.absent[index]]
         limit = (before if shrink else costs[CURRENT]) - heat * np.log(1.0 - uniform(w.dice))
-        _ruin(t, r, old, m, w)
+        done = _change(t, r, old, m, w)
+        if done == NOTHING and absent == 0:
+            continue
+        if done == BROKEN:
+            take_back(t, r, old, absent, w)
+            continue
         room = np.inf
         if not shrink:
             room = limit
@@ -143,11 +153,11 @@ def search(
                 is_missed += missed[w.absent[index]]
                 missed[w.absent[index]] += 1
             if not good or is_missed > was_missed or (is_missed == was_missed and after >= limit):
-                _take_back(t, r, old, absent, w)
+                take_back(t, r, old, absent, w)
             continue
         cost = solution_cost(t, r, w) if good else limit
         if cost >= limit:
-            _take_back(t, r, old, absent, w)
+            take_back(t, r, old, absent, w)
             continue
         if cost != costs[CURRENT] and cost < costs[BEST] * POOL_GAP:
             for k in range(r.heads.shape[0]):

@@ -158,7 +158,8 @@ class Pool(NamedTuple):
 class Moves(NamedTuple):
     """How ruin and recreate go about it."""
 
-    strings: float  # share of iterations that take out strings; the others take out tasks alike
+    exchange: float  # share of iterations that exchange segments between routes; the others ruin
+    strings: float  # share of ruins that take out strings; the others take out tasks alike
     mean: float  # stops a ruin takes out on average by strings
     longest: float  # most stops a string takes out of one route
     kin: float  # most tasks alike taken out at once
