@@ -71,13 +71,14 @@ def rows_of(t: Tasks, best: Routes, pool: Pool, out: NDArray[np.int32]) -> None:
 
 
 @inlined_kernel
-def _change(t: Tasks, r: Routes, old: Routes, m: Moves, w: Work) -> int:
-    """Take tasks out of routes, or let two routes exchange segments; see `exchange` for what comes back."""
+def _change(t: Tasks, r: Routes, old: Routes, m: Moves, w: Work, exchanges: float) -> int:
+    """Take tasks out of routes or, in a share of the iterations, let two routes exchange segments; what comes back:
+    see `exchange`."""
     for index in range(w.counts[0]):
         w.kept[index] = w.absent[index]
     for k in range(r.heads.shape[0]):
         w.dirty[k] = 0
-    if uniform(w.dice) < m.exchange:
+    if uniform(w.dice) < exchanges:
         return exchange(t, r, old, w)
     if uniform(w.dice) < m.strings:
         ruin_strings(t, r, old, m.mean, m.longest, w)
@@ -126,7 +127,7 @@ def search(
         for index in range(absent):
             was_missed += missed[w.absent[index]]
         limit = (before if shrink else costs[CURRENT]) - heat * np.log(1.0 - uniform(w.dice))
-        done = _change(t, r, old, m, w)
+        done = _change(t, r, old, m, w, 0.0 if shrink else m.exchange)
         if done == NOTHING and absent == 0:
             continue
         if done == BROKEN:

@@ -12,6 +12,7 @@ from noriai_engine.plans.kernels.schedule import settle
 
 NOTHING, DONE, BROKEN = 0, 1, -1
 TAILS = 0.4  # share of exchanges of everything that follows
+MOST_LEFT_OUT = 10  # tasks; an exchange that leaves out more is not made
 TRIES = 10  # neighbours looked at for a place where both routes go on in time
 
 
@@ -125,7 +126,7 @@ def exchange(t: Tasks, r: Routes, old: Routes, w: Work) -> int:
             return NOTHING
     before = w.counts[0]
     good = _leave_out(t, r, k, i, j, other, w) and _leave_out(t, r, other, p, q, k, w)
-    if not good:
+    if not good or w.counts[0] - before > MOST_LEFT_OUT:
         for index in range(before, w.counts[0]):
             w.marked[w.absent[index]] = 0
         w.counts[0] = before
