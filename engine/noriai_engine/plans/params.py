@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.kernels.arrays import Moves
 
+FEW, MANY = 100, 1_000
+
 
 @dataclass(frozen=True)
 class SolveParams:
@@ -14,7 +16,9 @@ class SolveParams:
     iterations: int | None = None
     seed: int = 1
     hot: float = 1.0
-    """First temperature, in mean drive costs."""
+    """First temperature, in mean drive costs, where the budget has room for MANY iterations a task."""
+    warm: float = 0.3
+    """The same where it has room for FEW: what is hot must be cooled slowly."""
     cold: float = 0.12
     """Last temperature."""
     reheat: float = 0.5
@@ -27,9 +31,9 @@ class SolveParams:
         )
     )
     anneal_share: float = 0.4
-    """Share of the budget for annealing from hot to cold; the rest recombines, dives and anneals a little."""
+    """Share of the budget for annealing from hot to cold; the rest recombines and cools again from the best."""
     dives: int = 3
-    """Starts from the relaxation after each recombination."""
+    """Starts from the relaxation after the first recombination, where all routes can be priced exactly."""
     quench_share: float = 0.02
     """Share of the budget for annealing after each dive."""
     recombine_share: float = 0.03

@@ -10,7 +10,7 @@ from noriai_engine.plans.comfort import best_times
 from noriai_engine.plans.kernels.anneal import keep_best, load_routes, search, take_over
 from noriai_engine.plans.kernels.arrays import Array, Pool, Routes, Tasks
 from noriai_engine.plans.kernels.recreate import leaves_halves, solution_cost
-from noriai_engine.plans.params import SolveParams
+from noriai_engine.plans.params import FEW, MANY, SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
 from noriai_engine.plans.state import empty_memo, empty_pool, empty_routes, working_space
 
@@ -19,6 +19,9 @@ Progress = Callable[[float, int, float], None]
 
 CLOSE = 1e-6
 """A plan and its bound are equal: sums of floating-point costs and duals differ by less."""
+
+PACE = 0.01
+"""Share of a budget in seconds after which the pace of a search is known."""
 
 NONE = 1e300
 """Cost of no solution at all; finite, so that differences stay numbers."""
@@ -153,6 +156,22 @@ class Run:
             heat = hot * (cold / hot) ** ((share - begin) / (end - begin))
             if self.search_a_while(heat) or self.progress is not None:
                 self.tell(share)
+
+    def first_heat(self, share: float) -> float:
+        """Where to begin to cool in this share of what is left: the more iterations a task it has room for, the hotter.
+
+        A search by time anneals a moment to see how many that are.
+        """
+        p, count = self.params, np.inf
+        if p.seconds is not None:
+            begin, before = self.done(), self.iterations
+            self.cool(begin + PACE, p.cold * self.scale, p.cold * self.scale)
+            count = (self.iterations - before) * (1.0 - self.done()) / max(self.done() - begin, 1e-9)
+        if p.iterations is not None:
+            count = min(count, p.iterations - self.iterations)
+        room = share * max(count, 1.0) / max(self.problem.count, 1)
+        grade = float(np.clip(np.log(room / FEW) / np.log(MANY / FEW), 0.0, 1.0))
+        return float(self.scale * p.warm * (p.hot / p.warm) ** grade)
 
     def back_to_best(self) -> None:
         """Make the best solution the current one."""

@@ -50,7 +50,7 @@ def _anneal(run: Run) -> None:
     p, routes = run.params, Recombination(run)
     begin, proof = run.done(), routes.proof()
     share = p.anneal_share if proof is None else p.anneal_share_exact
-    run.cool(begin + share * (1.0 - begin), p.hot * run.scale, p.cold * run.scale)
+    run.cool(begin + share * (1.0 - begin), run.first_heat(share), p.cold * run.scale)
     if proof is not None:
         routes.widen(proof)
     while run.done() < 1.0:

@@ -13,6 +13,7 @@ from noriai_engine.plans.kernels.ruin import back_to, ruin_kin, ruin_strings
 from noriai_engine.plans.kernels.schedule import settle
 
 CURRENT, BEST = 0, 1
+MOST_EXCHANGES = 0.95  # share of iterations: some must change something
 BOLD = 0.2  # share of iterations that open vehicles freely, where they cost something
 POOL_GAP = 1.01  # routes of solutions that are at most 1 % worse than the best are worth keeping
 
@@ -119,7 +120,8 @@ def search(
     dear = False  # whether vehicles cost something themselves, and tasks may be left out
     for k in range(r.heads.shape[0]):
         dear = dear or t.cars[k].fixed > 0.0
-    for _ in range(iterations):
+    step = 0
+    while step < iterations:
         absent = w.counts[0]
         before, was_missed = 0.0, 0
         for k in range(r.heads.shape[0]):
@@ -127,9 +129,10 @@ def search(
         for index in range(absent):
             was_missed += missed[w.absent[index]]
         limit = (before if shrink else costs[CURRENT]) - heat * np.log(1.0 - uniform(w.dice))
-        done = _change(t, r, old, m, w, 0.0 if shrink else m.exchange)
+        done = _change(t, r, old, m, w, 0.0 if shrink else min(m.exchange, MOST_EXCHANGES))
         if done == NOTHING and absent == 0:
-            continue
+            continue  # cost next to nothing, and does not count
+        step += 1
         if done == BROKEN:
             take_back(t, r, old, absent, w)
             continue
