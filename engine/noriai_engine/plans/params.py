@@ -6,6 +6,7 @@ from noriai_engine.model.errors import InputError
 from noriai_engine.plans.kernels.arrays import Moves
 
 FEW, MANY = 100, 1_000
+"""Iterations a task in the first cooling: what counts as a small and as a large budget."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def _leave_out(t: Tasks, r: Routes, k: int, begin: int, end: int, other: int, w:
 
 @inlined_kernel
 def _append(t: Tasks, r: Routes, k: int, n: int, node: int, w: Work) -> int:
+    """Write a stop at position n unless its task is marked; the position that follows."""
     task = t.stops[node].task
     if task >= 0 and w.marked[task]:
         return n
@@ -52,8 +53,24 @@ def _append(t: Tasks, r: Routes, k: int, n: int, node: int, w: Work) -> int:
 
 
 @inlined_kernel
+def _splice(
+    t: Tasks, r: Routes, old: Routes, k: int, begin: int, end: int, other: int, first: int, last: int, w: Work
+) -> None:
+    """Route k gets positions [first, last) of the other in place of its own [begin, end), without marked tasks."""
+    n, depot = 1, old.heads[k].count - 1
+    for q in range(1, begin):
+        n = _append(t, r, k, n, old.rows[k, q].node, w)
+    for q in range(first, last):
+        n = _append(t, r, k, n, old.rows[other, q].node, w)
+    for q in range(end, depot):
+        n = _append(t, r, k, n, old.rows[k, q].node, w)
+    r.rows[k, n].node = old.rows[k, depot].node
+    r.heads[k].count = n + 1
+
+
+@inlined_kernel
 def _loads(t: Tasks, r: Routes, k: int) -> bool:
-    """Whether the vehicle can carry what its new sequence takes aboard, and who meets there may meet."""
+    """Whether the vehicle can carry what its new sequence takes aboard, and breaks find it empty."""
     kind = t.cars[k].kind
     load = 0
     for q in range(1, r.heads[k].count - 1):
@@ -72,6 +89,7 @@ def _loads(t: Tasks, r: Routes, k: int) -> bool:
 
 @inlined_kernel
 def _all_apart(t: Tasks, r: Routes, k: int) -> bool:
+    """Whether nobody meets aboard who must not; the route is settled."""
     for q in range(1, r.heads[k].count - 1):
         node = r.rows[k, q].node
         task = t.stops[node].task
@@ -133,25 +151,8 @@ def exchange(t: Tasks, r: Routes, old: Routes, w: Work) -> int:
         return NOTHING
     keep_route(r, old, k, w)
     keep_route(r, old, other, w)
-    n = i
-    m = 1
-    for at in range(1, i):
-        m = _append(t, r, k, m, old.rows[k, at].node, w)
-    for at in range(p, q):
-        m = _append(t, r, k, m, old.rows[other, at].node, w)
-    for at in range(j, n_k):
-        m = _append(t, r, k, m, old.rows[k, at].node, w)
-    r.rows[k, m].node = old.rows[k, n_k].node
-    r.heads[k].count = m + 1
-    n = 1
-    for at in range(1, p):
-        n = _append(t, r, other, n, old.rows[other, at].node, w)
-    for at in range(i, j):
-        n = _append(t, r, other, n, old.rows[k, at].node, w)
-    for at in range(q, n_o):
-        n = _append(t, r, other, n, old.rows[other, at].node, w)
-    r.rows[other, n].node = old.rows[other, n_o].node
-    r.heads[other].count = n + 1
+    _splice(t, r, old, k, i, j, other, p, q, w)
+    _splice(t, r, old, other, p, q, k, i, j, w)
     for index in range(before, w.counts[0]):
         w.marked[w.absent[index]] = 0
         r.home[w.absent[index]] = -1
