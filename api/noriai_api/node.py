@@ -43,6 +43,7 @@ from noriai_api.store.tables import regions
 from noriai_api.vehicles.positions import Positions
 from noriai_api.vehicles.repository import regions_of
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams, flow_solver
 from noriai_engine.model import Clock, IdSource, Service, ServiceDay, Vehicle
 from noriai_engine.regions import Region, open_region
 from noriai_engine.rules.pack_file import PackFile
@@ -106,6 +107,8 @@ class Node:
 
     def prepare(self) -> dict[str, str]:
         """Bring the store up to date and open its regions; returns the keys made at the first start, else nothing."""
+        if self.settings.rebalance_every_s:
+            flow_solver()  # told now, not once a vehicle should be sent
         migrate(self.database)
         if not self.database.is_sqlite and not self.database.is_bound():
             log.warning("row policies do not bind this user of the database, a superuser: let a plain role own it")
@@ -177,14 +180,17 @@ class Node:
         service: Service = first_start.SERVICE.validate_python(body["service"])
         rules = RegionRules(
             tenant, region.name, service, DispatchParams(), settings.quote_lifetime_s * 1000, body["moves_itself"],
-            settings.improve_every_s * 1000, tariff=_tariff(body, "fare"), legality=_legality(body, region),
+            settings.improve_every_s * 1000, match_every_ms=settings.match_every_s * 1000,
+            rebalance=RebalanceParams(settings.rebalance_every_s * 1000), tariff=_tariff(body, "fare"),
+            legality=_legality(body, region),
         )  # fmt: skip
 
         def fleet(day: ServiceDay) -> list[Vehicle]:
             return self.database.read(lambda connection: fleet_on(connection, tenant, region.name, day, rules.legality))
 
         runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
-        rehearse(region, runtime.travel_times, improves=rules.improve_every_ms > 0)
+        improves, matches = rules.improve_every_ms > 0, rules.match_every_ms > 0
+        rehearse(region, runtime.travel_times, improves=improves, matches=matches)
         worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
         self._warn_of_packs(rules)
         self.paused[tenant, region.name] = body.get("paused")
@@ -219,7 +225,7 @@ class Node:
         self.paused[key] = body.get("paused")
         self.actors[key].hold(holding)
         await self.confirm_rules(*key, confirmed_in(body))
-        await self.actors[key].ask(_tick, "tick")
+        await self.actors[key].ask(partial(_tick, is_paused=self.paused[key] is not None), "tick")
 
     def is_busy(self, key: tuple[str, str]) -> bool:
         return key in self.actors and self.actors[key].waiting > 0
@@ -285,7 +291,8 @@ class Node:
             if not actor.is_held:
                 continue
             try:
-                await actor.ask(_tick, "tick")
+                is_paused = self.paused.get(actor.key) is not None
+                await actor.ask(partial(_tick, is_paused=is_paused), "tick")
             except HeldElsewhereError:
                 continue
             except Exception as error:  # the store is down, or a call failed: the next look tries again
@@ -415,8 +422,8 @@ def _confirm(runtime: RegionRuntime, confirmed: frozenset[tuple[str, int]]) -> t
     return None, None
 
 
-def _tick(runtime: RegionRuntime) -> tuple[None, None]:
-    runtime.tick()
+def _tick(runtime: RegionRuntime, *, is_paused: bool = False) -> tuple[None, None]:
+    runtime.tick(is_paused=is_paused)
     return None, None
 
 

@@ -35,6 +35,12 @@ class NodeSettings(BaseSettings):
     improve_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         60, description="seconds between searches for better plans; 0: never"
     )
+    match_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
+        0, description="seconds between batches that match waiting riders and those who may change vehicles; 0: none"
+    )
+    rebalance_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
+        0, description="seconds between looks whether idle vehicles should wait elsewhere; 0: they wait where they are"
+    )
     tick_ms: Annotated[int, Field(ge=20, le=60_000)] = Field(1000, description="ms between looks at what is due")
     inbox: Annotated[int, Field(ge=1, le=100_000)] = Field(400, description="calls that may wait for a region")
     body_limit_kb: Annotated[int, Field(ge=1, le=100_000)] = Field(256, description="largest request body, in kB")

@@ -98,20 +98,11 @@ def _dispatch() -> None:
 
 def _day_plans() -> None:
     """Both types of time: int32 ms of roads, float64 of benchmark files."""
-    from noriai_engine.plans import Problem, SolveParams, certified, solve
+    from noriai_engine.plans import rehearse
 
     for time in (np.int32, np.float64):
-        where = np.arange(5)
-        travel = np.abs(where[:, None] - where[None, :]).astype(time)
-        problem = Problem(
-            name="warmup", label=tuple("01234"), travel=travel, cost=travel[None].astype(np.float64),
-            early=np.zeros(5, time), late=np.full(5, 100, time), service=np.zeros(5, time), pickup=np.array([1, 2]),
-            delivery=np.array([3, 4]), demand=np.ones((2, 1), int), layouts=(np.array([[2]]),), kind=np.zeros(1, int),
-            start=np.zeros(1, int), end=np.zeros(1, int), duration=np.full(1, 90), fixed=np.zeros(1),
-            max_ride=np.full(2, 50), price=np.full(2, 1_000.0),
-        )  # fmt: skip
-        solution = solve(problem, SolveParams(seconds=None, iterations=10), lambda: 0.0)
-        certified(problem, solution, lambda: 0.0, 1.0)
+        rehearse(np.dtype(time), bounds=True)
+        rehearse(np.dtype(time), fewest_vehicles=True)
 
 
 def _feeds() -> None:

@@ -307,8 +307,44 @@ def test_a_first_leg_that_falls_away_ends_the_ride_and_frees_the_second(towns: T
     looked_at(towns, ride["ride"])
     assert until(towns.a, ride["ride"], "broken")["owner"] is None
     assert towns.counts() == before
-    incidents = manage(towns.a, "GET", "incidents")["incidents"]
-    assert {"ride": ride["ride"]}.items() <= next(i for i in incidents if i["what"] == "first_leg_gone").items()
+    assert incidents_of(towns, ride) == ["first_leg_gone"]
+
+
+def incidents_of(towns: Towns, ride: dict[str, Any]) -> list[str]:
+    return [i["what"] for i in manage(towns.a, "GET", "incidents")["incidents"] if i.get("ride") == ride["ride"]]
+
+
+@pytest.mark.parametrize("lost", ["first", "second"])
+def test_a_ride_given_up_while_it_is_looked_at_is_no_incident(
+    towns: Towns, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Its legs are gone because the rider wished so."""
+    ride = towns.asked(445)
+    taken = take(towns.a, ride["ride"]).json()
+    assert taken["state"] == "booked"
+    booking = connections._booking
+
+    async def given_up_meanwhile(exchange: Any, caller: Any, leg: Any) -> Any:
+        found = await booking(exchange, caller, leg)
+        if found is not None and leg.ride == ride["ride"] and leg.is_own == (lost == "first"):
+            await exchange.write(_give_up)
+            found["state"] = "cancelled"
+        return found
+
+    def _give_up(connection: Any) -> None:
+        row = rides.find(connection, "home", ride["ride"])
+        if row["state"] == "booked":
+            assert rides.undo(connection, row, "given_up")
+
+    async def nobody(*arguments: Any) -> list[Any]:
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connections, "_booking", given_up_meanwhile)
+        patch.setattr(connections, "second_legs", nobody)
+        looked_at(towns, ride["ride"])
+        until(towns.a, ride["ride"], "given_up")
+    assert incidents_of(towns, ride) == []
 
 
 def test_a_late_first_leg_gets_a_later_second(towns: Towns, monkeypatch: pytest.MonkeyPatch) -> None:

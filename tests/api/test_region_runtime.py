@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from noriai_api.runtime.changes import DayChange, DayState
 from noriai_api.runtime.region import RegionRules, RegionRuntime
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import InputError, Place, Request, Resources, Service, ServiceDay, Shift, UtcMs, Vehicle
 from noriai_engine.model.errors import StaleOfferError
 from noriai_engine.model.lifecycle import BookingState
@@ -74,16 +76,16 @@ def do_something(runtime: RegionRuntime, rng: np.random.Generator, number: int) 
     dispatcher, book = run.dispatcher, run.dispatcher.bookings
     accepted = [r for r, state in book.states.items() if state == BookingState.ACCEPTED]
     vehicle = int(rng.integers(0, len(dispatcher.vehicles)))
-    what = rng.choice(["ride", "ride", "ride", "quote", "cancel", "late", "drive", "drive", "drive", "fail", "join",
-                       "improve", "lapse"])  # fmt: skip
-    if what in ("ride", "quote"):
+    what = rng.choice(["ride", "ride", "ride", "quote", "wait", "wait", "cancel", "late", "drive", "drive", "drive",
+                       "fail", "join", "improve", "lapse", "match", "withdraw", "send"])  # fmt: skip
+    if what in ("ride", "quote", "wait"):
         asked = UtcMs(runtime.now + int(rng.integers(0, 90)) * MINUTE)
         request = Request(
             f"r{number}", runtime.now, some_place(runtime.region, rng), some_place(runtime.region, rng),
             earliest_pickup=asked, party=Resources(int(rng.integers(1, 3))),
         )  # fmt: skip
-        quote = dispatcher.quote(request)
-        if quote.offers and what == "ride":
+        quote = dispatcher.batching.ask(request) if what == "wait" else dispatcher.quote(request)
+        if quote is not None and quote.offers and what == "ride":
             booking = dispatcher.accept(quote.offers[int(rng.integers(0, len(quote.offers)))])
             run.look_again([dispatcher.index_of(booking.vehicle_id)])
     elif what == "cancel" and accepted:
@@ -97,6 +99,12 @@ def do_something(runtime: RegionRuntime, rng: np.random.Generator, number: int) 
                       some_place(runtime.region, rng), skills=("lift",))  # fmt: skip
         row = dispatcher.incidents.join(new)
         run.look_again([row])
+    elif what == "withdraw" and book.waiting:
+        dispatcher.batching.withdraw(book.waiting[int(rng.integers(0, len(book.waiting)))])
+    elif what == "match":
+        run.match(MatchParams(), MINUTE)
+    elif what == "send":
+        run.send_about(RebalanceParams())
     elif what == "improve":
         runtime.improve(run)
     elif what == "lapse":

@@ -1,6 +1,7 @@
 """Quotes and bookings in the domain's terms: what a caller's wish becomes in a region, and what is kept of it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from noriai_api.problems import Problem
 from noriai_api.runtime.actor import Urgency, Writes
 from noriai_api.runtime.day import DayRun
 from noriai_api.runtime.legality import RULE, Legality
+from noriai_api.runtime.made import compact, known_of, place_at, row_of
 from noriai_api.runtime.records import OFFER, REQUEST
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.schemas import PlaceOut, in_zone, utc_ms, words
@@ -46,7 +48,7 @@ from noriai_engine.model import (
     UtcMs,
 )
 from noriai_engine.model.errors import InputError, StaleOfferError
-from noriai_engine.model.places import Place, Spot
+from noriai_engine.model.places import Place
 from noriai_engine.model.units import OperatorId, RequestId
 from noriai_engine.rules.judge import Decision as RuleDecision
 from noriai_engine.rules.judge import Facts, Verdict
@@ -65,10 +67,51 @@ async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep, *, is_le
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
         request, heads = _request(wish, profile, request_id, runtime.now), _heads(wish, profile)
         asked = Asked(request, rider, heads, profile, wish, is_leg)
-        return _ask(runtime, caller, asked, names, keep)
+        return _ask(runtime, caller, asked, names, keep)[:2]
 
     said = await actor.ask(act, "quote", actor=caller.subject.client, urgency=Urgency.QUOTE)
     return Answer(201, said.model_dump(mode="json"))
+
+
+async def stand_by(
+    caller: Caller, row: dict[str, Any], also: Callable[[Connection, QuoteOut], None]
+) -> tuple[QuoteOut, FareOut | None]:  # fmt: skip
+    """Ask the wish of a quote's row anew, to be booked by the next batch that has a vehicle for it. An answer without
+    offers or a refusal waits, at the fare that comes with it. `also` is written with it. Raises Problem (not_found,
+    conflict, paused)."""
+    node, actor = caller.node, caller.node.actor(caller.tenant, row["region"])
+    await node.open_for_rides(caller.tenant, row["region"])
+    wish, profile = QuoteIn.model_validate(row["body"]["wish"]), await _profile(caller, row["rider"])
+    names = await node.operators(caller.grant)
+    request_id = RequestId(node.ids.new_id())
+
+    def act(runtime: RegionRuntime) -> tuple[tuple[QuoteOut, FareOut | None], Writes]:
+        if not runtime.rules.match_every_ms:
+            raise Problem("conflict", "riders are not matched in batches here; wait without `book`")
+        asked = Asked(_request(wish, profile, request_id, runtime.now), row["rider"], _heads(wish, profile), profile,
+                      wish, stands_by=True)  # fmt: skip
+        said, writes, fare = _ask(runtime, caller, asked, names, None)
+
+        def both(connection: Connection) -> None:
+            writes(connection)
+            also(connection, said)
+
+        return (said, fare), both
+
+    return await actor.ask(act, "wait", actor=caller.subject.client, urgency=Urgency.BOOKING)
+
+
+async def withdraw(caller: Caller, region: str, day: str, request: str, also: Writes) -> None:
+    """Who waits for a batch does so no longer. Raises Problem (conflict) where it is answered already."""
+
+    def act(runtime: RegionRuntime) -> tuple[None, Writes]:
+        runtime.open_day(day).dispatcher.batching.withdraw(RequestId(request))
+        return None, also
+
+    try:
+        await caller.node.actor(caller.tenant, region).ask(act, "withdraw", actor=caller.subject.client)
+    except InputError as error:
+        raise Problem("conflict", "it has just been answered: look at the waiting list") from error
 
 
 async def quoted(caller: Caller, name: str) -> QuoteOut:
@@ -122,7 +165,7 @@ async def quote_change(caller: Caller, name: str, wish: QuoteIn, keep: Keep) -> 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
         request = _request(wish, profile, request_id, runtime.now)
         asked = Asked(request, old["rider"], _heads(wish, profile), profile, wish)
-        return _ask(runtime, caller, asked, names, keep, old)
+        return _ask(runtime, caller, asked, names, keep, old)[:2]
 
     try:
         said = await node.actor(caller.tenant, old["region"]).ask(
@@ -259,18 +302,21 @@ class Asked:
     profile: dict[str, Any]
     wish: QuoteIn | None
     is_leg: bool = False
+    stands_by: bool = False
+    """Booked without being asked again, once a batch has a vehicle."""
 
 
 def _ask(
     runtime: RegionRuntime, caller: Caller, asked: Asked, names: dict[str, Any], keep: Keep | None,
     instead_of: dict[str, Any] | None = None,
-) -> tuple[QuoteOut, Writes]:  # fmt: skip
+) -> tuple[QuoteOut, Writes, FareOut | None]:  # fmt: skip
+    """The answer, what is to be written, and what the rider would pay alone."""
     request = asked.request
     day = runtime.service_day(request.wished)
     try:
         run = runtime.on(day)
     except InputError:  # no such day any more, or not yet
-        return _no_day(runtime, caller, request, day, keep)
+        return *_no_day(runtime, caller, request, day, keep), None
     law, barred, facts = runtime.rules.legality, {}, None
     if law is not None:
         facts = _facts(runtime, run, asked, law)
@@ -278,22 +324,26 @@ def _ask(
         own = tuple(skill for skill in request.needs.skills if not skill.startswith(RULE))
         request = replace(request, needs=replace(request.needs, skills=(*own, *law.needs(barred))))
         asked = replace(asked, request=request)
+    answer: Quote | None
     if instead_of is not None and instead_of["day"] == run.name:
         answer = run.dispatcher.overrides.quote_instead(request, instead_of["quote"])
     elif law is not None and len(barred) == len(law.licences):
         answer = run.dispatcher.turn_away(request, next(iter(barred.values())).key)
+    elif asked.stands_by:
+        answer = run.dispatcher.batching.ask(request)
     else:
         answer = run.dispatcher.quote(request)
     expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
-    fares = _fares(runtime, run, asked) if answer.offers else (None, None)
+    offers = () if answer is None else answer.offers
+    fares = _fares(runtime, run, asked) if answer is None or offers else (None, None)
     said = _quote_out(run, runtime.rules.region, request, answer, expires, names, fares)
     if said.refusal is not None and law is not None and facts is not None and barred:
         said = said.model_copy(update={"refusal": _by_rule(said.refusal, run, law, facts, barred)})
     row = {
         "quote": request.id, "region": runtime.rules.region, "day": run.name, "client": caller.subject.client,
         "rider": asked.rider, "expires": expires,
-        "body": _compact({
-            "said": said.model_dump(mode="json"), "offers": [OFFER.dump_python(o, mode="json") for o in answer.offers],
+        "body": compact({
+            "said": said.model_dump(mode="json"), "offers": [OFFER.dump_python(o, mode="json") for o in offers],
             "request": REQUEST.dump_python(request, mode="json"), "heads": asdict(asked.heads),
             "entitlements": asked.profile.get("entitlements", {}),
             "fares": [None if fare is None else fare.model_dump() for fare in fares],
@@ -303,7 +353,7 @@ def _ask(
         }),
     }  # fmt: skip
 
-    return said, _keeping(caller, row, said, keep)
+    return said, _keeping(caller, row, said, keep), fares[0]
 
 
 def _keeping(caller: Caller, row: dict[str, Any], said: QuoteOut, keep: Keep | None) -> Writes:
@@ -390,7 +440,7 @@ def _no_day(
     )  # fmt: skip
     row = {
         "quote": request.id, "region": said.region, "day": said.day, "client": caller.subject.client, "rider": None,
-        "expires": runtime.now, "body": _compact({"said": said.model_dump(mode="json"), "offers": [], "request": None,
+        "expires": runtime.now, "body": compact({"said": said.model_dump(mode="json"), "offers": [], "request": None,
                                                   "on_behalf_of": None, "replaces": None, "wish": None}),
     }  # fmt: skip
 
@@ -405,7 +455,7 @@ def _afresh(
     request = REQUEST.validate_python({**before, "id": fresh_id, "placed_at": runtime.now})
     profile = {"entitlements": row["body"]["entitlements"]}
     asked = Asked(request, row["rider"], Heads(**row["body"]["heads"]), profile, None)
-    return _ask(runtime, caller, asked, names, None)
+    return _ask(runtime, caller, asked, names, None)[:2]
 
 
 def written(
@@ -413,31 +463,10 @@ def written(
     keep: Keep, together: str | None = None,
 ) -> tuple[BookingOut, Writes]:  # fmt: skip
     """A booking just made: what its rider is told, and its rows. `together`: what those made with it have in common."""
-    request, ends = run.request(booking.request_id), run.dispatcher.ends_of(booking.request_id)
-    walks = (ends.walk_to_ms // 1000, ends.walk_from_ms // 1000)
-    stops = [_place_out(run, spot, asked, walk) for spot, asked, walk in
-             ((ends.origin, request.origin, walks[0]), (ends.destination, request.destination, walks[1]))]  # fmt: skip
-    promise = {
-        "pickup": [booking.pickup.earliest, booking.pickup.latest],
-        "dropoff": [booking.dropoff.earliest, booking.dropoff.latest], "max_ride_ms": booking.max_ride_ms,
-    }  # fmt: skip
-    row = {
-        "booking": booking.id, "region": runtime.rules.region, "day": run.name, "quote": booking.request_id,
-        "client": quote_row["client"], "rider": quote_row["rider"], "operator": str(booking.operator_id),
-        "vehicle": str(booking.vehicle_id), "state": "accepted", "version": 1, "shared": False,
-        "pickup": booking.pickup.earliest,
-        "promise": _compact(promise),
-        "body": _compact({
-            "party": list(request.party.as_tuple()), "places": [p.model_dump() for p in stops], "walks_s": walks,
-            "timezone": run.day.timezone, "made": runtime.now, "on_behalf_of": quote_row["body"]["on_behalf_of"],
-            "heads": quote_row["body"]["heads"], "fares": quote_row["body"]["fares"],
-            "together": together,
-        }),
-    }  # fmt: skip
+    known = known_of(run, runtime.rules.region, booking)
+    row, promise, now = row_of(known, quote_row, together), known["promise"], runtime.now
     planned = {"pickup": offer.planned_pickup, "dropoff": offer.planned_dropoff}
-    said = _out(caller, {**row, "body": json.loads(str(row["body"])), "promise": promise, "planned": planned})
-
-    now = runtime.now
+    said = _out(caller, {**row, "body": json.loads(row["body"]), "promise": promise, "planned": planned})
 
     def writes(connection: Connection) -> None:
         repository.add_booking(connection, caller.grant, row)
@@ -484,17 +513,17 @@ def _heads(wish: QuoteIn, profile: dict[str, Any]) -> Heads:
 
 
 def _quote_out(
-    run: DayRun, region: str, request: Request, answer: Quote, expires: UtcMs, names: dict[str, Any],
+    run: DayRun, region: str, request: Request, answer: Quote | None, expires: UtcMs, names: dict[str, Any],
     fares: tuple[FareOut | None, FareOut | None],
 ) -> QuoteOut:  # fmt: skip
-    refusal = None
-    if answer.refusal is not None:
+    refusal, found = None, () if answer is None else answer.offers
+    if answer is not None and answer.refusal is not None:
         nearest = answer.refusal.nearest
         reason = answer.refusal.reason
         refusal = RefusalOut(
             reason=reason, text=words(reason), nearest=None if nearest is None else in_zone(nearest, run.day)
         )  # fmt: skip
-    offers = [_offer_out(run, request, number, offer, names, fares) for number, offer in enumerate(answer.offers)]
+    offers = [_offer_out(run, request, number, offer, names, fares) for number, offer in enumerate(found)]
     return QuoteOut(
         quote=request.id, region=region, day=run.name, expires=in_zone(expires, run.day), offers=offers, refusal=refusal
     )  # fmt: skip
@@ -507,7 +536,7 @@ def _offer_out(
     ends, day = run.dispatcher.ends_of(request.id), run.day
 
     def end(spot: Any, asked: Place, window: Any, planned: int, walk_ms: int) -> EndOut:
-        place, earliest = _place_out(run, spot, asked, walk_ms), max(window.earliest, offer.pickup.earliest)
+        place, earliest = PlaceOut(**place_at(run, spot, asked, walk_ms)), max(window.earliest, offer.pickup.earliest)
         return EndOut(
             place=place, earliest=in_zone(earliest, day), latest=in_zone(window.latest, day),
             planned=in_zone(planned, day), walk_s=walk_ms // 1000,
@@ -553,14 +582,6 @@ def _fare_of(row: dict[str, Any]) -> FareOut | None:
     return None if fare is None else FareOut.model_validate(fare)
 
 
-def _place_out(run: DayRun, spot: Spot, asked: Place, walk: int) -> PlaceOut:
-    """Where the vehicle stops: at the place asked for, or at a stop the rider walks to."""
-    if not walk:
-        return PlaceOut(lon=round(asked.lon, 6), lat=round(asked.lat, 6), name=asked.name)
-    lon, lat = run.degrees(spot)
-    return PlaceOut(lon=lon, lat=lat)
-
-
 async def _rider(caller: Caller, named: str | None) -> tuple[str | None, dict[str, Any]]:
     """The rider of a request, one the caller may book for, with their profile. Raises Problem (not_found)."""
     own = caller.grant.narrows("rider")
@@ -591,7 +612,3 @@ def _mark(after: str | None) -> tuple[int, str] | None:
         return None
     instant, _, name = after.partition(".")
     return int(instant), name
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -52,7 +52,8 @@ async def look(node: Node, exchange: Exchange, row: Row) -> None:
             if onward["state"] in GONE:
                 await exchange.write(lambda c: _broken(c, exchange, row, "second_leg_gone"))
                 return
-            await exchange.write(lambda c: _note(c, exchange, row, "connection_at_risk"))
+            await exchange.write(lambda c: _at_risk(c, exchange, row, again, at))
+            return
         elif ahead["state"] == "accepted":
             again = max(again, _ms(ahead["pickup"]["earliest"]) - BEFORE_MS)
     await exchange.write(lambda c: rides.keep(c, row, next_try=again, at=at))
@@ -120,8 +121,13 @@ def _replaced(connection: Connection, exchange: Exchange, row: Row, old: Leg, ne
 
 def _broken(connection: Connection, exchange: Exchange, row: Row, why: str) -> None:
     """The ride cannot be had any more; whatever can still be given back is."""
-    rides.undo(connection, row, "broken")
-    _note(connection, exchange, row, why)
+    if rides.undo(connection, row, "broken"):  # not one that its rider has given up meanwhile
+        _note(connection, exchange, row, why)
+
+
+def _at_risk(connection: Connection, exchange: Exchange, row: Row, again: int, at: int) -> None:
+    if rides.keep(connection, row, next_try=again, at=at):
+        _note(connection, exchange, row, "connection_at_risk")
 
 
 def _note(connection: Connection, exchange: Exchange, row: Row, why: str) -> None:

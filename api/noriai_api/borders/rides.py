@@ -137,16 +137,18 @@ def conclude(connection: Connection, exchange: Exchange, ride: str) -> None:
         move(connection, row, "giving_back", row["body"]["then"], next_try=NEVER)
 
 
-def undo(connection: Connection, row: Row, then: End) -> None:
-    """Give back every leg there is; what the ride is once that is done. It is looked at until then."""
+def undo(connection: Connection, row: Row, then: End) -> bool:
+    """Give back every leg there is; what the ride is once that is done. It is looked at until then. False, and nothing
+    done, where its state is another by now."""
     body = row["body"] | {"then": then}
     if not move(connection, row, row["state"], "giving_back", body=body, next_try=0):
-        return
+        return False
     of_ride = legs.of_ride(connection, row["tenant"], row["ride"])
     for leg in of_ride:
         let_go(connection, row["tenant"], leg)
     if all(leg.state in (*SETTLED, "wanted") for leg in of_ride):
         move(connection, row, "giving_back", then, next_try=NEVER)
+    return True
 
 
 def let_go(connection: Connection, tenant: str, leg: Leg) -> None:

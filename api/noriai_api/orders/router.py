@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from noriai_api.guard import COMMON, Caller, allow
 from noriai_api.orders import service
-from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitingList, WaitOut
+from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitIn, WaitingList, WaitOut
 from noriai_api.parties.imports import TABLE_BODY, kind_of, rows_of
 from noriai_api.parties.schemas import Imported
 from noriai_api.problems import described
@@ -53,12 +53,21 @@ async def end_order(order: Id, caller: Annotated[Caller, allow("booking.create")
 
 @router.post("/quotes/{quote}/wait", status_code=201, response_model=WaitOut,
              responses=described("not_found", "conflict", "store_down"))  # fmt: skip
-async def wait_for_offers(quote: Id, caller: Annotated[Caller, allow("booking.quote")]) -> WaitOut:
-    """Put a refused wish on the waiting list: it is asked again every minute until somebody can serve it."""
-    return await service.wait(caller, quote)
+async def wait_for_offers(
+    quote: Id, caller: Annotated[Caller, allow("booking.quote")], how: WaitIn | None = None
+) -> WaitOut:
+    """Put a refused wish on the waiting list: it is asked again every minute until somebody can serve it, and then has
+    offers; or, with `book`, it waits for a batch, which may move others to make room and books it at once."""
+    return await service.wait(caller, quote, how or WaitIn(book=False))
+
+
+@router.delete("/quotes/{quote}/wait", status_code=204, responses=described("not_found", "conflict", "store_down"))
+async def wait_no_longer(quote: Id, caller: Annotated[Caller, allow("booking.quote")]) -> None:
+    """Take a wish off the waiting list. One that is booked is cancelled as a booking instead."""
+    await service.wait_no_longer(caller, quote)
 
 
 @router.get("/waiting", response_model=WaitingList)
 async def list_waiting(caller: Annotated[Caller, allow("booking.quote")]) -> WaitingList:
-    """The caller's wishes on the waiting list; those `offered` have a fresh quote."""
+    """The caller's wishes on the waiting list, and what became of them; those `offered` have a fresh quote."""
     return await service.waiters(caller)

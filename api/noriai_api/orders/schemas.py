@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from noriai_api.bookings.schemas import NeedsIn, PartyIn
+from noriai_api.bookings.schemas import FareOut, NeedsIn, PartyIn
 from noriai_api.parties.schemas import Day, ServiceTime, Weekday
 from noriai_api.schemas import Id, PlaceIn, Said, Strict
 
@@ -54,12 +54,29 @@ class StandingOrders(Said):
     orders: list[StandingOut]
 
 
+WaitState = Literal["waiting", "offered", "booked", "over", "withdrawn"]
+
+
+class WaitIn(Strict):
+    """How a refused wish waits."""
+
+    book: bool = Field(
+        False,
+        description="book it, at the fare named, once a batch finds a vehicle; else it is offered and may be taken",
+    )
+
+
 class WaitOut(Said):
-    """A wish on the waiting list: asked again every minute until somebody can serve it, or its time is over."""
+    """A wish on the waiting list, until somebody can serve it, its time is over (`reason`), or it is withdrawn.
+    `fresh_quote`: the offers where it is `offered`; the quote that is booked where it waits for a batch."""
 
     quote: str
-    state: Literal["waiting", "offered", "over"]
+    state: WaitState
     fresh_quote: str | None
+    book: bool = False
+    booking: str | None = None
+    reason: str | None = None
+    fare: FareOut | None = Field(None, description="what the rider pays alone, where it is booked without asking again")
 
 
 class WaitingList(Said):

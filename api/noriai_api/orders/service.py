@@ -1,25 +1,26 @@
 """Standing orders and the waiting list in the domain's terms. Each step is done once, however often it is tried."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 from noriai_api.access.clients import subject_of
-from noriai_api.access.decision import granted
+from noriai_api.access.decision import decide, granted
 from noriai_api.bookings import service as bookings_service
 from noriai_api.bookings.repository import quote as quote_of
-from noriai_api.bookings.schemas import BookingIn, QuoteIn
+from noriai_api.bookings.schemas import BookingIn, QuoteIn, QuoteOut
 from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, once
 from noriai_api.node import Node
-from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitingList, WaitOut
+from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitIn, WaitingList, WaitOut, WaitState
 from noriai_api.parties.fleet import WEEKDAYS
 from noriai_api.problems import Problem
-from noriai_api.store.tables import clients, riders, standing, standing_runs, waiting
+from noriai_api.store.tables import clients, quotes, riders, standing, standing_runs, waiting
 from noriai_api.tenancy import narrowed
 from noriai_engine.model import ServiceDay
 
@@ -175,37 +176,103 @@ async def place(node: Node, one: _Due) -> None:
 # --- the waiting list ---------------------------------------------------------------------------------------
 
 
-async def wait(caller: Caller, quote: str) -> WaitOut:
-    """Put a refused wish on the waiting list. Raises Problem (not_found, conflict)."""
+async def wait(caller: Caller, quote: str, how: WaitIn) -> WaitOut:
+    """Put a refused wish on the waiting list. Raises Problem (not_found, conflict, paused)."""
     row = await caller.read(lambda connection: quote_of(connection, caller.grant, quote))
     if row is None:
         raise Problem("not_found", f"no quote {quote}")
-    if row["body"]["offers"] or row["body"]["wish"] is None:
+    body = row["body"]
+    if body["offers"] or body["wish"] is None or body["said"]["refusal"] is None:
         raise Problem(
             "conflict", "only a wish that was refused for want of a vehicle waits; this one has offers or no day"
         )
-    values = {"tenant": caller.tenant, "quote": quote, "client": caller.subject.client, "rider": row["rider"],
-              "region": row["region"], "wish": json.dumps(row["body"]["wish"]), "state": "waiting",
-              "fresh_quote": None}  # fmt: skip
+    if how.book and (body["replaces"] is not None or body.get("is_leg")):
+        raise Problem("conflict", "the change of a booking or a leg of a longer ride cannot be booked by itself")
+    if how.book and granted(caller.subject, "booking.create") is None:
+        raise Problem("not_allowed", decide(caller.subject, "booking.create").reason)
+    if how.book and caller.subject.limits is not None:
+        raise Problem("conflict", "a client with limits books what it was offered: wait without `book`")
+    async with caller.node.taking_turns.setdefault((caller.tenant, f"wait/{quote}"), asyncio.Lock()):
+        found = await caller.read(lambda connection: _waits(connection, caller.tenant, quote))
+        if found is not None:  # twice is once
+            return found
+        return await _wait_for_batch(caller, row) if how.book else await _wait_for_offers(caller, row)
+
+
+async def _wait_for_offers(caller: Caller, row: dict[str, Any]) -> WaitOut:
+    values = _waiting_row(caller, row)
+    await caller.write(lambda connection: connection.execute(insert(waiting).values(**values)))
+    return _wait_out({**values, "books": False, "booking": None, "reason": None})
+
+
+async def _wait_for_batch(caller: Caller, row: dict[str, Any]) -> WaitOut:
+    def state_of(said: QuoteOut) -> WaitState:
+        return "offered" if said.offers else "waiting" if said.refusal is None else "over"
+
+    def also(connection: Connection, said: QuoteOut) -> None:
+        reason = None if said.refusal is None else said.refusal.reason
+        values = _waiting_row(caller, row) | {"state": state_of(said), "fresh_quote": said.quote, "reason": reason}
+        connection.execute(insert(waiting).values(**values, books=True))
+        caller.note(connection, caller.node.clock.now(), f"quote/{row['quote']}", {"book": said.quote})
+
+    said, fare = await bookings_service.stand_by(caller, row, also)
+    reason = None if said.refusal is None else said.refusal.reason
+    return WaitOut(
+        quote=row["quote"], state=state_of(said), fresh_quote=said.quote, book=True, reason=reason, fare=fare
+    )
+
+
+def _waiting_row(caller: Caller, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tenant": caller.tenant, "quote": row["quote"], "client": caller.subject.client, "rider": row["rider"],
+        "region": row["region"], "wish": json.dumps(row["body"]["wish"]), "state": "waiting", "fresh_quote": None,
+    }  # fmt: skip
+
+
+async def wait_no_longer(caller: Caller, quote: str) -> None:
+    """Take a wish off the list. Raises Problem (not_found, conflict)."""
+    row = await caller.read(lambda connection: quote_of(connection, caller.grant, quote))
+    found = await caller.read(lambda connection: _waits(connection, caller.tenant, quote))
+    if row is None or found is None:
+        raise Problem("not_found", f"quote {quote} waits for nothing")
+    if found.state == "booked":
+        raise Problem("conflict", f"it is booked: cancel booking {found.booking}")
+    where = (waiting.c.tenant == caller.tenant, waiting.c.quote == quote, waiting.c.state.in_(("waiting", "offered")))
 
     def write(connection: Connection) -> None:
-        mine = (waiting.c.tenant == caller.tenant, waiting.c.quote == quote)
-        if connection.execute(select(waiting.c.quote).where(*mine)).first() is None:
-            connection.execute(insert(waiting).values(**values))
+        connection.execute(update(waiting).where(*where).values(state="withdrawn"))
 
-    await caller.write(write)
-    return WaitOut(quote=quote, state="waiting", fresh_quote=None)
+    if found.state == "waiting" and found.book and found.fresh_quote is not None:
+        await bookings_service.withdraw(caller, row["region"], row["day"], found.fresh_quote, write)
+    else:
+        await caller.write(write)
 
 
 async def waiters(caller: Caller) -> WaitingList:
     """The caller's wishes on the list."""
-    query = select(waiting).where(waiting.c.tenant == caller.tenant)
     rider = caller.grant.narrows("rider")
-    query = query.where(waiting.c.rider == rider) if rider else query.where(waiting.c.client == caller.subject.client)
-    rows = await caller.read(lambda c: c.execute(query.order_by(waiting.c.quote)).mappings().all())
-    return WaitingList(
-        waiting=[WaitOut(quote=r["quote"], state=r["state"], fresh_quote=r["fresh_quote"]) for r in rows]
-    )
+    mine = waiting.c.rider == rider if rider else waiting.c.client == caller.subject.client
+    query = _listed().where(waiting.c.tenant == caller.tenant, mine).order_by(waiting.c.quote)
+    rows = await caller.read(lambda c: c.execute(query).mappings().all())
+    return WaitingList(waiting=[_wait_out(row) for row in rows])
+
+
+def _listed() -> Select[Any]:
+    fresh = (quotes.c.tenant == waiting.c.tenant) & (quotes.c.quote == waiting.c.fresh_quote)
+    return select(waiting, quotes.c.body).select_from(waiting.outerjoin(quotes, fresh))
+
+
+def _waits(connection: Connection, tenant: str, quote: str) -> WaitOut | None:
+    query = _listed().where(waiting.c.tenant == tenant, waiting.c.quote == quote)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _wait_out(row)
+
+
+def _wait_out(row: Any) -> WaitOut:
+    quote = json.loads(row["body"]) if row["books"] and row["body"] is not None else {}  # kept for 62 days
+    fare = quote.get("fares", [None])[0]
+    return WaitOut(quote=row["quote"], state=row["state"], fresh_quote=row["fresh_quote"], book=row["books"],
+                   booking=row["booking"], reason=row["reason"], fare=fare)  # fmt: skip
 
 
 async def ask_again(node: Node, row: Any) -> None:
@@ -221,7 +288,7 @@ async def ask_again(node: Node, row: Any) -> None:
         if answer.body["offers"]:
             state, fresh = "offered", answer.body["quote"]
     if state != "waiting":
-        where = (waiting.c.tenant == row["tenant"], waiting.c.quote == row["quote"])
+        where = (waiting.c.tenant == row["tenant"], waiting.c.quote == row["quote"], waiting.c.state == "waiting")
         await node.write(lambda c: c.execute(update(waiting).where(*where).values(state=state, fresh_quote=fresh)))
 
 
@@ -229,7 +296,7 @@ async def look_after_wishes(node: Node) -> None:
     """What is due of standing orders and the waiting list."""
     for one in await node.read(lambda connection: due(connection, node)):
         await place(node, one)
-    query = select(waiting).where(waiting.c.state == "waiting").order_by(waiting.c.quote)
+    query = select(waiting).where(waiting.c.state == "waiting", waiting.c.books.is_(False)).order_by(waiting.c.quote)
     for row in await node.read(lambda connection: connection.execute(query).mappings().all()):
         if (row["tenant"], row["region"]) in node.process.held:
             await ask_again(node, row)

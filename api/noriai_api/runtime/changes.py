@@ -12,6 +12,7 @@ from typing import Any
 
 from noriai_engine.model.events import Event
 from noriai_engine.model.plan import Leg
+from noriai_engine.model.requests import Booking, Refusal
 
 FIRST_HASH = bytes(32)
 
@@ -29,6 +30,8 @@ class DayChange:
     legs: tuple[Leg, ...] = ()
     opened: dict[str, Any] | None = None
     """Fleet and network with which the day was opened."""
+    answered: tuple[Booking | Refusal, ...] = ()
+    """What became of those who waited for a batch. Records and events say it too: it is not in the log by itself."""
 
     def body(self) -> str:
         """Canonical JSON."""

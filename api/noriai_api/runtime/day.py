@@ -9,6 +9,8 @@ import numpy as np
 from noriai_api.runtime.changes import DayChange, DayState
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.dispatch.records import (
     put_request,
     put_vehicle,
@@ -17,7 +19,18 @@ from noriai_engine.dispatch.records import (
     vehicle_from_json,
     vehicle_record,
 )
-from noriai_engine.model import IdSource, Request, Service, ServiceDay, Spot, UtcMs, Vehicle, VirtualClock
+from noriai_engine.model import (
+    Booking,
+    IdSource,
+    Refusal,
+    Request,
+    Service,
+    ServiceDay,
+    Spot,
+    UtcMs,
+    Vehicle,
+    VirtualClock,
+)
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.units import MINUTE_MS, RequestId
@@ -54,6 +67,8 @@ class DayRun:
         self._opened: dict[str, Any] | None = {"network": network, "vehicles": [vehicle_as_json(v) for v in vehicles]}
         self._known = len(vehicles)
         self._degrees: dict[Spot, tuple[float, float]] = {}
+        self._answered: list[Booking | Refusal] = []
+        self._matched: tuple[int, ...] = ()
         self.alarms.look_again(range(len(vehicles)))
 
     @property
@@ -70,6 +85,27 @@ class DayRun:
     def look_again(self, vehicles: Sequence[int]) -> None:
         """Plans changed: whoever drives them learns of it."""
         self.alarms.look_again(vehicles)
+
+    def match(self, params: MatchParams, until_ms: int) -> None:
+        """Match those who wait, and those accepted who may still change vehicles. Before the first shift only where
+        something has changed since the last time. `until_ms`: to the next time."""
+        begins = min((vehicle.shift.start for vehicle in self.dispatcher.vehicles), default=UtcMs(0))
+        if self.clock.now() < begins and self._changes() == self._matched:
+            return
+        found = self.dispatcher.batching.run(params, until_ms)
+        self._answered += [*found.bookings, *found.refusals]
+        self.look_again(found.changed)
+        self._matched = self._changes()
+
+    def _changes(self) -> tuple[int, ...]:
+        """Other numbers than before mean that requests or plans have changed."""
+        book, vehicles = self.dispatcher.bookings, range(len(self.dispatcher.vehicles))
+        return (len(book.requests), len(book.waiting), *(self.dispatcher.version(k) for k in vehicles))
+
+    def send_about(self, params: RebalanceParams) -> None:
+        """Send idle vehicles to where riders are expected."""
+        for vehicle in self.motion.rebalance(params):
+            self.alarms.set(vehicle)
 
     def degrees(self, spot: Spot) -> tuple[float, float]:
         """(lon, lat) of a spot, looked up once: plans name the same stops again and again."""
@@ -128,9 +164,11 @@ class DayRun:
         asked = sorted({e.request_id for e in events if e.request_id is not None}, key=lambda name: book.row_of[name])
         requests = {name: {"row": book.row_of[name], **request_record(dispatcher, name)} for name in asked}
         change = DayChange(
-            self.name, self.clock.now(), tuple(events), vehicles, requests, tuple(self.motion.legs), self._opened
-        )
+            self.name, self.clock.now(), tuple(events), vehicles, requests, tuple(self.motion.legs), self._opened,
+            tuple(self._answered),
+        )  # fmt: skip
         self.motion.legs.clear()
+        self._answered.clear()
         self._opened, self._known = None, len(dispatcher.vehicles)
         return change
 

@@ -57,6 +57,10 @@ def _arrive(run: DayRun, vehicle: int, rider: str | None) -> list[int]:
             return []
         raise InputError(f"is at {doing[0].name.lower()}", where="step arrive", remedy="report its end first")
     _expect(run, vehicle, rider)
+    if _is_sent_to_wait(run, vehicle):
+        if rider is None:
+            return motion.act(vehicle, Step.ARRIVE)
+        motion.call_off(vehicle)
     if motion.under_way(vehicle) is None and not _at_next_stop(run, vehicle):
         motion.act(vehicle, Step.DEPART)
     if motion.under_way(vehicle) is not None:
@@ -68,6 +72,8 @@ def _begin(run: DayRun, vehicle: int, rider: str | None) -> list[int]:
     doing = run.motion.doing(vehicle)
     if doing is not None and (rider is None or doing[1] == rider):
         return []
+    if _is_sent_to_wait(run, vehicle):
+        run.motion.call_off(vehicle)
     changed = _arrive(run, vehicle, rider)
     changed += run.dispatcher.incidents.begin_now(vehicle)
     return changed + run.motion.act(vehicle, Step.DEPART)
@@ -98,6 +104,11 @@ def _no_show(run: DayRun, vehicle: int, rider: str | None) -> list[int]:
                              remedy="read the plan again")  # fmt: skip
         changed = _begin(run, vehicle, rider)
     return changed + run.motion.no_show(RequestId(rider))
+
+
+def _is_sent_to_wait(run: DayRun, vehicle: int) -> bool:
+    order = run.motion.under_way(vehicle)
+    return order is not None and order.is_to_wait
 
 
 def _at_next_stop(run: DayRun, vehicle: int) -> bool:

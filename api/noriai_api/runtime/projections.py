@@ -4,13 +4,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
+from noriai_api.access import audit
 from noriai_api.runtime.changes import DayChange
+from noriai_api.runtime.made import compact, known_of, row_of
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.store import Database
-from noriai_api.store.tables import bookings, outbox, plans
+from noriai_api.store.tables import bookings, outbox, plans, quotes, waiting
 from noriai_engine.dispatch.bookings import Bookings
+from noriai_engine.model import Booking
 from noriai_engine.model.units import VehicleId
 
 TOLD = frozenset({
@@ -29,18 +32,27 @@ class Projected:
     """Requests that rode a leg together with another."""
     plans: list[dict[str, Any]]
     messages: list[dict[str, Any]]
+    made: list[dict[str, Any]]
+    """Bookings of riders who waited for a batch, as `known_of` has them."""
+    refused: list[dict[str, Any]]
+    """Who waited in vain: quote and reason."""
 
 
 def project(runtime: RegionRuntime, change: DayChange) -> Projected:
     """What a change is in the tables, read off the region just after it."""
     tenant, region = runtime.rules.tenant, runtime.rules.region
-    found = Projected([], shared_in(change), [], [])
+    found = Projected([], shared_in(change), [], [], [], [])
+    for answer in change.answered:
+        if isinstance(answer, Booking):
+            found.made.append(known_of(runtime.days[change.day], region, answer))
+        else:
+            found.refused.append({"quote": answer.request_id, "reason": answer.reason})
     for name, record in change.requests.items():
         booking = record["booking"]
         if booking is not None:
             found.bookings.append({
                 "quote": name, "operator": booking["operator_id"], "vehicle": booking["vehicle_id"],
-                "state": record["state"], "promise": _compact(promise_of(runtime, change.day, record)),
+                "state": record["state"], "promise": compact(promise_of(runtime, change.day, record)),
             })  # fmt: skip
     for name in change.vehicles:
         found.plans.append(
@@ -60,7 +72,7 @@ def project(runtime: RegionRuntime, change: DayChange) -> Projected:
             }  # fmt: skip
             found.messages.append({
                 "id": f"{region}-{change.day}-{event.sequence}", "tenant": tenant, "topic": f"booking.{event.kind}",
-                "subject": event.request_id, "created": event.time, "body": _compact(body), "done": False,
+                "subject": event.request_id, "created": event.time, "body": compact(body), "done": False,
             })  # fmt: skip
     return found
 
@@ -97,13 +109,16 @@ def plan_of(runtime: RegionRuntime, day: str, vehicle: str) -> dict[str, Any]:
             "drive_ms": activity.drive_ms, "announced": activity.locked,
             "party": None if request is None else request.party.as_tuple(),
         })  # fmt: skip
+    order = run.motion.under_way(index)
+    waits = run.degrees(order.drive.target) if order is not None and order.is_to_wait else None
     body = {
         "activities": activities, "aboard": plan.aboard.as_tuple(), "started": run.motion.has_started(index),
-        "driving": run.motion.under_way(index) is not None,
+        "driving": order is not None,
         "doing": None if doing is None else [doing[0].name.lower(), doing[1], doing[2], _booking(book, doing[1])],
+        "wait_at": None if waits is None else {"lon": waits[0], "lat": waits[1]},
     }  # fmt: skip
     operator = str(run.dispatcher.vehicles[index].operator_id)
-    return {"operator": operator, "version": plan.version, "body": _compact(body)}
+    return {"operator": operator, "version": plan.version, "body": compact(body)}
 
 
 _FOLLOW = (
@@ -117,6 +132,10 @@ _FOLLOW = (
 
 def write_projected(database: Database, connection: Connection, tenant: str, region: str, projected: Projected) -> None:
     """Write the rows, in the transaction of `connection`."""
+    for known in projected.made:
+        _write_made(connection, tenant, known)
+    for refused in projected.refused:
+        _end_waiting(connection, tenant, refused["quote"], state="over", reason=refused["reason"])
     if projected.bookings:
         rows = [
             {"its_tenant": tenant, "its_quote": row["quote"], "new_operator": row["operator"],
@@ -136,9 +155,23 @@ def write_projected(database: Database, connection: Connection, tenant: str, reg
 _MESSAGE = insert(outbox)
 
 
+def _write_made(connection: Connection, tenant: str, known: dict[str, Any]) -> None:
+    """The booking of a rider who waited, on behalf of the client that let it wait."""
+    mine = (quotes.c.tenant == tenant, quotes.c.quote == known["quote"])
+    quote = connection.execute(select(quotes).where(*mine)).mappings().one()
+    row = row_of(known, {**quote, "body": json.loads(quote["body"])})
+    connection.execute(insert(bookings).values(tenant=tenant, **row))
+    audit.append(
+        connection, time=known["body"]["made"], tenant=tenant, actor=row["client"], on_behalf_of=row["rider"],
+        action="booking.create", resource=f"booking/{row['booking']}", payload=known["promise"],
+    )  # fmt: skip
+    _end_waiting(connection, tenant, row["quote"], state="booked", booking=row["booking"])
+
+
+def _end_waiting(connection: Connection, tenant: str, quote: str, **values: str) -> None:
+    where = (waiting.c.tenant == tenant, waiting.c.fresh_quote == quote)
+    connection.execute(update(waiting).where(*where).values(**values))
+
+
 def _booking(book: Bookings, request: str | None) -> str | None:
     return str(book.booked[request].id) if request is not None else None
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -14,9 +14,11 @@ from noriai_api.runtime.changes import DayChange, DayState, state_hash
 from noriai_api.runtime.day import DayRun, fleet_of
 from noriai_api.runtime.legality import Legality
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.matching import MatchParams
+from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import Service, ServiceDay, UtcMs, Vehicle
 from noriai_engine.model.errors import InputError, MissingDataError
-from noriai_engine.model.units import DAY_MS, MINUTE_MS
+from noriai_engine.model.units import DAY_MS, FOREVER_MS, MINUTE_MS
 from noriai_engine.plans import annealing
 from noriai_engine.regions import Region
 from noriai_engine.roads import TravelTimes
@@ -28,7 +30,8 @@ LINGERS_MS = 6 * 3_600_000
 
 @dataclass(frozen=True)
 class RegionRules:
-    """How a region is served. `moves_itself`: its vehicles are simulated. `improve_every_ms` 0: plans stay."""
+    """How a region is served. `moves_itself`: its vehicles are simulated. `improve_every_ms` 0: plans stay.
+    `match_every_ms` 0: riders are answered one by one, and nobody waits for a batch."""
 
     tenant: str
     region: str
@@ -38,6 +41,10 @@ class RegionRules:
     moves_itself: bool = False
     improve_every_ms: int = 0
     improve_iterations: int = 2_000
+    match_every_ms: int = 0
+    matching: MatchParams = MatchParams(freeze_ms=10 * MINUTE_MS)
+    """Who boards within ten minutes has been told which vehicle comes, and keeps it."""
+    rebalance: RebalanceParams = RebalanceParams()
     tariff: Tariff | None = None
     legality: Legality | None = None
 
@@ -53,7 +60,7 @@ class RegionRuntime:
         self.travel_times = TravelTimes(region.network)
         self.days: dict[str, DayRun] = {}
         self.now = UtcMs(0)
-        self._next_improvement = UtcMs(0)
+        self._next: dict[str, UtcMs] = {}
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -63,16 +70,39 @@ class RegionRuntime:
         for run in self.days.values():
             run.advance(self.now)
 
-    def tick(self) -> None:
-        """What is due without anybody asking: today is open, old days are closed, old offers lapse, plans improve."""
-        self.today()
-        for name in [name for name, run in self.days.items() if self._is_over(run)]:
-            del self.days[name]
+    def tick(self, *, is_paused: bool = False) -> None:
+        """What is due without anybody asking: today is open, old days are closed, old offers lapse, riders are matched
+        (not while no new rides are taken), plans improve, idle vehicles are sent about."""
+        today, rules = self.today(), self.rules
+        for name, run in [(name, run) for name, run in self.days.items() if self._is_over(run)]:
+            if run.dispatcher.bookings.waiting:  # nobody is left without an answer
+                run.match(rules.matching, FOREVER_MS)
+            else:
+                del self.days[name]
         for run in self.days.values():
-            run.lapse(UtcMs(self.now - self.rules.quote_lifetime_ms))
-        if self.rules.improve_every_ms and self.now >= self._next_improvement:
-            self._next_improvement = UtcMs(self.now + self.rules.improve_every_ms)
-            self.improve(self.today())
+            run.lapse(UtcMs(self.now - rules.quote_lifetime_ms))
+        if not is_paused:
+            self.match()
+        if self._is_due("improve", rules.improve_every_ms):
+            self.improve(today)
+        if self._is_due("rebalance", rules.rebalance.every_ms):
+            today.send_about(rules.rebalance)
+
+    def match(self) -> None:
+        """Match riders in batches where that is due; those who wait since before a restart, too, if there are to be no
+        batches any more."""
+        today, waits = self.today(), [run for run in self.days.values() if run.dispatcher.bookings.waiting]
+        every = self.rules.match_every_ms or (MINUTE_MS if waits else 0)
+        if self._is_due("match", every):
+            for run in [run for run in self.days.values() if run is today or run in waits]:
+                run.match(self.rules.matching, every)
+
+    def _is_due(self, what: str, every_ms: int) -> bool:
+        """Whether something that is done every so often (0: never) is due now; if so, when it is due next is set."""
+        if not every_ms or self.now < self._next.get(what, 0):
+            return False
+        self._next[what] = UtcMs(self.now + every_ms)
+        return True
 
     def improve(self, run: DayRun) -> int:
         """Look for a better plan of a day; ms of driving saved."""

@@ -1,6 +1,7 @@
 """A made-up ride before the first rider asks: on a fresh machine it compiles the dispatch kernels, which takes a minute
 that nobody should wait for with a telephone in hand."""
 
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from noriai_api.runtime.day import DayRun
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.model import Request, Resources, Service, ServiceDay, Shift, Spot, Vehicle
 from noriai_engine.model.units import HOUR_MS, MINUTE_MS, OperatorId, RequestId, UtcMs, VehicleId
 from noriai_engine.plans import annealing
@@ -18,9 +20,9 @@ FROM_MS = 9 * HOUR_MS
 PLACES = 24
 
 
-def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool) -> int:
-    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and
-    where plans are improved, that too; how many rides were booked. Nothing of it is kept."""
+def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool, matches: bool = False) -> int:
+    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and where plans are improved
+    or riders matched in batches, that too; how many rides were booked. Nothing of it is kept."""
     day = ServiceDay(date(2001, 1, 1), region.timezone)
     states = np.linspace(0, travel_times.graph.state_count - 1, PLACES).astype(np.int64)
     places = [travel_times.place_of(Spot(int(state))) for state in states]
@@ -45,6 +47,11 @@ def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool) -> in
     for vehicle in range(len(fleet)):
         run.look_again(run.dispatcher.incidents.delay(vehicle, UtcMs(begins + 20 * MINUTE_MS)))
         run.degrees(run.dispatcher.next_stop(vehicle))
+    if matches and booked:
+        first = run.request(booked[0])
+        run.dispatcher.batching.ask(replace(first, id=RequestId("waits"), party=Resources(5)))
+        run.dispatcher.batching.ask(replace(first, id=RequestId("offered")))
+        run.match(MatchParams(), MINUTE_MS)
     if improves:
         run.look_again(run.dispatcher.improving.improve(annealing(0, 20), lambda: 0.0).changed)
     run.advance(day.to_utc(FROM_MS + HOUR_MS))

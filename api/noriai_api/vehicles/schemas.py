@@ -41,6 +41,10 @@ class PlanOut(Said):
     started: bool
     driving: bool
     doing: DoingOut | None
+    wait_at: PlaceOut | None = Field(
+        None,
+        description="idle: drive there and wait, since riders are expected; a booking may turn the vehicle on its way",
+    )
     activities: list[ActivityOut]
 
 

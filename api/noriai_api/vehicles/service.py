@@ -209,5 +209,5 @@ def plan_out(row: Any, timezone: str) -> PlanOut:
         vehicle=row["vehicle"], region=row["region"], day=row["day"], operator=row["operator"], version=row["version"],
         started=body["started"], driving=body["driving"],
         doing=None if doing is None else DoingOut(kind=doing[0], booking=doing[3], until=in_zone(doing[2], day)),
-        activities=activities,
+        wait_at=None if body.get("wait_at") is None else PlaceOut(**body["wait_at"]), activities=activities,
     )  # fmt: skip

@@ -60,6 +60,7 @@ def solve(
         document_of,
         read_instance,
         read_routes,
+        rehearse,
         text_of,
     )
     from noriai_engine.tables.files import replace_file
@@ -72,6 +73,9 @@ def solve(
     if bound is not None:
         check_boundable(problem)
     begin_with = None if start is None else read_routes(start, problem)
+    if not json:
+        tell_line("a first run compiles the kernels, which takes about a minute; the clock of the search starts then")
+    rehearse(problem.travel.dtype, fewest_vehicles=problem.fewest_vehicles, bounds=bound is not None)
     with replace_file(output) if output is not None else nullcontext() as target:
         with progress(problem.name, quiet=json) as advance:
 

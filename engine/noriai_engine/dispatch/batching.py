@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from noriai_engine.dispatch.finder import TIME_REASONS
 from noriai_engine.dispatch.kernels.batch import Trips
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.matching import Matcher, Matching, MatchParams, Waiting, World
 from noriai_engine.dispatch.plan_arrays import RESOURCES
 from noriai_engine.dispatch.terms import from_begin, told
+from noriai_engine.model.errors import InputError
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.plan import ActivityKind
 from noriai_engine.model.requests import Booking, Quote, Refusal, Request
-from noriai_engine.model.units import BookingId, ByteArray, IntArray, LongArray
+from noriai_engine.model.units import BookingId, ByteArray, IntArray, LongArray, RequestId
 
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
@@ -53,10 +55,22 @@ class Batching:
             return Quote(request.id, refusal=heard)
         d.bookings.waiting.pop()
         quote = d.offers_for(request)
-        if isinstance(quote, str):
+        if isinstance(quote, str) and quote in TIME_REASONS:
             self._wait(request, quote)
             return None
-        return quote
+        return d._refuse(request, quote, ends=d.ends_of(request.id)) if isinstance(quote, str) else quote
+
+    def withdraw(self, request_id: RequestId) -> None:
+        """Who waits for a batch waits no longer. Raises InputError for a request that does not wait."""
+        book = self._d.bookings
+        book.row_in(request_id, BookingState.WAITING_FOR_ANSWER)
+        if request_id not in book.waiting:
+            raise InputError(
+                "has offers and waits for no batch", where=f"request {request_id}", remedy="let them lapse"
+            )
+        book.waiting.remove(request_id)
+        book.fallen.pop(request_id, None)
+        self._d.lapse(request_id)
 
     def run(self, params: MatchParams, until_ms: int = 0) -> BatchOutcome:
         """Match now. Who has no vehicle then and could not be picked up `until_ms` from now, the time of the next
@@ -123,7 +137,7 @@ class Batching:
         d.bookings.waiting.append(request.id)
         if request.id not in d.bookings.fallen:
             d.bookings.fallen[request.id] = reason
-            d.outlook.tell(d.day.to_day_ms(d._clock.now()), d.ends_of(request.id).origin)
+            d.miss(request)
 
     def _refused(self, request: Request, reason: str) -> Refusal:
         """For the reason there was at first, when there was still time: by now every vehicle is too far away."""

@@ -37,10 +37,11 @@ from noriai_engine.model.plan import Activity, ActivityKind, Plan, Stop
 from noriai_engine.model.requests import Booking, Offer, Quote, Refusal, Request, TimeWindow
 from noriai_engine.model.resources import Resources
 from noriai_engine.model.service import Service
-from noriai_engine.model.units import BookingId, RequestId, UtcMs, VehicleId
+from noriai_engine.model.units import HOUR_MS, BookingId, RequestId, UtcMs, VehicleId
 from noriai_engine.roads import Drive, TravelTimes
 
 NOWHERE = Place(0.0, 0.0)
+SOON_MS = HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,13 @@ class Dispatcher:
         self.bookings.row_in(request_id, BookingState.WAITING_FOR_ANSWER)
         self.bookings.open.pop(request_id, None)
         self._say("offer_lapsed", request_id=request_id)
+
+    def miss(self, request: Request) -> None:
+        """No vehicle could come for a request that was received: where they are missing, others will ask soon. Who asks
+        for a later ride says nothing of now."""
+        now = self._clock.now()
+        if request.wished <= now + SOON_MS:
+            self.outlook.tell(self.day.to_day_ms(now), self.ends_of(request.id).origin)
 
     def trial(self) -> Trial:
         """Ask what the fleet could do now, in doubt as often as one likes: nothing is logged and nothing changes."""
@@ -359,6 +367,8 @@ class Dispatcher:
             return self._refuse(request, found, ends=self.ends_of(request.id))
         wish, search = found
         if not search.best:
+            if search.reason in TIME_REASONS:
+                self.miss(request)
             return self._refuse(request, search.reason, search=search, ends=self.ends_of(request.id))
         return self._offer(request, wish, search)
 

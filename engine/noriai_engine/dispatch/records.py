@@ -112,6 +112,7 @@ def request_record(dispatcher: "Dispatcher", request_id: str) -> dict[str, Any]:
         "wish": None if wish is None else [np.asarray(x).tolist() for x in wish],
         "booking": None if booking is None else _BOOKING.dump_python(booking, mode="json"),
         "waiting": request_id in book.waiting,
+        "fallen": book.fallen.get(request_id),
         "pinned": request_id in book.pinned,
     }
 
@@ -134,6 +135,9 @@ def put_request(dispatcher: "Dispatcher", record: dict[str, Any]) -> None:
         book.waiting.remove(request.id)
     if record["waiting"]:
         book.waiting.append(request.id)
+    book.fallen.pop(request.id, None)
+    if record.get("fallen") is not None:
+        book.fallen[request.id] = record["fallen"]
     (book.pinned.add if record["pinned"] else book.pinned.discard)(request.id)
     wish = None
     if record["wish"] is not None:

@@ -6,6 +6,7 @@ from noriai_engine.plans.documents import document_of, read_routes, text_of
 from noriai_engine.plans.instances import read_instance
 from noriai_engine.plans.params import SolveParams, annealing
 from noriai_engine.plans.problem import Problem
+from noriai_engine.plans.rehearsal import rehearse
 from noriai_engine.plans.run import Solution
 from noriai_engine.plans.seeds import best_of_seeds
 from noriai_engine.plans.solver import StopSearch, solve
@@ -23,6 +24,7 @@ __all__ = [
     "document_of",
     "read_instance",
     "read_routes",
+    "rehearse",
     "solve",
     "text_of",
 ]

@@ -114,6 +114,11 @@ class Motion:
             self._driving[vehicle] = order
         return order is not None
 
+    def call_off(self, vehicle: int) -> None:
+        """A vehicle on its way to wait somewhere stands where it is instead."""
+        self._end_leg(vehicle, self._driving.pop(vehicle), *self.dispatcher.position(vehicle))
+        self.dispatcher.stand(vehicle)
+
     def rebalance(self, params: RebalanceParams) -> list[int]:
         """Send idle vehicles to where riders are expected; returns those that left."""
         d = self.dispatcher
@@ -165,8 +170,7 @@ class Motion:
     def set_traffic(self, traffic: Traffic, cause: str = "traffic") -> list[int]:
         """Other travel times: every vehicle under way takes the fastest way from where it is."""
         for vehicle in [v for v, order in self._driving.items() if order.is_to_wait]:
-            self._end_leg(vehicle, self._driving.pop(vehicle), *self.dispatcher.position(vehicle))
-            self.dispatcher.stand(vehicle)
+            self.call_off(vehicle)
         here = {vehicle: self.dispatcher.position(vehicle) for vehicle in self._driving}
         for vehicle, (spot, instant) in here.items():
             self._end_leg(vehicle, self._driving.pop(vehicle), spot, instant)
@@ -252,7 +256,7 @@ class Alarms:
 
     Vehicles keep to their plans by themselves; or, with `patience_ms` above 0, drivers report what they do: a step not
     reported when it was due is expected `patience_ms` later, its plan is mended for that, and so on. Leaving a stop is
-    not reported: who is free leaves as planned.
+    not reported: who is free leaves as planned. Nor is arriving where one is sent to wait: nobody is late there.
     """
 
     def __init__(
@@ -318,11 +322,14 @@ class Alarms:
     def _due(self, vehicle: int, step: Step) -> list[int]:
         if step == Step.HELD_UP:
             return self._hold_up(vehicle)
-        if self._patience_ms == 0 or (step == Step.DEPART and not self._stands_at_next_stop(vehicle)):
+        if self._patience_ms == 0 or not self._is_reported(vehicle, step):
             return self.motion.act(vehicle, step)
         wait = self._patience_ms * (5 if step == Step.START_SHIFT else 1)  # drivers who are not there yet, seldom
         return self.motion.delay(vehicle, UtcMs(self._clock.now() + wait), "not_reported")
 
-    def _stands_at_next_stop(self, vehicle: int) -> bool:
-        dispatcher = self.motion.dispatcher
-        return dispatcher.next_stop(vehicle) == dispatcher.position(vehicle)[0]
+    def _is_reported(self, vehicle: int, step: Step) -> bool:
+        """Whether drivers say that they do it."""
+        dispatcher, order = self.motion.dispatcher, self.motion.under_way(vehicle)
+        if step == Step.DEPART:
+            return dispatcher.next_stop(vehicle) == dispatcher.position(vehicle)[0]
+        return order is None or not order.is_to_wait

@@ -49,9 +49,11 @@ def plan(
     from contextlib import nullcontext
     from time import process_time
 
-    from noriai_engine.plans import SolveParams, annealing
+    import numpy as np
+
+    from noriai_engine.plans import SolveParams, annealing, rehearse
     from noriai_engine.tables.files import replace_file
-    from noriai_engine.terminal import out, progress
+    from noriai_engine.terminal import out, progress, tell
     from noriai_simulations.scenario import load_scenario
     from noriai_simulations.tomorrow import document_of, plan_tomorrow
 
@@ -60,6 +62,9 @@ def plan(
     if seconds is None and iterations is not None:
         params = annealing(seed, iterations)
     loaded = load_scenario(scenario)
+    if not json:
+        tell("a first run compiles the kernels, which takes about a minute; the clock of the search starts then")
+    rehearse(np.dtype(np.int32))
     with replace_file(output) if output is not None else nullcontext() as target:
         with progress(loaded.source.title or loaded.source.name, quiet=json) as advance:
             tomorrow = plan_tomorrow(

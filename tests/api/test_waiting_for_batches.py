@@ -1,0 +1,235 @@
+"""Riders who wait for a batch: booked once, told when it is in vain, through restarts; idle vehicles sent about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import Serving, SetClock, serving, some_settings
+from sqlalchemy import select
+
+from noriai_api.store.tables import bookings
+from noriai_api.store.verify import verify_store
+from noriai_engine.model import UtcMs
+
+MINUTE = 60_000
+
+
+def batched(folder: Path, **more: Any) -> Any:
+    return some_settings(folder, moves_itself=False, fleet=2, match_every_s=30, **more)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Serving]:
+    with serving(batched(tmp_path), SetClock("2026-11-24T09:00:00+09:00")) as running:
+        yield running
+
+
+def later(node: Serving, minutes: float) -> None:
+    """Time passes and the region looks at what is due."""
+    clock: Any = node.node.clock
+    clock.ms = UtcMs(clock.ms + round(minutes * MINUTE))
+    (actor,) = node.node.actors.values()
+    paused = node.node.paused[actor.key] is not None
+    node.on_loop(actor.ask(partial(_tick, paused), "tick"))
+
+
+def _tick(paused: bool, runtime: Any) -> tuple[None, None]:
+    runtime.tick(is_paused=paused)
+    return None, None
+
+
+def block(node: Serving, what: str, *vehicles: str) -> None:
+    for vehicle in vehicles:
+        body = {"action": what, "vehicle": vehicle, "commit": True}
+        assert node.ask("desk", "POST", f"/v1/regions/{node.region}/overrides", json=body).status_code == 200
+
+
+def wait(node: Serving, quote: str, role: str = "partner", **how: Any) -> Any:
+    return node.ask(role, "POST", f"/v1/quotes/{quote}/wait", json={"book": True, **how})
+
+
+def waits(node: Serving, quote: str) -> dict[str, Any]:
+    (found,) = [w for w in node.ask("partner", "GET", "/v1/waiting").json()["waiting"] if w["quote"] == quote]
+    return dict(found)
+
+
+def test_who_waits_is_booked_by_the_next_batch_that_can(node: Serving) -> None:
+    block(node, "block", "taxi-1", "taxi-2")
+    quote = node.quote(5, minutes=60)
+    assert quote["offers"] == []
+    said = wait(node, quote["quote"])
+    assert said.status_code == 201, said.text
+    assert said.json()["state"] == "waiting"
+    assert wait(node, quote["quote"]).json() == said.json()  # twice is once
+    later(node, 1)
+    assert waits(node, quote["quote"])["state"] == "waiting"
+    block(node, "unblock", "taxi-2")
+    later(node, 1)
+    found = waits(node, quote["quote"])
+    assert found["state"] == "booked"
+    booking = node.ask("partner", "GET", f"/v1/bookings/{found['booking']}").json()
+    assert (booking["state"], booking["vehicle"], booking["quote"]) == ("accepted", "taxi-2", found["fresh_quote"])
+    assert booking["fare"] == said.json()["fare"]
+    wish = node.wish(5, minutes=60 - 2)
+    assert booking["pickup"]["place"] | wish["origin"] == booking["pickup"]["place"]
+    plan = node.ask("desk", "GET", "/v1/vehicles/taxi-2/plan").json()
+    stops = [a["kind"] for a in plan["activities"] if a["booking"] == found["booking"]]
+    assert stops == ["pickup", "dropoff"]
+    cancelled = node.ask("partner", "POST", f"/v1/bookings/{found['booking']}/cancel", json={})
+    assert cancelled.json()["state"] == "cancelled"
+    assert verify_store(node.node.database).is_whole
+
+
+def test_a_wait_in_vain_ends_with_its_reason(node: Serving) -> None:
+    block(node, "block", "taxi-1", "taxi-2")
+    quote = node.quote(5, minutes=20)
+    assert wait(node, quote["quote"]).json()["state"] == "waiting"
+    for _ in range(8):
+        later(node, 10)
+    found = waits(node, quote["quote"])
+    assert (found["state"], found["reason"]) == ("over", quote["refusal"]["reason"])
+    assert node.ask("partner", "DELETE", f"/v1/quotes/{quote['quote']}/wait").status_code == 204
+    assert waits(node, quote["quote"])["state"] == "over"
+
+
+def test_a_wish_that_is_withdrawn_is_not_booked(node: Serving) -> None:
+    block(node, "block", "taxi-1", "taxi-2")
+    quote, other = node.quote(5, minutes=60), node.quote(6, minutes=60)
+    assert wait(node, quote["quote"]).status_code == wait(node, other["quote"]).status_code == 201
+    assert node.ask("partner", "DELETE", f"/v1/quotes/{quote['quote']}/wait").status_code == 204
+    assert node.ask("partner", "DELETE", f"/v1/quotes/{quote['quote']}/wait").status_code == 204
+    block(node, "unblock", "taxi-1", "taxi-2")
+    later(node, 1)
+    assert waits(node, quote["quote"])["state"] == "withdrawn"
+    assert waits(node, other["quote"])["state"] == "booked"
+    refused = node.ask("partner", "DELETE", f"/v1/quotes/{other['quote']}/wait")
+    assert refused.status_code == 409
+    assert waits(node, other["quote"])["booking"] in refused.json()["detail"]
+    assert node.ask("partner", "DELETE", "/v1/quotes/nobody/wait").status_code == 404
+
+
+def test_nobody_is_booked_while_no_rides_are_taken(node: Serving) -> None:
+    block(node, "block", "taxi-1", "taxi-2")
+    quote, second = node.quote(5, minutes=60), node.quote(6, minutes=60)
+    wait(node, quote["quote"])
+    path, why = f"/v1/regions/{node.region}/pause", {"en": "typhoon", "ja": "台風のため"}
+    assert node.ask("administrator", "PUT", path, json=why).status_code == 200
+    block(node, "unblock", "taxi-1", "taxi-2")
+    later(node, 1)
+    assert waits(node, quote["quote"])["state"] == "waiting"
+    assert wait(node, second["quote"]).json()["code"] == "paused"
+    assert node.ask("administrator", "PUT", path, json={}).status_code == 200
+    later(node, 1)
+    assert waits(node, quote["quote"])["state"] == "booked"
+
+
+def test_who_may_wait(tmp_path: Path) -> None:
+    """Only a refused wish; only where there are batches; a vehicle that is free by now is offered, not booked."""
+    with serving(batched(tmp_path), SetClock("2026-11-24T09:00:00+09:00")) as node:
+        offered, too_many = node.offered(50), node.quote(51, party={"seats": 9})
+        assert wait(node, offered["quote"]).status_code == 409
+        said = wait(node, too_many["quote"]).json()  # no batch will ever help
+        assert (said["state"], said["reason"]) == ("over", "fleet.party_too_big")
+        assert wait(node, "nobody").status_code == 404
+        assert wait(node, offered["quote"], seats=3).status_code == 422
+        block(node, "block", "taxi-1", "taxi-2")
+        quote = node.quote(5, minutes=60)
+        block(node, "unblock", "taxi-1")
+        said = wait(node, quote["quote"]).json()
+        assert said["state"] == "offered"
+        taken = node.ask("partner", "POST", "/v1/bookings", key="k", json={"quote": said["fresh_quote"]})
+        assert taken.status_code == 201, taken.text
+        keys = node.keys
+    one_by_one = some_settings(tmp_path, moves_itself=False, fleet=2)
+    with serving(one_by_one, SetClock("2026-11-24T09:10:00+09:00"), keys, seed=2) as node:
+        block(node, "block", "taxi-1", "taxi-2")
+        quote = node.quote(5, minutes=60)
+        answer = wait(node, quote["quote"])
+        assert answer.status_code == 409
+        assert "batches" in answer.json()["detail"]
+
+
+@pytest.mark.compiled
+def test_everybody_who_waits_is_answered_once_through_restarts(tmp_path: Path) -> None:
+    """Two vehicles and forty wishes in an hour; the node goes away and comes back twice. In the end each who waited is
+    booked or told, and the store says the same as the dispatcher."""
+    clock, keys, asked = SetClock("2026-11-24T09:00:00+09:00"), None, dict[str, datetime]()
+    rng = np.random.default_rng(3)
+    for life in range(3):
+        settings = some_settings(tmp_path, moves_itself=True, fleet=2, match_every_s=30)
+        with serving(settings, clock, keys, seed=life + 1) as node:
+            keys = node.keys
+            for _ in range(25 if life < 2 else 140):
+                for _ in range(int(rng.poisson(0.9)) if life < 2 else 0):
+                    number, ahead = int(rng.integers(0, 10_000)), int(rng.integers(1, 40))
+                    quote = node.quote(number, minutes=ahead)
+                    if quote["offers"]:
+                        body = {"quote": quote["quote"]}
+                        assert (
+                            node.ask("partner", "POST", "/v1/bookings", key=quote["quote"], json=body).status_code
+                            == 201
+                        )
+                    else:
+                        wish = node.now() + timedelta(minutes=ahead)
+                        if wait(node, quote["quote"]).json()["state"] == "waiting":
+                            asked[quote["quote"]] = wish
+                later(node, 1)
+            found = {w["quote"]: w for w in node.ask("partner", "GET", "/v1/waiting").json()["waiting"]}
+            (actor,) = node.node.actors.values()
+            run = node.on_loop(actor.look(lambda runtime: runtime.today()))
+            rows = node.node.database.read(lambda c: c.execute(select(bookings)).mappings().all())
+            in_memory = {r: str(b.id) for r, b in run.dispatcher.bookings.booked.items()}
+            assert {row["quote"]: row["booking"] for row in rows} == in_memory
+            states = {str(r): s.value for r, s in run.dispatcher.bookings.states.items()}
+            assert {row["quote"]: row["state"] for row in rows} == {name: states[name] for name in in_memory}
+    assert len(asked) >= 5
+    ended = {quote: found[quote] for quote in asked}
+    assert {w["state"] for w in ended.values()} == {"booked", "over"}
+    by_booking = {row["booking"]: row for row in rows}
+    for quote, wish in asked.items():
+        if ended[quote]["state"] == "booked":
+            row = by_booking[ended[quote]["booking"]]
+            assert row["quote"] == ended[quote]["fresh_quote"]
+            assert row["pickup"] >= wish.timestamp() * 1000 - 1
+        else:
+            assert ended[quote]["reason"]
+
+
+def test_an_idle_vehicle_waits_where_riders_were_turned_away(tmp_path: Path) -> None:
+    """Its driver sees where to; a rider turns it on its way, and who reports nothing is not late there."""
+    settings = batched(tmp_path, rebalance_every_s=60)
+    with serving(settings, SetClock("2026-11-24T09:00:00+09:00")) as node:
+        for vehicle in ("taxi-1", "taxi-2"):
+            said = node.ask("desk", "POST", f"/v1/vehicles/{vehicle}/steps", json={"step": "start_shift"})
+            assert said.status_code == 200, said.text
+        block(node, "block", "taxi-1", "taxi-2")
+        assert node.quote(0, minutes=5)["offers"] == []
+        assert node.quote(1, minutes=300)["offers"] == []  # says nothing of now
+        block(node, "unblock", "taxi-1", "taxi-2")
+        later(node, 2)
+        plans = [node.ask("desk", "GET", f"/v1/vehicles/{v}/plan").json() for v in ("taxi-1", "taxi-2")]
+        (sent,) = [plan for plan in plans if plan["wait_at"] is not None]
+        place = node.wish(0)["origin"]
+        assert abs(sent["wait_at"]["lon"] - place["lon"]) + abs(sent["wait_at"]["lat"] - place["lat"]) < 1e-3
+        assert sent["driving"]
+        before = node.state_hash()
+        (actor,) = node.node.actors.values()
+        with pytest.raises(RuntimeError):
+            node.on_loop(actor.ask(_forget, "forget"))
+        assert node.state_hash() == before
+        path = f"/v1/vehicles/{sent['vehicle']}"
+        arrived = node.ask("desk", "POST", f"{path}/steps", json={"step": "arrive"}).json()
+        assert (arrived["wait_at"], arrived["driving"]) == (None, False)
+        at = arrived["activities"][0]["place"]
+        assert abs(at["lon"] - place["lon"]) + abs(at["lat"] - place["lat"]) < 1e-3
+
+
+def _forget(runtime: Any) -> tuple[None, None]:
+    """What is in memory is not to be trusted: the region is built anew from its log."""
+    raise RuntimeError
