@@ -102,6 +102,42 @@ def test_the_offer_is_the_cheapest_of_all_places_to_meet(seed: int) -> None:
         dispatcher.commit(offer)
 
 
+@hypothesis_settings(max_examples=40)
+@given(seed=st.integers(0, 10_000))
+def test_from_stop_to_stop_each_end_is_the_nearest_on_foot(seed: int) -> None:
+    """By networkx, within what the rider walks and on step-free ways for who needs it; too far where there is none."""
+    rng = np.random.default_rng(seed)
+    network = a_street_town(rng, int(rng.integers(4, 16)))
+    if seed % 2:
+        network = with_footways(network, rng)
+    if seed % 3 == 0:
+        flags = np.where(rng.random(network.street_count) < 0.4, network.street_flags & ~2, network.street_flags)
+        network = replace(network, street_flags=flags.astype(np.int8))
+    stops = tuple(off_the_way(network, rng) for _ in range(6))
+    service = replace(SERVICE, mode="stops", stops=stops, max_walk_m=int(rng.integers(100, 2_500)))
+    dispatcher, _ = a_dispatcher(network, a_mixed_fleet(network, rng), service)
+    spots = [dispatcher.travel_times.stop_at(stop)[0] for stop in stops]
+    for request in random_requests_(network, rng, 6):
+        longest, step_free = [None, 0, 400, 3_000][int(rng.integers(4))], bool(rng.random() < 0.3)
+        request = replace(request, needs=RiderNeeds(longest_walk_m=longest, step_free=step_free))
+        limit = 1_000 * (service.max_walk_m if longest is None else longest)
+        ends = dispatcher.finder.area.ends_of(request)
+        truths = [
+            walks_mm(network, place, stops, step_free or request.party.wheelchairs > 0)
+            for place in (request.origin, request.destination)
+        ]
+        if any(abs(min(truth) - limit) < 4 for truth in truths):
+            continue  # a mm more or less decides
+        if any(min(truth) > limit for truth in truths):
+            assert ends == "stops.too_far"
+            continue
+        assert isinstance(ends, Ends)
+        told = ((ends.origin, ends.walk_to_ms), (ends.destination, ends.walk_from_ms))
+        for truth, (spot, walk_ms) in zip(truths, told, strict=True):
+            assert walk_ms == pytest.approx(min(truth), abs=4)  # 1 m/s: a mm is a ms
+            assert spot in {spots[k] for k, mm in enumerate(truth) if mm < min(truth) + 4}
+
+
 def with_walks(request: Request, rng: np.random.Generator) -> Request:
     needs = RiderNeeds(longest_walk_m=[None, 0, 300, 900][int(rng.integers(4))])
     return replace(request, needs=needs, operator_id=None)

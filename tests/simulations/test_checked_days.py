@@ -264,7 +264,7 @@ def test_riders_walk_to_the_bus_stops_of_the_feed(tmp_path: Path) -> None:
     from noriai_simulations import shipped
 
     text = shipped.scenario_file("coquimbo-day").read_text(encoding="utf-8")
-    text = text.replace("requests = 2400", "requests = 60").replace(
+    text = text.replace("requests = 2400", "requests = 120").replace(
         "[service]", '[service]\nmode = "stops"\nstops = "gtfs"\nmax_walk_m = 1200'
     )
     folder = run_in(tmp_path, text)

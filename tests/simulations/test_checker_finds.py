@@ -256,3 +256,64 @@ def test_a_false_walk_is_found(
     copy = Path(shutil.copytree(met_run, tmp_path / "run"))
     rewrite(copy, table, lie)
     assert "place" in {breach.rule for breach in check_run(copy, rural).breaches}
+
+
+@pytest.fixture(scope="module")
+def stop_run(rural: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day from stop to stop: some riders live too far away."""
+    folder = tmp_path_factory.mktemp("stops")
+    stops = '[service]\nmode = "stops"\nstops = "virtual"\nvirtual_stop_m = 500\nmax_walk_m = 400'
+    text = a_scenario_text(rural, requests=150).replace("[service]", stops)
+    (folder / "day.toml").write_text(text, encoding="utf-8")
+    write_result(simulate(load_scenario(folder / "day.toml")), folder / "run")
+    report = check_run(folder / "run", rural)
+    assert report.ok, report.breaches[:3]
+    return folder / "run"
+
+
+def too_far_after_all(rows: Rows) -> None:
+    """Another reason stood against somebody whose stop is too far away."""
+    next(row for row in rows if row["reason"] == "stops.too_far")["reason"] = "fleet.no_room"
+
+
+def called_too_far(rows: Rows) -> None:
+    next(row for row in rows if (row["reason"] or "").startswith("fleet."))["reason"] = "stops.too_far"
+
+
+def everybody_walks_far(rows: Rows) -> None:
+    """Nobody was too far away then, and no walk too long."""
+    for row in rows:
+        row["longest_walk_m"] = 5_000
+
+
+@pytest.mark.parametrize(
+    ("table", "lie", "rule"),
+    [
+        ("events", shorter_walk, "place"), ("requests", no_walker, "place"), ("events", too_far_after_all, "reason"),
+        ("events", called_too_far, "reason"), ("requests", everybody_walks_far, "reason"),
+    ],
+)  # fmt: skip
+def test_a_false_stop_is_found(
+    stop_run: Path, rural: Path, tmp_path: Path, table: str, lie: Callable[[Rows], None], rule: str
+) -> None:
+    copy = Path(shutil.copytree(stop_run, tmp_path / "run"))
+    rewrite(copy, table, lie)
+    assert rule in {breach.rule for breach in check_run(copy, rural).breaches}
+
+
+def test_a_stop_that_is_not_the_nearest_is_found(stop_run: Path, rural: Path, tmp_path: Path) -> None:
+    """Each walk is told as it is, but a stop was left out: now it stands in the list of stops."""
+    copy = Path(shutil.copytree(stop_run, tmp_path / "run"))
+    events = pq.read_table(copy / "events.parquet").to_pylist()
+    accepted = next(
+        row for row in events
+        if row["kind"] == "booking_accepted" and json.loads(row["details"])["walk_ms"][0] > 60_000
+    )  # fmt: skip
+    requests = {row["request_id"]: row for row in pq.read_table(copy / "requests.parquet").to_pylist()}
+    home = requests[accepted["request_id"]]
+
+    def one_more(rows: Rows) -> None:
+        rows.append({**rows[0], "lon": home["origin_lon"], "lat": home["origin_lat"]})
+
+    rewrite(copy, "stops", one_more)
+    assert "place" in {breach.rule for breach in check_run(copy, rural).breaches}

@@ -42,10 +42,10 @@ def _judge(folder: Path, region: Path) -> CheckReport:
     served = check_stories(run, versions, told, report)
     pairs = _pairs(run, served, versions)
     times = [fastest(under, pairs[version]) for version, under in enumerate(versions.roads)]
-    meets = run.meta["service"]["mode"] == "meet"
-    on_foot = Walks(load_footways(region) or footways_along(roads)) if meets else None
+    walks = run.meta["service"]["mode"] != "door"
+    on_foot = Walks(load_footways(region) or footways_along(roads)) if walks else None
     check_promises(run, versions, streets, served, times, told, on_foot, report)
-    check_refusals(run, streets[0], report)
+    check_refusals(run, streets[0], on_foot, report)
     check_legs(run, versions, times, report)
     check_vehicles(run, versions, streets, times, told, report)
     check_locks(run, versions, told, report)

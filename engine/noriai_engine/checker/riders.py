@@ -124,45 +124,64 @@ class Ends:
         return self._walks
 
     def on_foot(self, request: RowDict, end: str, spot: Spot, walk_ms: int) -> str:
-        """What is wrong with a meeting point: it is none, it is farther than told, or than the rider walks."""
-        place = request[f"{end}_lon"], request[f"{end}_lat"]
-        chair = request["wheelchairs"] > 0
-        longest = request["longest_walk_m"]
-        if longest is None:
-            longest = 0 if chair else self.service["max_walk_m"]
+        """What is wrong with a stop that a rider walks to or from: it is none, it is farther than told, or than the
+        rider walks; or, where every ride is from stop to stop, another one is nearer."""
+        place, longest, step_free = self._walker(request, end)
         found = [self.streets.find(stop["lon"], stop["lat"], spot) for stop in self.stops]
         at = [stop for stop, f in zip(self.stops, found, strict=True) if not f.side and f.worse_m == 0.0]
         if not at:
-            return "is no meeting point"
+            return "is no stop of the service"
         if walk_ms * self.service["walking_speed_mm_s"] > (longest * 1_000 + 1) * 1_000:
             return f"is {walk_ms} ms on foot, the rider walks {longest} m"
-        step_free = request["step_free"] or chair
         lengths = [mm for stop in at for mm in self.walks.lengths_mm(place, (stop["lon"], stop["lat"]), step_free)]
-        # Points are found on the sphere there and on a plane here.
         told = walk_ms * self.service["walking_speed_mm_s"] / 1_000
-        if any(abs(told - mm) <= 2_000 + 0.01 * mm for mm in lengths):
-            return ""
-        return f"is {', '.join(f'{mm:.0f}' for mm in sorted(lengths)) or 'no way'} mm on foot, told {told:.0f}"
+        if not any(abs(told - mm) <= _unsure(mm) for mm in lengths):
+            return f"is {', '.join(f'{mm:.0f}' for mm in sorted(lengths)) or 'no way'} mm on foot, told {told:.0f}"
+        nearest = self._nearest(place, told, step_free)[1] if self.service["mode"] == "stops" else told
+        return f"is {told:.0f} mm on foot, another stop {nearest:.0f}" if nearest < told - _unsure(told) else ""
 
-    def judge(self, lon: float, lat: float, spot: Spot | None = None) -> tuple[str | None, str, int]:
-        """(reason against this end, what is wrong with `spot` for it, walk in ms)."""
+    def reasons(self, request: RowDict, end: str) -> set[str | None]:
+        """What may stand against this end: one reason, or None, unless lengths are too near to the limit to tell."""
         import shapely
 
+        lon, lat = request[f"{end}_lon"], request[f"{end}_lat"]
         if self.area is not None and not self.area.intersects(shapely.Point(lon, lat)):
-            return "area.outside", "", 0
-        walk_ms, places = 0, [(lon, lat)]
-        if self.service["mode"] == "stops":
-            metres = [_metres(lon, lat, stop["lon"], stop["lat"]) for stop in self.stops]
-            if min(metres) > self.service["max_walk_m"]:
-                return "stops.too_far", "", 0
-            # Of stops equally near, the one the plan used is as good as any.
-            near = [k for k, m in enumerate(metres) if m < min(metres) + 0.01]
-            walk_ms = int(np.ceil(min(metres) * 1e6 / self.service["walking_speed_mm_s"]))
-            places = [(self.stops[k]["lon"], self.stops[k]["lat"]) for k in near]
-        found = min((self.streets.find(*place, spot) for place in places), key=lambda f: (f.worse_m, f.side))
-        if self.service["mode"] != "stops" and found.nearest_m > self.service["max_snap_m"]:
-            return "place.off_network", "", 0
-        return None, found.side or (f"is {found.worse_m:.1f} m off its street" if found.worse_m else ""), walk_ms
+            return {"area.outside"}
+        if self.service["mode"] != "stops":
+            near = self.streets.find(lon, lat, None).nearest_m <= self.service["max_snap_m"]
+            return {None if near else "place.off_network"}
+        place, longest, step_free = self._walker(request, end)
+        limit = 1_000.0 * longest
+        least, most = self._nearest(place, limit, step_free)
+        may = {None: least <= limit + _unsure(limit), "stops.too_far": most >= limit - _unsure(limit)}
+        return {reason for reason, possible in may.items() if possible}
+
+    def at_door(self, request: RowDict, end: str, spot: Spot) -> str:
+        """What is wrong with a spot for this end where nobody walks."""
+        found = self.streets.find(request[f"{end}_lon"], request[f"{end}_lat"], spot)
+        return found.side or (f"is {found.worse_m:.1f} m off its street" if found.worse_m else "")
+
+    def _walker(self, request: RowDict, end: str) -> tuple[tuple[float, float], int, bool]:
+        """Where they are, how far they walk at most (m), and whether on step-free ways only."""
+        chair, longest = request["wheelchairs"] > 0, request["longest_walk_m"]
+        if longest is None:
+            longest = 0 if chair and self.service["mode"] == "meet" else self.service["max_walk_m"]
+        return (request[f"{end}_lon"], request[f"{end}_lat"]), longest, bool(request["step_free"] or chair)
+
+    def _nearest(self, place: tuple[float, float], limit_mm: float, step_free: bool) -> tuple[float, float]:
+        """mm to the nearest stop, at least and at most; infinite where none is within the limit by the air."""
+        least = most = np.inf
+        for stop in self.stops:
+            goal = stop["lon"], stop["lat"]
+            if 1_000 * _metres(*place, *goal) <= limit_mm + _unsure(limit_mm):
+                lengths = self.walks.lengths_mm(place, goal, step_free)
+                least, most = min([least, *lengths]), min(most, max(lengths, default=np.inf))
+        return least, most
+
+
+def _unsure(mm: float) -> float:
+    """Points are found on the sphere there and on a plane here."""
+    return 2_000 + 0.01 * mm
 
 
 def _metres(lon_a: float, lat_a: float, lon_b: float, lat_b: float) -> float:
@@ -183,13 +202,15 @@ def check_promises(
         promise, ends = json.loads(story["booking_accepted"]["details"]), all_ends[version]
         walks = []
         for end, told_ms in zip(("origin", "destination"), promise["walk_ms"], strict=True):
-            reason, wrong, walk = ends.judge(request[f"{end}_lon"], request[f"{end}_lat"], tuple(promise[end]))
-            if service["mode"] == "meet" and told_ms > 0:
-                wrong, walk = ends.on_foot(request, end, tuple(promise[end]), told_ms), told_ms
-            report.expect(told_ms == walk, "place", name, f"{end} told as {told_ms} ms on foot, is {walk}")
-            report.expect(reason is None, "area", name, f"{end} should have been refused: {reason}")
+            spot, reasons = tuple(promise[end]), ends.reasons(request, end)
+            if service["mode"] == "stops" or (service["mode"] == "meet" and told_ms > 0):
+                wrong = ends.on_foot(request, end, spot, told_ms)
+            else:
+                wrong = ends.at_door(request, end, spot)
+                report.expect(told_ms == 0, "place", name, f"{end} told as {told_ms} ms on foot, is at the door")
+            report.expect(None in reasons, "area", name, f"{end} should have been refused: {reasons}")
             report.expect(not wrong, "place", name, f"{end} {promise[end]} {wrong}")
-            walks.append(walk)
+            walks.append(told_ms)
         direct = times[version][tuple(promise["origin"]), tuple(promise["destination"]), False][0]
         limit = min(
             service["max_ride_ms"],
@@ -299,9 +320,9 @@ def _check_kept(
         report.expect(story[kind]["spot"] == there, "place", name, f"{kind} at {story[kind]['spot']}, not at {there}")
 
 
-def check_refusals(run: Run, streets: Streets, report: CheckReport) -> None:
+def check_refusals(run: Run, streets: Streets, on_foot: Walks | None, report: CheckReport) -> None:
     """Refusals whose truth does not hang on the state of the fleet."""
-    ends = Ends(run, streets)
+    ends = Ends(run, streets, on_foot)
     layouts = [json.loads(v["layouts"]) for v in run.vehicles.values()]
     failed: set[str] = set()
     for event in run.events:
@@ -310,10 +331,10 @@ def check_refusals(run: Run, streets: Streets, report: CheckReport) -> None:
         if event["kind"] != "request_refused" or event["request_id"] not in run.requests:
             continue
         request, reason = run.requests[event["request_id"]], event["reason"]
-        found = [ends.judge(request[f"{end}_lon"], request[f"{end}_lat"])[0] for end in ("origin", "destination")]
-        first = next((x for x in found if x), None)
-        if reason in STATIC_REASONS or first is not None:
-            report.expect(reason == first, "reason", request["request_id"], f"refused for {reason}, found {first}")
+        first, then = (ends.reasons(request, end) for end in ("origin", "destination"))
+        found = (first - {None}) | (then if None in first else set())
+        said = reason if reason in STATIC_REASONS else None
+        report.expect(said in found, "reason", request["request_id"], f"refused for {reason}, found {found}")
         if reason == "fleet.party_too_big":
             party = [request[k] for k in ("seats", "wheelchairs", "luggage")]
             allowed = [

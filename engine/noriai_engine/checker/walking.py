@@ -49,24 +49,32 @@ class Walks:
         self._ways = ways
         self._next: dict[bool, dict[int, list[tuple[int, float]]]] = {}
         self._trees: dict[bool, tuple[npt.NDArray[np.int64], Any]] = {}
+        self._reached: dict[tuple[float, float, bool], list[tuple[_Near, dict[int, float]]]] = {}
 
     def lengths_mm(self, place: tuple[float, float], stop: tuple[float, float], step_free: bool) -> list[float]:
         """mm between two places by the ways nearest to them, and what lies beside these ways. One length, unless
         several ways are as near as rounding can tell; none where there is no way on foot."""
-        found = []
-        ends = product(self._near(place, step_free), self._near(stop, step_free))
-        for a, b in ends:
+        found, mm = [], self._ways.mm
+        for (a, reached), b in product(self._reach(place, step_free), self._near(stop, step_free)):
             best = abs(a.at_mm - b.at_mm) if a.way == b.way else np.inf
-            mm = self._ways.mm
-            start = {int(self._ways.tail[a.way]): a.at_mm}
-            head = int(self._ways.head[a.way])
-            start[head] = min(start.get(head, np.inf), float(mm[a.way]) - a.at_mm)
-            reached = self._from(start, step_free)
             best = min(best, reached.get(int(self._ways.tail[b.way]), np.inf) + b.at_mm)
             best = min(best, reached.get(int(self._ways.head[b.way]), np.inf) + float(mm[b.way]) - b.at_mm)
             if best < np.inf:
                 found.append(best + a.off_mm + b.off_mm)
         return found
+
+    def _reach(self, place: tuple[float, float], step_free: bool) -> list[tuple[_Near, dict[int, float]]]:
+        """Of each way near a place: mm to all nodes; that of the last place is kept."""
+        if (*place, step_free) not in self._reached:
+            self._reached.clear()
+            found = []
+            for near in self._near(place, step_free):
+                tail, head = int(self._ways.tail[near.way]), int(self._ways.head[near.way])
+                start = {tail: near.at_mm}
+                start[head] = min(start.get(head, np.inf), float(self._ways.mm[near.way]) - near.at_mm)
+                found.append((near, self._from(start, step_free)))
+            self._reached[*place, step_free] = found
+        return self._reached[*place, step_free]
 
     @cached_property
     def _scale(self) -> npt.NDArray[np.float64]:

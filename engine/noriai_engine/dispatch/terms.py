@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,13 @@ class Terms:
     apart: IntArray
 
 
+class Walker(NamedTuple):
+    """How far a rider walks at most, and whether on step-free ways only."""
+
+    longest_m: int
+    step_free: bool
+
+
 class Area:
     """Where a service picks up and sets down. Points on the border belong to it."""
 
@@ -44,25 +52,30 @@ class Area:
         if self._shape is not None:
             shapely.prepare(self._shape)
         self._stop_spots = [travel_times.stop_at(stop)[0] for stop in service.stops]
-        self._walks = _walks(service, travel_times) if service.mode == "meet" else None
+        self._walks = None if service.mode == "door" else _walks(service, travel_times)
         self._stop_lon = np.array([stop.lon for stop in service.stops])
         self._stop_lat = np.array([stop.lat for stop in service.stops])
 
     def ends_of(self, request: Request) -> Ends | str:
         """Spots and walks of a trip, or the reason why it cannot be: place.off_network, area.outside, stops.too_far."""
-        return joined(self.end_of(request.origin), self.end_of(request.destination))
+        walker = self.walker(request)
+        return joined(self.end_of(request.origin, walker), self.end_of(request.destination, walker))
+
+    def walker(self, request: Request) -> Walker:
+        """Who uses a wheelchair and says nothing is met at the door where the service comes there."""
+        needs, chair = request.needs, request.party.wheelchairs > 0
+        usual = 0 if chair and self._service.mode == "meet" else self._service.max_walk_m
+        return Walker(usual if needs.longest_walk_m is None else needs.longest_walk_m, needs.step_free or chair)
 
     def choices(self, request: Request, door: Ends) -> Iterator[Ends]:
         """Where the ride may begin and end: at the door first, then at every pair of meeting points within the rider's
         longest walk."""
         yield door
-        if self._walks is None:
+        if self._walks is None or self._service.mode != "meet":
             return
-        needs, chair = request.needs, request.party.wheelchairs > 0
-        longest = (0 if chair else self._service.max_walk_m) if needs.longest_walk_m is None else needs.longest_walk_m
-        ends = []
+        ends, walker = [], self.walker(request)
         for place, spot in ((request.origin, door.origin), (request.destination, door.destination)):
-            near = self._walks.nearest(place, longest, needs.step_free or chair, self._service.most_meeting_stops)
+            near = self._walks.nearest(place, *walker, self._service.most_meeting_stops)
             walks = [(self._stop_spots[k], self._walk_ms(mm)) for k, mm in near]
             ends.append([(spot, 0), *walks])
         for (board, to_ms), (leave, from_ms) in product(*ends):
@@ -72,26 +85,32 @@ class Area:
     def _walk_ms(self, mm: int) -> int:
         return -(-mm * 1_000 // self._service.walking_speed_mm_s)
 
-    def end_of(self, place: Place) -> tuple[Spot, int] | str:
+    def end_of(self, place: Place, walker: Walker) -> tuple[Spot, int] | str:
         """The spot for one end of a trip and the ms on foot there, or the reason why there is none."""
         import shapely
 
         if self._shape is not None and not shapely.intersects_xy(self._shape, place.lon, place.lat):
             return "area.outside"
         if self._service.mode == "stops":
-            metres = haversine_m(np.array(place.lon), np.array(place.lat), self._stop_lon, self._stop_lat)
-            stop = int(np.argmin(metres))
-            if metres[stop] > self._service.max_walk_m:
-                return "stops.too_far"
-            walk_ms = int(np.ceil(metres[stop] * 1e6 / self._service.walking_speed_mm_s))
-            return self._stop_spots[stop], walk_ms
+            near = self._nearest_stop(place, walker)
+            return "stops.too_far" if near is None else (self._stop_spots[near[0]], self._walk_ms(near[1]))
         spot, metres_off = self._times.stop_at(place)
         return (spot, 0) if metres_off <= self._service.max_snap_m else "place.off_network"
 
+    def _nearest_stop(self, place: Place, walker: Walker) -> tuple[int, int] | None:
+        """Row of the stop and mm on foot; by the air line where a network has no streets."""
+        if self._walks is not None:
+            return next(iter(self._walks.nearest(place, *walker, 1)), None)
+        metres = haversine_m(np.array(place.lon), np.array(place.lat), self._stop_lon, self._stop_lat)
+        stop = int(np.argmin(metres))
+        return None if metres[stop] > walker.longest_m else (stop, int(np.ceil(metres[stop] * 1_000)))
 
-def _walks(service: Service, travel_times: TravelTimes) -> Walks:
+
+def _walks(service: Service, travel_times: TravelTimes) -> Walks | None:
     network = travel_times.network
     if not isinstance(network, RoadNetwork):
+        if service.mode == "stops":
+            return None
         raise InputError("a plain network has no streets to walk on", where="service", remedy="use mode door or stops")
     return Walks(network, np.array([s.lon for s in service.stops]), np.array([s.lat for s in service.stops]))
 

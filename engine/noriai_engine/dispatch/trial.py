@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noriai_engine.dispatch.terms import Ends, as_told, joined
+from noriai_engine.dispatch.terms import Ends, Walker, as_told, joined
 from noriai_engine.model.places import Place, Spot
 from noriai_engine.model.requests import Offer, Request
 from noriai_engine.model.units import UtcMs
@@ -24,17 +24,18 @@ class Trial:
     def __init__(self, dispatcher: "Dispatcher", now: UtcMs) -> None:
         self._dispatcher, self.now = dispatcher, now
         self.asked = 0
-        self._ends: dict[Place, tuple[Spot, int] | str] = {}
+        self._ends: dict[tuple[Place, Walker], tuple[Spot, int] | str] = {}
 
     def ends_of(self, request: Request) -> Ends | str:
         """Where its ride would begin and end, or the reason why it cannot be."""
-        return joined(self._end_of(request.origin), self._end_of(request.destination))
+        walker = self._dispatcher.finder.area.walker(request)
+        return joined(self._end_of(request.origin, walker), self._end_of(request.destination, walker))
 
-    def _end_of(self, place: Place) -> tuple[Spot, int] | str:
+    def _end_of(self, place: Place, walker: Walker) -> tuple[Spot, int] | str:
         """As the area has it; a place asked for before is not looked up again."""
-        if place not in self._ends:
-            self._ends[place] = self._dispatcher.finder.area.end_of(place)
-        return self._ends[place]
+        if (place, walker) not in self._ends:
+            self._ends[place, walker] = self._dispatcher.finder.area.end_of(place, walker)
+        return self._ends[place, walker]
 
     def offers(
         self, request: Request, ends: Ends | None = None, after: Sequence[tuple[Request, Offer]] = ()

@@ -117,7 +117,7 @@ def _along_streets(network: RoadNetwork) -> Footways:
     head = np.where(there, network.arc_head[ahead], network.arc_tail[back])
     kept = ~np.isin(network.street_class, list(NOT_ON_FOOT))
     if not kept.any():
-        raise InputError("there is no street to walk on", where="roads", remedy="use mode door or stops")
+        raise InputError("there is no street to walk on", where="roads", remedy="use mode door")
     counts = np.diff(network.street_first)
     points = np.repeat(kept, counts)
     return Footways(
