@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= demo
 
-.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-roads bench-service bench-exchange lock clean
+.PHONY: help demo test check kernels cover long lowest bench bench-dispatch bench-feeds bench-journeys bench-plans bench-plans-peers bench-roads bench-service bench-exchange lock clean
 
 help:  ## list these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,15 @@ bench-dispatch: $(VENV)/.dev  ## the dispatch core on the Malta workload: latenc
 bench-plans: $(VENV)/.dev  ## day plans on published instances: gaps to the best known, resumable (benchmarks/results)
 	$(BIN)/python benchmarks/suites/day_plans.py --sets cordeau_ropke_ab --seconds 5
 	$(BIN)/python benchmarks/suites/day_plans.py --sets cordeau_laporte_2003 --seconds 60
+
+bench-plans-peers:  ## the same beside OR-Tools, PyVRP and VROOM, in an environment of its own (Python 3.12 or 3.13)
+	$(PEERS_PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --require-hashes -r requirements/base.lock -r requirements/peers.lock
+	.venv-peers/bin/uv pip install -q --python .venv-peers/bin/python --no-build-isolation --no-deps -e .
+	.venv-peers/bin/python benchmarks/suites/day_plans.py --sets cordeau_ropke_ab cordeau_laporte_2003 --seconds 1
+	.venv-peers/bin/python benchmarks/suites/day_plans.py --sets cordeau_ropke_ab cordeau_laporte_2003 --seconds 60 --solvers or-tools
+	.venv-peers/bin/python benchmarks/suites/day_plans.py --sets li_lim_100 sartori_buriol_n100 --seconds 10 --solvers noriai pyvrp vroom
 
 bench-feeds: $(VENV)/.dev  ## feeds from zip to arrays beside polars, realtime
 	$(BIN)/python benchmarks/suites/feeds.py
