@@ -29,8 +29,9 @@ from noriai_api.identity.router import router as signing_in
 from noriai_api.node import Node
 from noriai_api.notices.service import give_notices
 from noriai_api.ods.adapter import OdsAdapter
+from noriai_api.orders.chores import look_after_wishes
 from noriai_api.orders.router import router as orders
-from noriai_api.orders.service import look_after_wishes
+from noriai_api.orders.waiting import plan_tomorrow
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.pool.borrowing import looking_after_loans
@@ -104,7 +105,7 @@ def create_app(node: Node, address: str) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await node.start(node.settings.process_address or address, look_after_wishes, give_notices)
+        await node.start(node.settings.process_address or address, look_after_wishes, plan_tomorrow, give_notices)
         yield
         await node.stop()
         await http.aclose()

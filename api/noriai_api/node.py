@@ -181,8 +181,8 @@ class Node:
         rules = RegionRules(
             tenant, region.name, service, DispatchParams(), settings.quote_lifetime_s * 1000, body["moves_itself"],
             settings.improve_every_s * 1000, match_every_ms=settings.match_every_s * 1000,
-            rebalance=RebalanceParams(settings.rebalance_every_s * 1000), tariff=_tariff(body, "fare"),
-            legality=_legality(body, region),
+            rebalance=RebalanceParams(settings.rebalance_every_s * 1000), plan_at=settings.plan_at,
+            plan_iterations=settings.plan_iterations, tariff=_tariff(body, "fare"), legality=_legality(body, region),
         )  # fmt: skip
 
         def fleet(day: ServiceDay) -> list[Vehicle]:
@@ -190,7 +190,7 @@ class Node:
 
         runtime = RegionRuntime(rules, region, fleet, self._region_rng.spawn(1)[0])
         improves, matches = rules.improve_every_ms > 0, rules.match_every_ms > 0
-        rehearse(region, runtime.travel_times, improves=improves, matches=matches)
+        rehearse(region, runtime.travel_times, improves=improves, matches=matches, plans=bool(rules.plan_at))
         worker: Worker = ThreadWorker(f"region {region.name}") if self._outside.threaded else InlineWorker()
         self._warn_of_packs(rules)
         self.paused[tenant, region.name] = body.get("paused")

@@ -38,6 +38,14 @@ class NodeSettings(BaseSettings):
     match_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         0, description="seconds between batches that match waiting riders and those who may change vehicles; 0: none"
     )
+    plan_at: str = Field(
+        "",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="HH:MM at which each evening tomorrow is planned as a whole, for who waits for it; empty: never",
+    )
+    plan_iterations: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
+        20_000, description="iterations of that search; 20,000 take a region a few seconds"
+    )
     rebalance_every_s: Annotated[int, Field(ge=0, le=3600)] = Field(
         0, description="seconds between looks whether idle vehicles should wait elsewhere; 0: they wait where they are"
     )

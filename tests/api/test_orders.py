@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from serving import Serving, SetClock, serving, some_settings
 
-from noriai_api.orders.service import look_after_wishes
+from noriai_api.orders.chores import look_after_wishes
 from noriai_engine.model import UtcMs
 
 DAY_MS = 86_400_000

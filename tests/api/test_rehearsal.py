@@ -36,7 +36,7 @@ with serving(some_settings(Path(sys.argv[1]), moves_itself=True, tick_ms=20, mat
         body = {"action": "block", "vehicle": vehicle["vehicle"], "commit": True}
         node.ask("desk", "POST", f"/v1/regions/{node.region}/overrides", json=body)
     refused = node.quote(4)
-    assert node.ask("partner", "POST", f"/v1/quotes/{refused['quote']}/wait", json={"book": True}).status_code == 201
+    assert node.ask("partner", "POST", f"/v1/quotes/{refused['quote']}/wait", json={"until": "batch"}).status_code == 201
     time.sleep(3)
     print("new:", sorted({name[:2] for name in known() - before}), len(before) > 20)
 """

@@ -1,4 +1,5 @@
-"""Riders who wait for a batch: booked once, told when it is in vain, through restarts; idle vehicles sent about."""
+"""Riders who wait for a batch or the plan of the evening before: booked once, told when it is in vain, through restarts;
+idle vehicles sent about."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import pytest
 from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
+from noriai_api.orders.waiting import plan_tomorrow
 from noriai_api.store.tables import bookings
 from noriai_api.store.verify import verify_store
 from noriai_engine.model import UtcMs
@@ -51,7 +53,7 @@ def block(node: Serving, what: str, *vehicles: str) -> None:
 
 
 def wait(node: Serving, quote: str, role: str = "partner", **how: Any) -> Any:
-    return node.ask(role, "POST", f"/v1/quotes/{quote}/wait", json={"book": True, **how})
+    return node.ask(role, "POST", f"/v1/quotes/{quote}/wait", json={"until": "batch"} | how)
 
 
 def waits(node: Serving, quote: str) -> dict[str, Any]:
@@ -199,6 +201,78 @@ def test_everybody_who_waits_is_answered_once_through_restarts(tmp_path: Path) -
             assert row["pickup"] >= wish.timestamp() * 1000 - 1
         else:
             assert ended[quote]["reason"]
+
+
+def planned(folder: Path, **more: Any) -> Any:
+    return some_settings(folder, moves_itself=False, fleet=2, plan_at="20:00", plan_iterations=300, **more)
+
+
+def evening(node: Serving) -> None:
+    node.on_loop(plan_tomorrow(node.node))
+
+
+def test_tomorrow_is_planned_in_the_evening_for_who_waits_for_it(tmp_path: Path) -> None:
+    """Offers or none, all are answered by the plan, through a restart; one is withdrawn before, one asks too late."""
+    clock = SetClock("2026-11-24T15:00:00+09:00")
+    with serving(planned(tmp_path), clock) as node:
+        wished = [node.quote(number, minutes=18 * 60 + 5 * number) for number in range(12)]
+        for quote in wished:
+            said = wait(node, quote["quote"], until="plan").json()
+            assert (said["state"], said["answer_by"]) == ("waiting", "2026-11-24T20:00:00+09:00")
+            assert said["fare"] is not None or not quote["offers"] or quote["offers"][0]["fare"] is None
+        with_offers = next(quote for quote in wished if quote["offers"])
+        late = node.ask("partner", "POST", "/v1/bookings", key="late", json={"quote": with_offers["quote"]})
+        assert late.status_code == 409, "its offers were let go"
+        taken = node.offered(100, minutes=18 * 60)
+        assert node.ask("partner", "POST", "/v1/bookings", key="t", json={"quote": taken["quote"]}).status_code == 201
+        assert wait(node, taken["quote"], until="plan").status_code == 409
+        assert node.ask("partner", "DELETE", f"/v1/quotes/{wished[0]['quote']}/wait").status_code == 204
+        evening(node)
+        later(node, 1)
+        assert {waits(node, quote["quote"])["state"] for quote in wished[1:]} == {"waiting"}
+        keys = node.keys
+    clock.ms = UtcMs(clock.ms + 301 * MINUTE)
+    with serving(planned(tmp_path), clock, keys, seed=2) as node:
+        evening(node)
+        evening(node)
+        found = {w["quote"]: w for w in node.ask("partner", "GET", "/v1/waiting").json()["waiting"]}
+        assert found[wished[0]["quote"]]["state"] == "withdrawn"
+        ended = [found[quote["quote"]] for quote in wished[1:]]
+        assert {w["state"] for w in ended} <= {"booked", "over"}
+        made = [w["booking"] for w in ended if w["state"] == "booked"]
+        assert len(made) >= 6
+        listed = node.ask("partner", "GET", "/v1/bookings").json()["bookings"]
+        assert {b["booking"] for b in listed} == {
+            *made,
+            next(b["booking"] for b in listed if b["quote"] == taken["quote"]),
+        }
+        assert all(b["pickup"]["planned"] is not None for b in listed)
+        too_late = wait(node, node.quote(50, minutes=12 * 60)["quote"], until="plan")
+        assert too_late.status_code == 409
+        assert "was made at 2026-11-24T20:00" in too_late.json()["detail"]
+        assert verify_store(node.node.database).is_whole
+
+
+def test_a_plan_that_came_too_late_is_made_up_for(tmp_path: Path) -> None:
+    """The node was away from the afternoon to the next morning: who waited is answered all the same, or told."""
+    clock = SetClock("2026-11-24T15:00:00+09:00")
+    with serving(planned(tmp_path), clock) as node:
+        morning, noon = node.quote(1, minutes=15 * 60)["quote"], node.quote(2, minutes=20 * 60)["quote"]
+        for quote in (morning, noon):
+            assert wait(node, quote, until="plan").json()["state"] == "waiting"
+        keys = node.keys
+    clock.ms = UtcMs(clock.ms + 18 * 60 * MINUTE)
+    with serving(planned(tmp_path), clock, keys, seed=2) as node:
+        evening(node)
+        later(node, 2)
+        assert (waits(node, morning)["state"], waits(node, noon)["state"]) == ("over", "booked")
+        assert waits(node, morning)["reason"] == "time.past"
+
+
+def test_where_days_are_not_planned_nobody_waits_for_it(node: Serving) -> None:
+    answer = wait(node, node.quote(1, minutes=24 * 60)["quote"], until="plan")
+    assert answer.status_code == 409
+    assert "not planned ahead" in answer.json()["detail"]
 
 
 def test_an_idle_vehicle_waits_where_riders_were_turned_away(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 
@@ -54,6 +54,9 @@ from noriai_engine.rules.judge import Decision as RuleDecision
 from noriai_engine.rules.judge import Facts, Verdict
 from noriai_engine.rules.tariff import Fare, Heads, Tariff
 
+Later = Literal["batch", "plan"]
+"""What books a wish later, without asking again."""
+
 
 async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep, *, is_leg: bool = False) -> Answer:
     """Ask the region what it could do. `is_leg`: for a part of a longer ride, which is nobody's wish by itself. Raises
@@ -67,45 +70,69 @@ async def quote(caller: Caller, region: str, wish: QuoteIn, keep: Keep, *, is_le
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
         request, heads = _request(wish, profile, request_id, runtime.now), _heads(wish, profile)
         asked = Asked(request, rider, heads, profile, wish, is_leg)
-        return _ask(runtime, caller, asked, names, keep)[:2]
+        return _ask(runtime, caller, asked, names, keep)
 
     said = await actor.ask(act, "quote", actor=caller.subject.client, urgency=Urgency.QUOTE)
     return Answer(201, said.model_dump(mode="json"))
 
 
 async def stand_by(
-    caller: Caller, row: dict[str, Any], also: Callable[[Connection, QuoteOut], None]
-) -> tuple[QuoteOut, FareOut | None]:  # fmt: skip
-    """Ask the wish of a quote's row anew, to be booked by the next batch that has a vehicle for it. An answer without
-    offers or a refusal waits, at the fare that comes with it. `also` is written with it. Raises Problem (not_found,
-    conflict, paused)."""
+    caller: Caller, row: dict[str, Any], until: Later, also: Callable[[Connection, QuoteOut], None]
+) -> None:  # fmt: skip
+    """Ask the wish of a quote's row anew, to be booked by the next batch that has a vehicle for it, or by the plan of
+    the day. An answer without offers or a refusal waits. `also` is written with it. Raises Problem (conflict, paused).
+    """
     node, actor = caller.node, caller.node.actor(caller.tenant, row["region"])
     await node.open_for_rides(caller.tenant, row["region"])
     wish, profile = QuoteIn.model_validate(row["body"]["wish"]), await _profile(caller, row["rider"])
     names = await node.operators(caller.grant)
     request_id = RequestId(node.ids.new_id())
 
-    def act(runtime: RegionRuntime) -> tuple[tuple[QuoteOut, FareOut | None], Writes]:
-        if not runtime.rules.match_every_ms:
-            raise Problem("conflict", "riders are not matched in batches here; wait without `book`")
-        asked = Asked(_request(wish, profile, request_id, runtime.now), row["rider"], _heads(wish, profile), profile,
-                      wish, stands_by=True)  # fmt: skip
-        said, writes, fare = _ask(runtime, caller, asked, names, None)
+    def act(runtime: RegionRuntime) -> tuple[None, Writes]:
+        request = _request(wish, profile, request_id, runtime.now)
+        _there_is(runtime, until, request)
+        _let_go(runtime, row)
+        asked = Asked(request, row["rider"], _heads(wish, profile), profile, wish, until=until)
+        said, writes = _ask(runtime, caller, asked, names, None)
 
         def both(connection: Connection) -> None:
             writes(connection)
             also(connection, said)
 
-        return (said, fare), both
+        return None, both
 
-    return await actor.ask(act, "wait", actor=caller.subject.client, urgency=Urgency.BOOKING)
+    await actor.ask(act, "wait", actor=caller.subject.client, urgency=Urgency.BOOKING)
+
+
+def _there_is(runtime: RegionRuntime, until: Later, request: Request) -> None:
+    """Raises Problem (conflict) where there is no batch or plan to wait for."""
+    if until == "batch" and not runtime.rules.match_every_ms:
+        raise Problem("conflict", "riders are not matched in batches here; wait until there are offers")
+    day = runtime.service_day(request.wished)
+    at = runtime.planned_at(day)
+    if until == "plan" and at is None:
+        raise Problem("conflict", "days are not planned ahead here; take an offer, or wait until there are some")
+    if until == "plan" and at is not None and (at <= runtime.now or runtime.is_planned(day)):
+        raise Problem("conflict", f"the plan of {day.date} was made at {in_zone(at, day)}: take an offer, or wait")
+
+
+def _let_go(runtime: RegionRuntime, row: dict[str, Any]) -> None:
+    """Offers of a quote that waits instead. Raises Problem (conflict) where one was taken."""
+    run = runtime.days.get(row["day"])
+    state = None if run is None else run.dispatcher.bookings.states.get(row["quote"])
+    if run is not None and state == BookingState.WAITING_FOR_ANSWER:
+        run.dispatcher.lapse(row["quote"])
+    elif state not in (None, BookingState.REFUSED, BookingState.LAPSED):
+        raise Problem("conflict", f"an offer of {row['quote']} was taken already")
 
 
 async def withdraw(caller: Caller, region: str, day: str, request: str, also: Writes) -> None:
-    """Who waits for a batch does so no longer. Raises Problem (conflict) where it is answered already."""
+    """Who waits for a batch or a plan does so no longer. Raises Problem (conflict) where it is answered already."""
 
     def act(runtime: RegionRuntime) -> tuple[None, Writes]:
-        runtime.open_day(day).dispatcher.batching.withdraw(RequestId(request))
+        run = runtime.open_day(day)
+        if request in run.dispatcher.bookings.row_of:  # else the plan it waits for is still to be made
+            run.dispatcher.batching.withdraw(RequestId(request))
         return None, also
 
     try:
@@ -165,7 +192,7 @@ async def quote_change(caller: Caller, name: str, wish: QuoteIn, keep: Keep) -> 
     def act(runtime: RegionRuntime) -> tuple[QuoteOut, Writes]:
         request = _request(wish, profile, request_id, runtime.now)
         asked = Asked(request, old["rider"], _heads(wish, profile), profile, wish)
-        return _ask(runtime, caller, asked, names, keep, old)[:2]
+        return _ask(runtime, caller, asked, names, keep, old)
 
     try:
         said = await node.actor(caller.tenant, old["region"]).ask(
@@ -302,21 +329,20 @@ class Asked:
     profile: dict[str, Any]
     wish: QuoteIn | None
     is_leg: bool = False
-    stands_by: bool = False
-    """Booked without being asked again, once a batch has a vehicle."""
+    until: Later | None = None
+    """What books it without asking again; None: it is offered."""
 
 
 def _ask(
     runtime: RegionRuntime, caller: Caller, asked: Asked, names: dict[str, Any], keep: Keep | None,
     instead_of: dict[str, Any] | None = None,
-) -> tuple[QuoteOut, Writes, FareOut | None]:  # fmt: skip
-    """The answer, what is to be written, and what the rider would pay alone."""
+) -> tuple[QuoteOut, Writes]:  # fmt: skip
     request = asked.request
     day = runtime.service_day(request.wished)
     try:
         run = runtime.on(day)
     except InputError:  # no such day any more, or not yet
-        return *_no_day(runtime, caller, request, day, keep), None
+        return _no_day(runtime, caller, request, day, keep)
     law, barred, facts = runtime.rules.legality, {}, None
     if law is not None:
         facts = _facts(runtime, run, asked, law)
@@ -329,8 +355,10 @@ def _ask(
         answer = run.dispatcher.overrides.quote_instead(request, instead_of["quote"])
     elif law is not None and len(barred) == len(law.licences):
         answer = run.dispatcher.turn_away(request, next(iter(barred.values())).key)
-    elif asked.stands_by:
+    elif asked.until == "batch":
         answer = run.dispatcher.batching.ask(request)
+    elif asked.until == "plan" and run.dispatcher.trial().rules_out(request) is None:
+        answer = None
     else:
         answer = run.dispatcher.quote(request)
     expires = UtcMs(runtime.now + runtime.rules.quote_lifetime_ms)
@@ -353,7 +381,7 @@ def _ask(
         }),
     }  # fmt: skip
 
-    return said, _keeping(caller, row, said, keep), fares[0]
+    return said, _keeping(caller, row, said, keep)
 
 
 def _keeping(caller: Caller, row: dict[str, Any], said: QuoteOut, keep: Keep | None) -> Writes:
@@ -410,7 +438,9 @@ def _fares(runtime: RegionRuntime, run: DayRun, asked: Asked) -> tuple[FareOut |
     tariff, request = runtime.rules.tariff, asked.request
     if tariff is None:
         return None, None
-    ends = run.dispatcher.ends_of(request.id)
+    known = request.id in run.dispatcher.bookings.row_of
+    ends = run.dispatcher.ends_of(request.id) if known else run.dispatcher.finder.area.ends_of(request)
+    assert not isinstance(ends, str)
     metres = run.dispatcher.travel_times.drive(ends.origin, ends.destination).mm // 1000
     today = run.day.date.isoformat()
     valid = {name: until for name, until in asked.profile.get("entitlements", {}).items() if until >= today}
@@ -455,7 +485,7 @@ def _afresh(
     request = REQUEST.validate_python({**before, "id": fresh_id, "placed_at": runtime.now})
     profile = {"entitlements": row["body"]["entitlements"]}
     asked = Asked(request, row["rider"], Heads(**row["body"]["heads"]), profile, None)
-    return _ask(runtime, caller, asked, names, None)[:2]
+    return _ask(runtime, caller, asked, names, None)
 
 
 def written(

@@ -57,23 +57,28 @@ class StandingOrders(Said):
 WaitState = Literal["waiting", "offered", "booked", "over", "withdrawn"]
 
 
-class WaitIn(Strict):
-    """How a refused wish waits."""
+WaitUntil = Literal["offers", "batch", "plan"]
 
-    book: bool = Field(
-        False,
-        description="book it, at the fare named, once a batch finds a vehicle; else it is offered and may be taken",
+
+class WaitIn(Strict):
+    """How a wish waits."""
+
+    until: WaitUntil = Field(
+        "offers",
+        description="offers: asked again every minute, and offered; batch, plan: booked without asking again, at the "
+        "fare named, by the next batch that has a vehicle or by the plan of the evening before",
     )
 
 
 class WaitOut(Said):
     """A wish on the waiting list, until somebody can serve it, its time is over (`reason`), or it is withdrawn.
-    `fresh_quote`: the offers where it is `offered`; the quote that is booked where it waits for a batch."""
+    `fresh_quote`: the offers where it is `offered`; the quote that is booked where it waits for a batch or a plan."""
 
     quote: str
     state: WaitState
     fresh_quote: str | None
-    book: bool = False
+    until: WaitUntil = "offers"
+    answer_by: str | None = Field(None, description="when the plan is made that it waits for")
     booking: str | None = None
     reason: str | None = None
     fare: FareOut | None = Field(None, description="what the rider pays alone, where it is booked without asking again")

@@ -34,6 +34,7 @@ from noriai_engine.model import (
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.units import MINUTE_MS, RequestId
+from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads import TravelTimes
 from noriai_engine.world.motion import Alarms, Motion
 
@@ -89,12 +90,30 @@ class DayRun:
     def match(self, params: MatchParams, until_ms: int) -> None:
         """Match those who wait, and those accepted who may still change vehicles. Before the first shift only where
         something has changed since the last time. `until_ms`: to the next time."""
-        begins = min((vehicle.shift.start for vehicle in self.dispatcher.vehicles), default=UtcMs(0))
-        if self.clock.now() < begins and self._changes() == self._matched:
+        if self.clock.now() < self.begins and self._changes() == self._matched:
             return
         found = self.dispatcher.batching.run(params, until_ms)
         self._answered += [*found.bookings, *found.refusals]
         self.look_again(found.changed)
+        self._matched = self._changes()
+
+    @property
+    def begins(self) -> UtcMs:
+        """When the first shift does."""
+        return min((vehicle.shift.start for vehicle in self.dispatcher.vehicles), default=UtcMs(0))
+
+    def hear(self, requests: Sequence[Request]) -> None:
+        """Take requests down for the next plan or batch; those heard before, once."""
+        for request in requests:
+            if request.id not in self.dispatcher.bookings.row_of:
+                refusal = self.dispatcher.ahead.hear(request)
+                self._answered += [] if refusal is None else [refusal]
+
+    def plan_ahead(self, params: SolveParams) -> None:
+        """Plan the day as a whole, before it begins: who waits is answered."""
+        found = self.dispatcher.ahead.plan(params, lambda: 0.0)
+        self._answered += [*found.bookings, *found.refusals]
+        self.look_again(found.vehicles)
         self._matched = self._changes()
 
     def _changes(self) -> tuple[int, ...]:

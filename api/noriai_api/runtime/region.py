@@ -16,7 +16,7 @@ from noriai_api.runtime.legality import Legality
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.dispatch.rebalancing import RebalanceParams
-from noriai_engine.model import Service, ServiceDay, UtcMs, Vehicle
+from noriai_engine.model import Request, Service, ServiceDay, UtcMs, Vehicle
 from noriai_engine.model.errors import InputError, MissingDataError
 from noriai_engine.model.units import DAY_MS, FOREVER_MS, MINUTE_MS
 from noriai_engine.plans import annealing
@@ -45,6 +45,9 @@ class RegionRules:
     matching: MatchParams = MatchParams(freeze_ms=10 * MINUTE_MS)
     """Who boards within ten minutes has been told which vehicle comes, and keeps it."""
     rebalance: RebalanceParams = RebalanceParams()
+    plan_at: str = ""
+    """HH:MM of the evening before at which a day is planned as a whole; empty: never."""
+    plan_iterations: int = 20_000
     tariff: Tariff | None = None
     legality: Legality | None = None
 
@@ -61,6 +64,7 @@ class RegionRuntime:
         self.days: dict[str, DayRun] = {}
         self.now = UtcMs(0)
         self._next: dict[str, UtcMs] = {}
+        self._planned: set[str] = set()
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -96,6 +100,25 @@ class RegionRuntime:
         if self._is_due("match", every):
             for run in [run for run in self.days.values() if run is today or run in waits]:
                 run.match(self.rules.matching, every)
+
+    def planned_at(self, day: ServiceDay) -> UtcMs | None:
+        """When a day is planned as a whole; None: never."""
+        at = self.rules.plan_at
+        return UtcMs(ServiceDay(day.date - timedelta(days=1), day.timezone).at(at)) if at else None
+
+    def is_planned(self, day: ServiceDay) -> bool:
+        """Whether a day's plan was made, as far as this process remembers."""
+        return day.date.isoformat() in self._planned
+
+    def plan_ahead(self, day: ServiceDay, requests: Sequence[Request]) -> None:
+        """Plan a day as a whole for those who wait for it: they are answered, and bookings that were made before find
+        their best place within what was promised. Of a day that has begun they wait for the next batch. Raises
+        InputError for a day that is over."""
+        run = self.on(day)
+        run.hear(requests)
+        if self.now < run.begins:
+            self._planned.add(run.name)
+            run.plan_ahead(annealing(0, self.rules.plan_iterations))
 
     def _is_due(self, what: str, every_ms: int) -> bool:
         """Whether something that is done every so often (0: never) is due now; if so, when it is due next is set."""

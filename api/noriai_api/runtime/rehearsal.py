@@ -20,9 +20,11 @@ FROM_MS = 9 * HOUR_MS
 PLACES = 24
 
 
-def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool, matches: bool = False) -> int:
-    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and where plans are improved
-    or riders matched in batches, that too; how many rides were booked. Nothing of it is kept."""
+def rehearse(
+    region: Region, travel_times: TravelTimes, *, improves: bool, matches: bool = False, plans: bool = False
+) -> int:
+    """Ask, book, cancel, drive and break down on a day of its own, on the region's roads, and where plans are improved,
+    riders matched in batches or days planned ahead, that too; how many rides were booked. Nothing of it is kept."""
     day = ServiceDay(date(2001, 1, 1), region.timezone)
     states = np.linspace(0, travel_times.graph.state_count - 1, PLACES).astype(np.int64)
     places = [travel_times.place_of(Spot(int(state))) for state in states]
@@ -34,6 +36,13 @@ def rehearse(region: Region, travel_times: TravelTimes, *, improves: bool, match
     ]
     service = Service(id="rehearsal", max_wait_ms=2 * HOUR_MS, max_ride_ms=12 * HOUR_MS, detour_extra_ms=HOUR_MS)
     begins = day.to_utc(FROM_MS)
+    if plans and len(places) > 1:
+        eve = DayRun(
+            day, travel_times, service, fleet, DispatchParams(), np.random.default_rng(0), UtcMs(day.to_utc(0) - 1),
+            True, region.checksum,
+        )  # fmt: skip
+        eve.dispatcher.ahead.hear(Request(RequestId("tomorrow"), eve.clock.now(), places[0], places[1], begins))
+        eve.plan_ahead(annealing(0, 20))
     run = DayRun(
         day, travel_times, service, fleet, DispatchParams(), np.random.default_rng(0), begins, True, region.checksum
     )

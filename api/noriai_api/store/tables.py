@@ -17,7 +17,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
 )
 
 metadata = MetaData()
@@ -146,11 +145,12 @@ waiting = table(
     "waiting", key("quote"), Column("client", String(64), nullable=False), Column("rider", String(64)),
     Column("region", String(64), nullable=False), Column("wish", Text, nullable=False),
     Column("state", String(16), nullable=False), Column("fresh_quote", String(64)),
-    Column("books", Boolean, nullable=False, server_default=false()), Column("booking", String(64)),
+    Column("until", String(8), nullable=False, server_default="offers"), Column("booking", String(64)),
     Column("reason", String(64)),
     Index("waiting_state", "state"), Index("waiting_fresh", "tenant", "fresh_quote"),
 )  # fmt: skip
-"""Refused wishes that wait. `books`: one that a batch may book, as the request `fresh_quote`, without asking again."""
+"""Wishes that wait until there are offers, or for a batch or the plan of the day, which book them as the request
+`fresh_quote` without asking again."""
 
 overrides = table(
     "overrides", key("override"), Column("region", String(64), nullable=False),

@@ -31,6 +31,15 @@ class Trial:
         walker = self._dispatcher.finder.area.walker(request)
         return joined(self._end_of(request.origin, walker), self._end_of(request.destination, walker))
 
+    def rules_out(self, request: Request) -> str | None:
+        """What stands against it besides the want of a vehicle: place, time or rule."""
+        ends, dispatcher = self.ends_of(request), self._dispatcher
+        if isinstance(ends, str):
+            return ends
+        apart = np.array(dispatcher.bookings.kept_apart(request), np.int32)
+        wish = dispatcher.finder.wish(request, ends, apart, self.now)
+        return wish if isinstance(wish, str) else None
+
     def _end_of(self, place: Place, walker: Walker) -> tuple[Spot, int] | str:
         """As the area has it; a place asked for before is not looked up again."""
         if (place, walker) not in self._ends:

@@ -1,4 +1,4 @@
-"""Riders who wait for a batch: whether a wish is booked without asking again, and what became of it."""
+"""Riders who wait for a batch or the plan of the day: what for, and what became of it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    op.add_column("waiting", sa.Column("books", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("waiting", sa.Column("until", sa.String(length=8), nullable=False, server_default="offers"))
     op.add_column("waiting", sa.Column("booking", sa.String(length=64), nullable=True))
     op.add_column("waiting", sa.Column("reason", sa.String(length=64), nullable=True))
     op.create_index("waiting_fresh", "waiting", ["tenant", "fresh_quote"], unique=False)
