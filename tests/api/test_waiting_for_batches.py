@@ -27,8 +27,8 @@ def batched(folder: Path, **more: Any) -> Any:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Serving]:
-    with serving(batched(tmp_path), SetClock("2026-11-24T09:00:00+09:00")) as running:
+def node(database: str, tmp_path: Path) -> Iterator[Serving]:
+    with serving(batched(tmp_path, database=database), SetClock("2026-11-24T09:00:00+09:00")) as running:
         yield running
 
 
