@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from serving import Serving, SetClock, serving, some_settings
+from sqlalchemy import delete
 
 from noriai_api.orders.chores import look_after_wishes
+from noriai_api.orders.waiting import plan_tomorrow
+from noriai_api.store.tables import standing_runs
 from noriai_engine.model import UtcMs
 
 DAY_MS = 86_400_000
@@ -56,6 +59,44 @@ def test_a_standing_order_books_each_day_once(node: Serving) -> None:
     look(node)
     assert node.ask("partner", "GET", "/v1/standing-orders").json()["orders"] == []
     assert len(node.ask("partner", "GET", "/v1/bookings").json()["bookings"]) == 4
+
+
+def test_an_order_left_to_the_plan_is_booked_in_the_evening_before(tmp_path: Path) -> None:
+    """Each day waits for its plan, tried again and again as if it had not been noted; where the evening is over already,
+    the day is booked at once."""
+    clock = SetClock("2026-11-22T06:00:00+09:00")  # a Sunday
+    settings = some_settings(tmp_path, moves_itself=False, fleet=2, plan_at="20:00", plan_iterations=200)
+    with serving(settings, clock) as node:
+        ordered = an_order(
+            node, by_plan=True, ahead_days=3, weekdays=["sun", "mon", "tue", "wed"], valid_from="2026-11-22"
+        )
+        assert node.ask("partner", "POST", "/v1/standing-orders", json=ordered).status_code == 201
+        look(node)
+
+        def runs() -> dict[str, str]:
+            (order,) = node.ask("partner", "GET", "/v1/standing-orders").json()["orders"]
+            return {r["day"][-2:]: r["state"] for r in order["runs"]}
+
+        def forgotten(connection: Any) -> None:
+            connection.execute(delete(standing_runs))  # as if we had stopped just before it was noted
+
+        def again() -> dict[str, str]:
+            known = runs()
+            node.on_loop(node.node.write(forgotten))
+            look(node)
+            assert runs() == known
+            return known
+
+        assert again() == {"22": "booked", "23": "waiting", "24": "waiting", "25": "waiting"}
+        clock.ms = UtcMs(clock.ms + 15 * 3_600_000)
+        node.on_loop(plan_tomorrow(node.node))
+        assert again() == {"22": "booked", "23": "booked", "24": "waiting", "25": "waiting"}
+        clock.ms = UtcMs(clock.ms + DAY_MS)
+        node.on_loop(plan_tomorrow(node.node))
+        look(node)
+        assert runs() == {"22": "booked", "23": "booked", "24": "booked", "25": "waiting"}
+        bookings = node.ask("partner", "GET", "/v1/bookings").json()["bookings"]
+        assert sorted(b["day"] for b in bookings) == ["2026-11-22", "2026-11-23", "2026-11-24"]
 
 
 def test_an_order_that_cannot_be_served_says_why(node: Serving) -> None:

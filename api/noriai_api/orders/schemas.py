@@ -11,7 +11,7 @@ from noriai_api.schemas import Id, PlaceIn, Said, Strict
 
 class StandingIn(Strict):
     """A ride that comes again on some weekdays: dialysis, school, work. Each day is booked as soon as it can be,
-    `ahead_days` before at most."""
+    `ahead_days` before at most, or by the plan of the evening before."""
 
     region: Id
     rider: Id
@@ -24,6 +24,9 @@ class StandingIn(Strict):
     valid_to: Day
     except_dates: Annotated[tuple[Day, ...], Field(max_length=366, strict=False)] = ()
     ahead_days: Annotated[int, Field(ge=0, le=14)] = 7
+    by_plan: bool = Field(
+        False, description="left to the plan of the evening before, which is free to choose the best time of all rides"
+    )
     party: PartyIn | None = None
     needs: NeedsIn = NeedsIn()
 
@@ -37,10 +40,11 @@ class StandingIn(Strict):
 
 
 class RunOut(Said):
-    """What came of an order on a day: a booking, or the reason why there is none."""
+    """What came of an order on a day: a booking, or the reason why there is none; `waiting` for the plan, `withdrawn`
+    from it."""
 
     day: str
-    state: Literal["booked", "refused"]
+    state: Literal["booked", "refused", "waiting", "withdrawn"]
     booking: str | None
     reason: str | None
 

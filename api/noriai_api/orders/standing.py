@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 from noriai_api.bookings import service as bookings_service
 from noriai_api.bookings.schemas import BookingIn, QuoteIn
@@ -13,10 +14,11 @@ from noriai_api.guard import Caller
 from noriai_api.idempotency import Answer, once
 from noriai_api.node import Node
 from noriai_api.orders.asker import caller_of
-from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut
+from noriai_api.orders.schemas import StandingIn, StandingOrders, StandingOut, WaitIn
+from noriai_api.orders.waiting import wait
 from noriai_api.parties.fleet import WEEKDAYS
 from noriai_api.problems import Problem
-from noriai_api.store.tables import riders, standing, standing_runs
+from noriai_api.store.tables import riders, standing, standing_runs, waiting
 from noriai_api.tenancy import narrowed
 from noriai_engine.model import ServiceDay
 
@@ -82,15 +84,26 @@ async def listed(caller: Caller) -> StandingOrders:
         for row in connection.execute(
             narrowed(query, standing, bookings_service.riders_grant(caller.grant))
         ).mappings():
-            mine = (standing_runs.c.tenant == caller.tenant, standing_runs.c.order == row["order"])
-            runs = connection.execute(select(standing_runs).where(*mine).order_by(standing_runs.c.day)).mappings()
-            shown = [
-                {"day": r["day"], "state": r["state"], "booking": r["booking"], "reason": r["reason"]} for r in runs
-            ]
+            shown = [_shown(run) for run in connection.execute(_runs(caller.tenant, row["order"])).mappings()]
             found.append(StandingOut.model_validate({"order": row["order"], "runs": shown, **json.loads(row["body"])}))
         return StandingOrders(orders=found)
 
     return await caller.read(read)
+
+
+def _runs(tenant: str, order: str) -> Select[Any]:
+    """Days of an order, each with what became of it on the waiting list."""
+    same = (waiting.c.tenant == standing_runs.c.tenant) & (waiting.c.quote == standing_runs.c.quote)
+    later = [waiting.c[name].label(f"later_{name}") for name in ("state", "booking", "reason")]
+    query = select(standing_runs, *later).select_from(standing_runs.outerjoin(waiting, same))
+    mine = (standing_runs.c.tenant == tenant, standing_runs.c.order == order)
+    return query.where(*mine).order_by(standing_runs.c.day)
+
+
+def _shown(run: Any) -> dict[str, Any]:
+    before = "later_" if run["later_state"] is not None else ""
+    state = {"over": "refused", "offered": "refused"}.get(run[f"{before}state"], run[f"{before}state"])
+    return {"day": run["day"], "state": state, "booking": run[f"{before}booking"], "reason": run[f"{before}reason"]}
 
 
 async def end(caller: Caller, name: str) -> None:
@@ -152,6 +165,11 @@ async def place(node: Node, one: _Due) -> None:
     quoted = await once(caller, f"{key}-q", wish.model_dump(mode="json"),
                         lambda keep: bookings_service.quote(caller, body.region, wish, keep))  # fmt: skip
     booking, reason = None, None
+    if body.by_plan and await _is_left_to_plan(caller, quoted.body["quote"]):
+        row = {"tenant": one.tenant, "order": one.order, "day": one.day.isoformat(), "booking": None, "reason": None,
+               "state": "waiting", "quote": quoted.body["quote"]}  # fmt: skip
+        await node.write(lambda connection: connection.execute(insert(standing_runs).values(**row)))
+        return
     if quoted.body["offers"]:
         taking = BookingIn(quote=quoted.body["quote"])
         try:
@@ -165,3 +183,14 @@ async def place(node: Node, one: _Due) -> None:
     row = {"tenant": one.tenant, "order": one.order, "day": one.day.isoformat(), "booking": booking, "reason": reason,
            "state": "booked" if booking else "refused"}  # fmt: skip
     await node.write(lambda connection: connection.execute(insert(standing_runs).values(**row)))
+
+
+async def _is_left_to_plan(caller: Caller, quote: str) -> bool:
+    """Leave a wish to the plan; False where there is none, it was made, or an offer was taken. Raises Problem."""
+    try:
+        await wait(caller, quote, WaitIn(until="plan"))
+    except Problem as problem:
+        if problem.code != "conflict":
+            raise
+        return False
+    return True

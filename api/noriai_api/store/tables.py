@@ -138,8 +138,10 @@ standing = table(
 standing_runs = table(
     "standing_runs", key("order"), Column("day", String(10), primary_key=True),
     Column("state", String(16), nullable=False), Column("booking", String(64)), Column("reason", String(64)),
+    Column("quote", String(64)),
 )  # fmt: skip
-"""What came of a standing order on a day: once for each, however often it is tried."""
+"""What came of a standing order on a day: once for each, however often it is tried. `quote`: that of a day which is
+left to the plan; what becomes of it stands in `waiting`."""
 
 waiting = table(
     "waiting", key("quote"), Column("client", String(64), nullable=False), Column("rider", String(64)),
