@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +31,7 @@ from noriai_engine.plans import (
     read_routes,
     solve,
 )
+from noriai_engine.plans.arc_bound import ArcBound
 from noriai_engine.plans.certificate import certified, prove
 from noriai_engine.plans.exact import all_fragments
 from noriai_engine.plans.kernels.anneal import load_routes, take_back
@@ -275,6 +277,51 @@ def test_a_bound_holds_with_linked_pairs_short_durations_and_batteries(seed: int
         assert may_drive(problem, k, list(route))
     if certified_one.is_optimal:
         assert certified_one.total == pytest.approx(best, rel=1e-5)
+
+
+@hypothesis_settings(max_examples=20)
+@given(seed=st.integers(0, 100_000), more=st.sampled_from(["", "batteries", "comfort"]))
+def test_a_bound_by_arcs_never_exceeds_the_optimum(seed: int, more: str) -> None:
+    """Against trying everything, whatever the problem names; its cuts hold for the best plan."""
+    problem = a_problem(seed, tasks=4, vehicles=2, whole=bool(seed % 2))
+    if more:
+        problem = with_batteries(problem, seed) if more == "batteries" else with_comfort(problem, seed)
+    arcs = ArcBound(problem)
+    arcs.rise(lambda: 1.0)
+    assert np.isfinite(arcs.bound)
+    assert arcs.bound <= optimum(problem) + 1e-6
+    keeps_all_rows(arcs, solve(problem, by_iterations(60, seed), no_clock).routes)
+
+
+def keeps_all_rows(arcs: ArcBound, routes: Sequence[Sequence[int]]) -> None:
+    """A lawful plan is one of those that the relaxation allows."""
+    value = np.zeros(len(arcs.cost))
+    place = {int(node): k for k, node in enumerate(arcs.stop)}
+    for route in routes:
+        for a, b in pairwise(route):
+            column = arcs.arc[place[a], place[b]]
+            assert column >= 0, f"{a} to {b} is left out"
+            value[column] = 1.0
+        if len(route):
+            value[arcs.leave[place[route[0]]]] = value[arcs.back[place[route[-1]]]] = 1.0
+    served = {int(arcs.task[place[node]]) for route in routes for node in route}
+    value[arcs.out[[task for task in range(arcs.m) if task not in served]]] = 1.0
+    assert (value <= arcs.upper).all()
+    for columns, weights, lower, upper in arcs.rows:
+        assert lower - 1e-9 <= float(value[columns] @ weights) <= upper + 1e-9
+
+
+@pytest.mark.parametrize(("name", "share"), [("a3-24", 0.99), ("b2-20", 0.97), ("a4-48", 0.96), ("R1a", 0.9)])
+def test_a_bound_by_arcs_is_near_what_is_known(shared: Path, name: str, share: float) -> None:
+    """Below the proven optimum, and not far; the stored solution keeps every cut."""
+    rows = csv.DictReader((shared / "darp" / "best_known.csv").open())
+    known = next(float(row["best_known_cost"]) for row in rows if row["instance"] == name)
+    arcs = ArcBound(read_instance(next((shared / "darp").glob(f"*/{name}.txt"))))
+    arcs.rise(lambda: 1.0)
+    assert share * known <= arcs.bound <= known + 0.01
+    stored = (shared / "darp" / "solutions" / f"{name}.sol").read_text()
+    lines = [line.split(":", 1)[1].split() for line in stored.splitlines() if line.startswith("Route")]
+    keeps_all_rows(arcs, [[int(word) for word in line] for line in lines])
 
 
 @hypothesis_settings(max_examples=15)

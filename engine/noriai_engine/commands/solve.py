@@ -106,7 +106,7 @@ def solve(
 def _about(solution: "Solution") -> str:
     """What the bound says, in a sentence."""
     if solution.bound is None:
-        return "no lower bound: there are too many ways from an empty vehicle to the next time it is empty"
+        return "no lower bound was found in that time"
     if solution.is_optimal:
         return "proven: no plan is cheaper"
     return f"lower bound {solution.bound:,.4f}: at most {100 * solution.gap:.2f} % can be saved"

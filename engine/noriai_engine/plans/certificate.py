@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from noriai_engine.model.errors import InputError
+from noriai_engine.plans.arc_bound import ArcBound
 from noriai_engine.plans.closing import Proof
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
@@ -38,8 +39,10 @@ def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seco
     check_boundable(problem)
     tasks, began = tasks_of(problem), clock()
     proof = Proof(tasks, lambda: seconds - (clock() - began))
-    if not proof.usable:
-        return Certificate(-np.inf, False)  # too many ways from an empty vehicle to the next
+    if not proof.usable:  # too many ways from an empty vehicle to the next
+        arcs = ArcBound(problem)
+        arcs.rise(lambda: seconds - (clock() - began))
+        return Certificate(min(arcs.bound, solution.total), False)
     before = solution.total
     proof.begin(solution.routes, before, solution.met)
     proof.relax()
