@@ -3,6 +3,7 @@ idle vehicles sent about."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,10 +15,10 @@ import pytest
 from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
-from noriai_api.orders.waiting import plan_tomorrow
+from noriai_api.orders.waiting import _left_to_plan, _plan, plan_tomorrow
 from noriai_api.store.tables import bookings
 from noriai_api.store.verify import verify_store
-from noriai_engine.model import UtcMs
+from noriai_engine.model import ServiceDay, UtcMs
 
 MINUTE = 60_000
 
@@ -251,6 +252,24 @@ def test_tomorrow_is_planned_in_the_evening_for_who_waits_for_it(tmp_path: Path)
         assert too_late.status_code == 409
         assert "was made at 2026-11-24T20:00" in too_late.json()["detail"]
         assert verify_store(node.node.database).is_whole
+
+
+def test_who_withdraws_while_the_plan_is_made_is_not_booked(tmp_path: Path) -> None:
+    """What waits was read already when it is taken back."""
+    clock = SetClock("2026-11-24T15:00:00+09:00")
+    with serving(planned(tmp_path), clock) as node:
+        quote = node.offered(1, minutes=20 * 60)["quote"]
+        assert wait(node, quote, until="plan").json()["state"] == "waiting"
+        (actor,) = node.node.actors.values()
+        read = node.node.database.read(lambda c: _left_to_plan(c, *actor.key))
+        clock.ms = UtcMs(clock.ms + 301 * MINUTE)
+        assert node.ask("partner", "DELETE", f"/v1/quotes/{quote}/wait").status_code == 204
+        wishes = [json.loads(row.body)["request"] for row in read]
+        assert len(wishes) == 1
+        day = ServiceDay.on("2026-11-25", "Asia/Tokyo")
+        node.on_loop(actor.ask(partial(_plan, day=day, wishes=wishes), "plan"))
+        assert waits(node, quote)["state"] == "withdrawn"
+        assert node.ask("partner", "GET", "/v1/bookings").json()["bookings"] == []
 
 
 def test_a_plan_that_came_too_late_is_made_up_for(tmp_path: Path) -> None:

@@ -130,9 +130,11 @@ async def withdraw(caller: Caller, region: str, day: str, request: str, also: Wr
     """Who waits for a batch or a plan does so no longer. Raises Problem (conflict) where it is answered already."""
 
     def act(runtime: RegionRuntime) -> tuple[None, Writes]:
-        run = runtime.open_day(day)
-        if request in run.dispatcher.bookings.row_of:  # else the plan it waits for is still to be made
+        run = runtime.days.get(day)
+        if run is not None and request in run.dispatcher.bookings.row_of:
             run.dispatcher.batching.withdraw(RequestId(request))
+        else:  # the plan it waits for is still to be made
+            runtime.withdrawn.add(request)
         return None, also
 
     try:

@@ -65,6 +65,8 @@ class RegionRuntime:
         self.now = UtcMs(0)
         self._next: dict[str, UtcMs] = {}
         self._planned: set[str] = set()
+        self.withdrawn: set[str] = set()
+        """Requests that wait for no plan any more, should they have been read already."""
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -115,7 +117,7 @@ class RegionRuntime:
         their best place within what was promised. Of a day that has begun they wait for the next batch. Raises
         InputError for a day that is over."""
         run = self.on(day)
-        run.hear(requests)
+        run.hear([request for request in requests if request.id not in self.withdrawn])
         if self.now < run.begins:
             self._planned.add(run.name)
             run.plan_ahead(annealing(0, self.rules.plan_iterations))
