@@ -231,17 +231,21 @@ def test_damaged_or_foreign_files_are_told_not_crashed_on(copy: Path, rural: Pat
         check_run(copy, rural)
 
 
-@pytest.fixture(scope="module")
-def met_run(rural: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A day on which riders walk to virtual stops where that is better."""
-    folder = tmp_path_factory.mktemp("met")
-    meet = '[service]\nmode = "meet"\nstops = "virtual"\nvirtual_stop_m = 200\nmax_walk_m = 600\nwalk_weight = 0.1'
-    text = a_scenario_text(rural, requests=120).replace("[service]", meet)
+def clean_run(folder: Path, rural: Path, requests: int, service: str) -> Path:
+    """A run of a service that the checker finds clean."""
+    text = a_scenario_text(rural, requests=requests).replace("[service]", f"[service]\n{service}")
     (folder / "day.toml").write_text(text, encoding="utf-8")
     write_result(simulate(load_scenario(folder / "day.toml")), folder / "run")
     report = check_run(folder / "run", rural)
     assert report.ok, report.breaches[:3]
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def met_run(rural: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day on which riders walk to virtual stops where that is better."""
+    meet = 'mode = "meet"\nstops = "virtual"\nvirtual_stop_m = 200\nmax_walk_m = 600\nwalk_weight = 0.1'
+    return clean_run(tmp_path_factory.mktemp("met"), rural, 120, meet)
 
 
 def no_walker(rows: Rows) -> None:
@@ -261,14 +265,8 @@ def test_a_false_walk_is_found(
 @pytest.fixture(scope="module")
 def stop_run(rural: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day from stop to stop: some riders live too far away."""
-    folder = tmp_path_factory.mktemp("stops")
-    stops = '[service]\nmode = "stops"\nstops = "virtual"\nvirtual_stop_m = 500\nmax_walk_m = 400'
-    text = a_scenario_text(rural, requests=150).replace("[service]", stops)
-    (folder / "day.toml").write_text(text, encoding="utf-8")
-    write_result(simulate(load_scenario(folder / "day.toml")), folder / "run")
-    report = check_run(folder / "run", rural)
-    assert report.ok, report.breaches[:3]
-    return folder / "run"
+    stops = 'mode = "stops"\nstops = "virtual"\nvirtual_stop_m = 500\nmax_walk_m = 400'
+    return clean_run(tmp_path_factory.mktemp("stops"), rural, 150, stops)
 
 
 def too_far_after_all(rows: Rows) -> None:
