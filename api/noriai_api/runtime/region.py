@@ -77,8 +77,8 @@ class RegionRuntime:
             run.advance(self.now)
 
     def tick(self, *, is_paused: bool = False) -> None:
-        """What is due without anybody asking: today is open, old days are closed, old offers lapse, riders are matched
-        (not while no new rides are taken), plans improve, idle vehicles are sent about."""
+        """What is due without anybody asking: today is open, old days are closed, old offers lapse, plans improve; and
+        while rides are taken, riders are matched and idle vehicles sent about."""
         today, rules = self.today(), self.rules
         for name, run in [(name, run) for name, run in self.days.items() if self._is_over(run)]:
             if run.dispatcher.bookings.waiting:  # nobody is left without an answer
@@ -91,7 +91,7 @@ class RegionRuntime:
             self.match()
         if self._is_due("improve", rules.improve_every_ms):
             self.improve(today)
-        if self._is_due("rebalance", rules.rebalance.every_ms):
+        if not is_paused and self._is_due("rebalance", rules.rebalance.every_ms):
             today.send_about(rules.rebalance)
 
     def match(self) -> None:
