@@ -482,6 +482,21 @@ def test_a_vehicle_that_no_task_pays_alone_is_opened_for_several(seed: int) -> N
     assert solve(problem, by_iterations(400, seed), no_clock).total == pytest.approx(optimum(problem))
 
 
+@pytest.mark.parametrize("given", [None, [[], []]])
+def test_where_there_is_nothing_to_do_vehicles_stay_at_home(given: list[list[int]] | None) -> None:
+    problem = without_tasks(a_problem(1, vehicles=2))
+    solution = solve(problem, by_iterations(50), no_clock, begin_with=given)
+    assert (solution.routes, solution.absent, solution.total) == (((), ()), (), 0.0)
+
+
+def without_tasks(problem: Problem) -> Problem:
+    nobody = np.zeros(0, int)
+    return replace(
+        problem, pickup=nobody, delivery=nobody, demand=problem.demand[:0], max_ride=problem.max_ride[:0],
+        price=problem.price[:0], may=None, apart=(), link=None, held=None,
+    )  # fmt: skip
+
+
 def test_a_search_without_dives_ends() -> None:
     """Its last iterations are spent all the same."""
     for iterations in (1, 7, 30, 61):

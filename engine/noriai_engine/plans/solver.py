@@ -32,7 +32,9 @@ def solve(
     them, in that order. Raises InputError where they break a limit.
     """
     run = Run(problem, params, clock, progress)
-    run.begin(begin_with)
+    run.begin(begin_with if problem.count else ())
+    if problem.count == 0:  # nothing to look for
+        return run.solution()
     try:
         if problem.fewest_vehicles:
             reduce_fleet(run)
