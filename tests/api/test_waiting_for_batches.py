@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
 from noriai_api.orders.waiting import _left_to_plan, _plan, plan_tomorrow
-from noriai_api.store.tables import bookings
+from noriai_api.store.tables import bookings, log
 from noriai_api.store.verify import verify_store
 from noriai_engine.model import ServiceDay, UtcMs
 
@@ -294,10 +295,10 @@ def test_where_days_are_not_planned_nobody_waits_for_it(node: Serving) -> None:
     assert "not planned ahead" in answer.json()["detail"]
 
 
-def test_an_idle_vehicle_waits_where_riders_were_turned_away(tmp_path: Path) -> None:
-    """Its driver sees where to; a rider turns it on its way, and who reports nothing is not late there."""
-    settings = batched(tmp_path, rebalance_every_s=60)
-    with serving(settings, SetClock("2026-11-24T09:00:00+09:00")) as node:
+@contextmanager
+def sent_about(folder: Path) -> Iterator[tuple[Serving, dict[str, Any]]]:
+    """Of two idle vehicles one is on its way to where somebody was turned away: the node, and that vehicle's plan."""
+    with serving(batched(folder, rebalance_every_s=60), SetClock("2026-11-24T09:00:00+09:00")) as node:
         for vehicle in ("taxi-1", "taxi-2"):
             said = node.ask("desk", "POST", f"/v1/vehicles/{vehicle}/steps", json={"step": "start_shift"})
             assert said.status_code == 200, said.text
@@ -306,21 +307,79 @@ def test_an_idle_vehicle_waits_where_riders_were_turned_away(tmp_path: Path) -> 
         assert node.quote(1, minutes=300)["offers"] == []  # says nothing of now
         block(node, "unblock", "taxi-1", "taxi-2")
         later(node, 2)
-        plans = [node.ask("desk", "GET", f"/v1/vehicles/{v}/plan").json() for v in ("taxi-1", "taxi-2")]
-        (sent,) = [plan for plan in plans if plan["wait_at"] is not None]
-        place = node.wish(0)["origin"]
-        assert abs(sent["wait_at"]["lon"] - place["lon"]) + abs(sent["wait_at"]["lat"] - place["lat"]) < 1e-3
+        (sent,) = [plan for plan in (plan_of(node, v) for v in ("taxi-1", "taxi-2")) if plan["wait_at"] is not None]
         assert sent["driving"]
+        assert is_there(node, sent["wait_at"])
+        yield node, sent
+
+
+def plan_of(node: Serving, vehicle: str) -> dict[str, Any]:
+    return dict(node.ask("desk", "GET", f"/v1/vehicles/{vehicle}/plan").json())
+
+
+def is_there(node: Serving, place: dict[str, Any]) -> bool:
+    """Where the wish was made that was turned away."""
+    wished = node.wish(0)["origin"]
+    return abs(place["lon"] - wished["lon"]) + abs(place["lat"] - wished["lat"]) < 1e-3
+
+
+def test_an_idle_vehicle_waits_where_riders_were_turned_away(tmp_path: Path) -> None:
+    """Its driver sees where to, and says when it is there; a region built anew from its log says the same."""
+    with sent_about(tmp_path) as (node, sent):
         before = node.state_hash()
         (actor,) = node.node.actors.values()
         with pytest.raises(RuntimeError):
             node.on_loop(actor.ask(_forget, "forget"))
         assert node.state_hash() == before
-        path = f"/v1/vehicles/{sent['vehicle']}"
-        arrived = node.ask("desk", "POST", f"{path}/steps", json={"step": "arrive"}).json()
+        path = f"/v1/vehicles/{sent['vehicle']}/steps"
+        arrived = node.ask("desk", "POST", path, json={"step": "arrive"}).json()
         assert (arrived["wait_at"], arrived["driving"]) == (None, False)
-        at = arrived["activities"][0]["place"]
-        assert abs(at["lon"] - place["lon"]) + abs(at["lat"] - place["lat"]) < 1e-3
+        assert is_there(node, arrived["activities"][0]["place"])
+
+
+def test_a_driver_sent_about_who_reports_nothing_is_not_late(tmp_path: Path) -> None:
+    with sent_about(tmp_path) as (node, sent):
+        for _ in range(20):
+            later(node, 1)
+        plan = plan_of(node, sent["vehicle"])
+        assert (plan["wait_at"], plan["driving"]) == (None, False)
+        assert is_there(node, plan["activities"][0]["place"])
+        (actor,) = node.node.actors.values()
+        bodies = node.node.database.read(
+            lambda c: c.execute(select(log.c.body).where(log.c.region == actor.key[1])).scalars().all()
+        )
+        kinds = [event[2] for body in bodies for event in json.loads(body)["events"]]
+        assert kinds.count("vehicle_arrived") == 1
+        assert "vehicle_delayed" not in kinds
+
+
+@pytest.mark.parametrize("step", ["arrive", "begin"])
+def test_a_rider_turns_a_vehicle_that_is_sent_about(tmp_path: Path, step: str) -> None:
+    """One who wishes to leave at once; and the driver is at their door sooner than thought."""
+    with sent_about(tmp_path) as (node, sent):
+        block(node, "block", "taxi-1" if sent["vehicle"] == "taxi-2" else "taxi-2")
+        booking = node.booked(10, minutes=1)
+        turned = plan_of(node, sent["vehicle"])
+        assert (turned["wait_at"], turned["driving"]) == (None, True)
+        assert turned["activities"][1]["booking"] == booking["booking"]
+        body = {"step": step, "booking": booking["booking"]}
+        there = node.ask("desk", "POST", f"/v1/vehicles/{sent['vehicle']}/steps", json=body)
+        assert there.status_code == 200, there.text
+        assert (there.json()["doing"] is not None) == (step == "begin")
+
+
+@pytest.mark.parametrize("step", ["arrive", "begin"])
+def test_a_driver_sent_about_may_go_to_a_later_rider_instead(tmp_path: Path, step: str) -> None:
+    """The plan leaves time to wait elsewhere first, and the driver does not."""
+    with sent_about(tmp_path) as (node, sent):
+        block(node, "block", "taxi-1" if sent["vehicle"] == "taxi-2" else "taxi-2")
+        booking = node.booked(20, minutes=120)
+        on_its_way = plan_of(node, sent["vehicle"])
+        assert on_its_way["wait_at"] == sent["wait_at"]
+        body = {"step": step, "booking": booking["booking"]}
+        there = node.ask("desk", "POST", f"/v1/vehicles/{sent['vehicle']}/steps", json=body)
+        assert there.status_code == 200, there.text
+        assert there.json()["wait_at"] is None
 
 
 def _forget(runtime: Any) -> tuple[None, None]:

@@ -18,7 +18,7 @@ from noriai_api.node import Node
 from noriai_api.orders.asker import caller_of
 from noriai_api.orders.schemas import WaitIn, WaitingList, WaitOut, WaitState
 from noriai_api.problems import Problem
-from noriai_api.runtime.actor import Writes
+from noriai_api.runtime.actor import RegionActor, Writes
 from noriai_api.runtime.records import REQUEST
 from noriai_api.runtime.region import RegionRuntime
 from noriai_api.schemas import in_zone
@@ -157,21 +157,29 @@ async def ask_again(node: Node, row: Any) -> None:
 
 async def plan_tomorrow(node: Node) -> None:
     """Each evening plan tomorrow as a whole, with those who wait for it; late where the node was away at the time."""
+    failed: Exception | None = None
     for key, actor in node.actors.items():
-        runtime = actor.runtime
-        if not runtime.rules.plan_at or not actor.is_held or node.paused.get(key) is not None:
-            continue
-        now = UtcMs(node.clock.now())
-        today = runtime.service_day(now)
-        tomorrow = ServiceDay(today.date + timedelta(days=1), today.timezone)
-        known: dict[str, list[dict[str, Any]]] = {tomorrow.date.isoformat(): []}
-        for row in await node.read(lambda c, key=key: _left_to_plan(c, *key)):  # type: ignore[misc]
-            known.setdefault(row.day, []).append(json.loads(row.body)["request"])
-        for name, wishes in sorted(known.items()):
-            day = ServiceDay.on(name, today.timezone)
-            at = runtime.planned_at(day)
-            if at is not None and at <= now and (wishes or not runtime.is_planned(day)):
-                await actor.ask(partial(_plan, day=day, wishes=wishes), "plan")
+        if actor.runtime.rules.plan_at and actor.is_held and node.paused.get(key) is None:
+            try:
+                await _plan_region(node, actor)
+            except Exception as error:  # the other regions are planned all the same
+                failed = error
+    if failed is not None:
+        raise failed
+
+
+async def _plan_region(node: Node, actor: RegionActor) -> None:
+    runtime, now = actor.runtime, UtcMs(node.clock.now())
+    today = runtime.service_day(now)
+    tomorrow = ServiceDay(today.date + timedelta(days=1), today.timezone)
+    known: dict[str, list[dict[str, Any]]] = {tomorrow.date.isoformat(): []}
+    for row in await node.read(lambda connection: _left_to_plan(connection, *actor.key)):
+        known.setdefault(row.day, []).append(json.loads(row.body)["request"])
+    for name, wishes in sorted(known.items()):
+        day = ServiceDay.on(name, today.timezone)
+        at = runtime.planned_at(day)
+        if at is not None and at <= now and (wishes or not runtime.is_planned(day)):
+            await actor.ask(partial(_plan, day=day, wishes=wishes), "plan")
 
 
 def _left_to_plan(connection: Connection, tenant: str, region: str) -> list[Any]:

@@ -84,7 +84,7 @@ class ArcBound:
                 return
             self.bound = max(self.bound, self._from_duals(np.array(solution.row_dual)))
             value = np.clip(np.array(solution.col_value), 0.0, 1.0)
-            cuts, forks = self._cuts(value, left), self._forks(value)
+            cuts, forks = self._cuts(value, left), self._forks(value, left)
             for _, columns in sorted(cuts, key=lambda cut: cut[0])[:MOST_CUTS]:
                 self._add(columns, 1.0, np.inf)
             for _, columns, weights in sorted(forks, key=lambda cut: cut[0])[:MOST_CUTS]:
@@ -135,7 +135,7 @@ class ArcBound:
                     found.setdefault(columns.tobytes(), (total, columns))
         return list(found.values())
 
-    def _forks(self, value: Array) -> list[tuple[float, Array, Array]]:
+    def _forks(self, value: Array, left: Callable[[], float]) -> list[tuple[float, Array, Array]]:
         """Violated forks: (value, columns, weights). At a stop, those who come by some of the ways leave by ways that
         go with one of these; which ways are short of that is told by a maximum flow from the ways in to those out."""
         from scipy.sparse import csr_matrix
@@ -143,6 +143,8 @@ class ArcBound:
 
         found, n = [], self.n
         for stop in range(n):
+            if left() <= 0.0:
+                break
             inside = self._into(stop)
             used = inside[value[inside] > 1e-4]
             ways, size = self._onward(stop, used), np.rint(SCALE * value[used]).astype(np.int32)
