@@ -12,6 +12,8 @@ from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
 from noriai_engine.plans.run import Run, Solution
 
+PACE = 5_000  # fragments a second with which the relaxation is done in time
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -39,7 +41,7 @@ def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seco
     check_boundable(problem)
     tasks, began = tasks_of(problem), clock()
     proof = Proof(tasks, lambda: seconds - (clock() - began))
-    if not proof.usable:  # too many ways from an empty vehicle to the next
+    if not proof.usable or proof.count > PACE * seconds:  # too many ways from an empty vehicle to the next
         arcs = ArcBound(problem)
         arcs.rise(lambda: seconds - (clock() - began))
         return Certificate(arcs.bound, False)

@@ -33,11 +33,12 @@ class Proof(Relaxation):
     def is_closed(self) -> bool:
         return self.cost - self.bound <= 2.0 * SAFE + CLOSE * abs(self.cost)
 
-    def close(self) -> None:
+    def close(self, patience: float = 0.0) -> None:
         """Raise the bound of `relax` toward the cost of the best plan, which may fall meanwhile; equal: it is proven.
 
         All routes of reduced cost up to a limit are listed, few first: where HiGHS finds the best choice among them no
-        further than the limit above the bound, no other route can be part of a better plan.
+        further than the limit above the bound, no other route can be part of a better plan. A round is begun where
+        `patience` times as long is left as the longest so far took: the next takes longer.
         """
         base = self.bound
         if (
@@ -48,15 +49,17 @@ class Proof(Relaxation):
             or (self.t.rule["late_rate"] + self.t.rule["ride_rate"]).any()
         ):
             return  # what routes alone do not say: the bound holds, but a choice may be no plan
-        self._adopt(self.master.choose(self.cost, self.known, min(self.left(), 1.0)))
-        limit, listed = LIMIT * self.cost, 0
-        while not self.is_closed and self.left() > 0.0:
+        if self.left() > 0.0:
+            self._adopt(self.master.choose(self.cost, self.known, min(self.left(), 1.0)))
+        limit, listed, took = LIMIT * self.cost, 0, 0.0
+        while not self.is_closed and (left := self.left()) > patience * took:
             limit = min(limit, self.cost - base)
             rows = self._list(limit + SAFE)
             if rows is None:
                 break
             if limit < self.cost - base and len(rows) < max(FEW, 2 * listed):
                 limit *= 2.0
+                took = max(took, left - self.left())
                 continue
             listed = len(rows)
             choice, least = self.master.search(
@@ -67,6 +70,7 @@ class Proof(Relaxation):
             if limit >= self.cost - base:
                 break
             limit *= 2.0
+            took = max(took, left - self.left())
 
     def _adopt(self, choice: Choice | None) -> None:
         """Take over a cheaper plan, unless a route is longer than its vehicle may be under way."""

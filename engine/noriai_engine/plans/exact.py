@@ -156,7 +156,8 @@ def all_fragments(t: Tasks, car: int, steps: int) -> tuple[Fragments, int]:
     w = 2 * m + 2
     trail = Trail(
         np.zeros(w, np.int32), np.zeros(w, np.int32), np.zeros(w, np.int64), np.zeros((w, w), time),
-        np.zeros(w, time), np.zeros(m, np.int32), np.zeros(m, np.int32),
+        np.zeros(w, time), np.zeros(m, np.int32), np.zeros(m, np.int32), np.zeros(m + 1, np.int32), np.zeros(w, time),
+        np.zeros(m + 1, time), np.zeros(m + 1, time), np.zeros(m + 1, np.int32),
     )  # fmt: skip
     room = MOST_FRAGMENTS
     fragments = Fragments(
@@ -166,9 +167,9 @@ def all_fragments(t: Tasks, car: int, steps: int) -> tuple[Fragments, int]:
         np.full(1 << 20, -1, np.int32), np.zeros(room, np.uint8),
     )  # fmt: skip
     name = empty_pool(t, 1).name
-    count = 0
+    count, left = 0, np.array([steps])
     for stop in t.jobs["pickup"]:
-        count = enumerate_from(t, car, int(stop), first, follow, trail, name, fragments, count, steps // m)
+        count = enumerate_from(t, car, int(stop), first, follow, trail, name, fragments, count, left)
         if count < 0:
             break
     return fragments, int(count)
@@ -261,6 +262,11 @@ class Relaxation:
             one = self.t._replace(cars=cars[k : k + 1].copy(), may=np.ascontiguousarray(self.t.may[:, k : k + 1]))
             self.lone[int(cars["kind"][k])] = one, empty_routes(one)
         self.master = Master(self.t, self.pool)
+
+    @property
+    def count(self) -> int:
+        """Fragments of all classes."""
+        return sum(group.count for group in self.classes)
 
     def take(self, pool: Pool) -> None:
         """Routes to begin with."""

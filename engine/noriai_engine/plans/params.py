@@ -22,8 +22,10 @@ class SolveParams:
     """The same where it has room for FEW: what is hot must be cooled slowly."""
     cold: float = 0.12
     """Last temperature."""
+    cold_drives: float = 0.25
+    """The same in mean costs of the best plan's own drives, where that is less."""
     reheat: float = 0.5
-    """First temperature of each further cooling, which begins at the best plan."""
+    """First temperature of each further cooling, which begins at the best plan; at least half of the first one's."""
     reheat_share: float = 0.2
     """Share of the budget for each further cooling."""
     moves: Moves = field(
@@ -47,6 +49,10 @@ class SolveParams:
     """Most of what is left of the budget for the relaxation over all routes and for closing its gap."""
     exact_steps: int = 3_000_000
     """How long to look for those ways before giving up."""
+    exact_pace: float = 800.0
+    """Most of those ways (fragments) a second of the budget: the relaxation would not be done in time with more."""
+    exact_patience: float = 3.0
+    """Where that many times as long as the last round of closing took is not left, annealing is of more use."""
     price_iterations: int = 300
     """Variations of each route in use, each time."""
     price_heat: float = 0.2

@@ -38,8 +38,8 @@ class Recombination:
             return seconds * (1.0 - self.run.done())
 
         proof = Proof(self.run.tasks, left, p.exact_steps)
-        self.exact = proof.usable
-        return proof if proof.usable else None
+        self.exact = proof.usable and proof.count <= p.exact_pace * p.seconds
+        return proof if self.exact else None
 
     def recombine(self) -> None:
         """The best choice among all routes met and priced, where it beats the best; the search goes on there."""
@@ -66,7 +66,7 @@ class Recombination:
     def close(self, proof: Proof) -> None:
         """The best plan there is, if it can be told in time; the search goes on there otherwise."""
         proof.begin(self.run.routes_of(self.run.best), self.run.costs[1], self.run.pool)
-        proof.close()
+        proof.close(self.run.params.exact_patience)
         if proof.cost < self.run.costs[1] - 1e-9:
             for k, nodes in enumerate(proof.routes()):
                 write_route(self.run.tasks, self.run.routes, k, nodes)

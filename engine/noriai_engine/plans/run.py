@@ -23,6 +23,10 @@ CLOSE = 1e-6
 PACE = 0.01
 """Share of a budget in seconds after which the pace of a search is known."""
 
+RISE, HOTTER, PROBE, PROBES = 0.1, 1.3, 5, 0.05
+"""Hot enough to begin with: where the cost of what is accepted lies so far above the best. The factor from one
+temperature to the next that is tried, iterations a task at each, and the most of the budget for that."""
+
 NONE = 1e300
 """Cost of no solution at all; finite, so that differences stay numbers."""
 
@@ -160,7 +164,8 @@ class Run:
     def first_heat(self, share: float) -> float:
         """Where to begin to cool in this share of what is left: the more iterations a task it has room for, the hotter.
 
-        A search by time anneals a moment to see how many that are.
+        A search by time anneals a moment to see how many that are. How hot that is differs widely: where windows are
+        narrow and vehicles scarce, much more is needed to leave a valley, so the costs there decide.
         """
         p, count = self.params, np.inf
         if p.seconds is not None:
@@ -171,7 +176,26 @@ class Run:
             count = min(count, p.iterations - self.iterations)
         room = share * max(count, 1.0) / max(self.problem.count, 1)
         grade = float(np.clip(np.log(room / FEW) / np.log(MANY / FEW), 0.0, 1.0))
-        return float(self.scale * p.warm * (p.hot / p.warm) ** grade)
+        heat = self.scale * p.warm * (p.hot / p.warm) ** grade
+        begin, enough = self.done(), self.costs[1] * (1.0 + RISE * grade)
+        while grade > 0.0 and self.done() - begin < PROBES * share:
+            before = self.iterations
+            while self.iterations - before < PROBE * self.problem.count and self.done() < 1.0:
+                self.search_a_while(heat)
+            if (self.routes.home < 0).sum() > (self.best.home < 0).sum():  # too hot: tasks are left out
+                self.back_to_best()
+                heat /= HOTTER
+                break
+            if self.costs[0] >= enough:
+                break
+            heat *= HOTTER
+        return float(heat)
+
+    def cold_heat(self) -> float:
+        """Where to stop cooling: where most that makes a plan dearer is refused, by the drives of the best plan."""
+        drives = 2 * self.problem.count + int((self.best.heads["count"] > 2).sum())
+        mean = float((self.best.heads["cost"] - self.best.heads["given_up"]).sum()) / max(drives, 1)
+        return min(self.params.cold * self.scale, self.params.cold_drives * mean) or self.params.cold * self.scale
 
     def back_to_best(self) -> None:
         """Make the best solution the current one."""

@@ -52,19 +52,22 @@ def _anneal(run: Run) -> None:
     p, routes = run.params, Recombination(run)
     begin, proof = run.done(), routes.proof()
     share = p.anneal_share if proof is None else p.anneal_share_exact
-    run.cool(begin + share * (1.0 - begin), run.first_heat(share), p.cold * run.scale)
+    heat = run.first_heat(share)
+    cold = run.cold_heat()
+    run.cool(begin + share * (1.0 - begin), heat, cold)
     if proof is not None:
         routes.widen(proof)
     while run.done() < 1.0:
         routes.recombine()
         if proof is None:
             run.back_to_best()
-            run.cool(min(1.0, run.done() + p.reheat_share), p.reheat * run.scale, p.cold * run.scale)
+            reheat = max(p.reheat * run.scale, heat / 2.0)
+            run.cool(min(1.0, run.done() + p.reheat_share), reheat, cold)
             continue
         for _ in range(max(1, p.dives)):
             if p.dives and run.done() < 1.0:
                 routes.dive()
-            run.cool(min(1.0, run.done() + p.quench_share), p.cold * run.scale, 0.5 * p.cold * run.scale)
+            run.cool(min(1.0, run.done() + p.quench_share), cold, 0.5 * cold)
         routes.close(proof)
         if proof.is_closed:
             return

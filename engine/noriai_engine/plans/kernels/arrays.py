@@ -37,7 +37,7 @@ def job_record(time: Any) -> np.dtype[Any]:
     """
     return np.dtype(
         [
-            ("span", time), ("direct", time), ("price", np.float64), ("pickup", np.int32), ("delivery", np.int32),
+            ("span", time), ("direct", time), ("price", np.float64), ("pickup", np.uint32), ("delivery", np.uint32),
             ("code", np.int32), ("link", np.int32), ("held", np.int32),
         ],
         align=True,
@@ -50,8 +50,8 @@ def car_record(time: Any) -> np.dtype[Any]:
     at its start, and the `reserve`."""
     return np.dtype(
         [
-            ("duration", time), ("fixed", np.float64), ("kind", np.int32), ("rate", np.int32), ("start", np.int32),
-            ("end", np.int32), ("full", np.int64), ("left", np.int64), ("reserve", np.int64),
+            ("duration", time), ("fixed", np.float64), ("kind", np.int32), ("rate", np.int32), ("start", np.uint32),
+            ("end", np.uint32), ("full", np.int64), ("left", np.int64), ("reserve", np.int64),
         ],
         align=True,
     )  # fmt: skip
@@ -76,7 +76,7 @@ def row_record(time: Any) -> np.dtype[Any]:
     """
     return np.dtype(
         [
-            ("node", np.int32), ("mate", np.int32), ("first", time), ("last", time), ("path", time), ("drive", time),
+            ("node", np.uint32), ("mate", np.int32), ("first", time), ("last", time), ("path", time), ("drive", time),
             ("room", time), ("toll", np.float64), ("span", time), ("load", np.int32),
         ],
         align=True,
@@ -94,7 +94,7 @@ route; cost inf: none."""
 
 def line_record(time: Any) -> np.dtype[Any]:
     """A position of a sequence that is tried: node, time, position of the pickup of a delivery (-1 elsewhere)."""
-    return np.dtype([("x", time), ("node", np.int32), ("mate", np.int32)], align=True)
+    return np.dtype([("x", time), ("node", np.uint32), ("mate", np.int32)], align=True)
 
 
 class Tasks(NamedTuple):

@@ -42,6 +42,11 @@ class Trail(NamedTuple):
     y: Array  # (w,)
     aboard: Ints  # (m,) int32 0 not yet, 1 aboard, 2 done
     at: Ints  # (m,) int32 position of the pickup
+    riders: Ints  # (w,) int32 who is aboard, in an order of alighting that is tried
+    way: Array  # (w,) driving and service from the first stop to each
+    out: Array  # (w,) time of each alighting
+    out_way: Array  # (w,)
+    choice: Ints  # (w,) int32 whose turn to alight it is
 
 
 @inlined_kernel
@@ -68,6 +73,52 @@ def _raise(t: Tasks, s: Trail, x: Array, size: int, begin: int) -> bool:
         if begin == size:
             return True
     return False
+
+
+@inlined_kernel
+def _all_alight(t: Tasks, s: Trail, x: Array, size: int) -> bool:
+    """Whether everybody aboard after `size` stops may alight in some order if nobody else boards, as far as times and
+    rides tell that are counted too short rather than too long: where not, no extension helps, as a detour saves
+    nothing."""
+    slack = t.rule[0].slack
+    s.y[size - 1] = t.stops[s.node[size - 1]].late
+    for q in range(size - 2, -1, -1):
+        s.y[q] = min(t.stops[s.node[q]].late, s.y[q + 1] - (s.way[q + 1] - s.way[q]))
+    count = 0
+    for q in range(size):
+        if s.mate[q] < 0 and s.aboard[t.stops[s.node[q]].task] == 1:
+            s.riders[count] = t.stops[s.node[q]].task
+            count += 1
+    depth = 0
+    s.choice[0] = 0
+    while depth < count:  # riders[:depth] have alighted, riders[depth:] are aboard
+        turn = s.choice[depth]
+        if turn == count:
+            if depth == 0:
+                return False
+            depth -= 1
+            turn = s.choice[depth]
+            s.riders[depth], s.riders[turn] = s.riders[turn], s.riders[depth]
+            s.choice[depth] = turn + 1
+            continue
+        rider = s.riders[turn]
+        if depth == 0:
+            here, time, way = s.node[size - 1], x[size - 1], s.way[size - 1]
+        else:
+            here, time, way = t.jobs[s.riders[depth - 1]].delivery, s.out[depth - 1], s.out_way[depth - 1]
+        node = t.jobs[rider].delivery
+        drive = t.stops[here].service + t.travel[here, node]
+        time = max(time + drive, t.stops[node].early)
+        way += drive
+        p = s.at[rider]
+        if time > t.stops[node].late + slack or max(way - s.way[p], time - s.y[p]) > t.jobs[rider].span + slack:
+            s.choice[depth] = count  # who is too late next is too late after others
+            continue
+        s.out[depth], s.out_way[depth] = time, way
+        s.riders[depth], s.riders[turn] = s.riders[turn], s.riders[depth]
+        depth += 1
+        s.choice[depth] = depth
+    return True
 
 
 @inlined_kernel
@@ -151,13 +202,12 @@ def _record(t: Tasks, rate: int, s: Trail, size: int, name: Ints, f: Fragments, 
 @lean_kernel
 def enumerate_from(
     t: Tasks, car: int, stop: int, follow_first: Ints, follow: Ints, s: Trail, name: Ints, f: Fragments, count: int,
-    steps: int,
+    steps: Ints,
 ) -> int:  # fmt: skip
     """Add every fragment that begins at a stop for vehicle `car`; the new count, TOO_MANY or TOO_LONG.
 
-    `follow` lists the stops that may come after each; `steps` extensions are tried at most.
+    `follow` lists the stops that may come after each; `steps[0]` extensions may still be tried.
     """
-    slack = t.rule[0].slack
     kind, rate = t.cars[car].kind, t.cars[car].rate
     words = f.tasks.shape[1]
     first_task = t.stops[stop].task
@@ -173,6 +223,7 @@ def enumerate_from(
     s.aboard[first_task], s.at[first_task] = 1, 0
     load, riders, depth = t.jobs[first_task].code, 1, 1
     s.turn[0] = follow_first[stop]
+    s.way[0] = t.stops[stop].service * 0
     while depth > 0:
         here = s.node[depth - 1]
         if s.turn[depth - 1] == follow_first[here + 1]:
@@ -204,10 +255,11 @@ def enumerate_from(
             if s.aboard[task] != 1:
                 continue
             s.mate[depth] = s.at[task]
-        steps -= 1
-        if steps < 0:
+        steps[0] -= 1
+        if steps[0] < 0:
             return TOO_LONG
         s.node[depth] = node
+        s.way[depth] = s.way[depth - 1] + t.stops[here].service + t.travel[here, node]
         x = s.x[depth]
         for q in range(depth):
             x[q] = s.x[depth - 1, q]
@@ -219,17 +271,6 @@ def enumerate_from(
             if count < 0:
                 return count
             continue
-        leaves = x[depth] + t.stops[node].service
-        reach = True
-        for q in range(depth + 1):  # every rider aboard can still be brought there directly
-            rider = t.stops[s.node[q]].task
-            if s.mate[q] < 0 and s.aboard[rider] == 1 and rider != task:
-                end = t.jobs[rider].delivery
-                if leaves + t.travel[node, end] > t.stops[end].late + slack:
-                    reach = False
-                    break
-        if not reach:
-            continue
         if boards:
             s.aboard[task], s.at[task] = 1, depth
             load += t.jobs[task].code
@@ -238,6 +279,6 @@ def enumerate_from(
             s.aboard[task] = 2
             load -= t.jobs[task].code
             riders -= 1
-        s.turn[depth] = follow_first[node]
         depth += 1
+        s.turn[depth - 1] = follow_first[node if _all_alight(t, s, x, depth) else node + 1]
     return count

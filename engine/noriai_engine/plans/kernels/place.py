@@ -46,7 +46,7 @@ def _exact(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -> b
         w.line[q + shift].node = r.rows[k, q].node
         w.line[q + shift].x = r.rows[k, q].first
         w.line[q + shift].mate = mate if mate <= i else mate + 1 if mate <= j else mate + shift
-    return raise_to_least(t, k, size + shift, w, i + 1)
+    return raise_to_least(t, k, size + shift, w, i + 1, n)
 
 
 @inlined_kernel
@@ -191,10 +191,10 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
     if memo[task, k].stamp == r.heads[k].stamp:
         return memo[task, k].cost
     memo[task, k].stamp = r.heads[k].stamp
-    if not t.may[task, k]:
+    p, d = t.jobs[task].pickup, t.jobs[task].delivery
+    if not t.may[task, k] or t.stops[p].early > t.stops[p].late or t.stops[d].early > t.stops[d].late:
         memo[task, k].cost = np.inf
         return np.inf
-    p, d = t.jobs[task].pickup, t.jobs[task].delivery
     if p == d:
         _single_place(t, r, memo, w, task, k)
         return memo[task, k].cost

@@ -11,22 +11,31 @@ from noriai_engine.plans.kernels.comfort import given_up, is_soft
 
 
 @lean_kernel
-def raise_to_least(t: Tasks, vehicle: int, size: int, w: Work, begin: int) -> bool:
-    """Raise the times `w.x` of the sequence `w.seq` to the least solution; False where there is none.
+def raise_to_least(t: Tasks, vehicle: int, size: int, w: Work, begin: int, end: int) -> bool:
+    """Raise the times of the sequence `w.line` to the least solution; False where there is none.
 
-    On entry `w.x` holds lower bounds, which are a solution of all limits before position `begin`.
+    On entry they are lower bounds, and keep all limits but those of the drives to positions [begin, end] and those of
+    rides and durations that end there or later.
     """
     slack = t.rule[0].slack
+    ahead = end  # rides that end behind this position are kept
     for _ in range(size + 1):
+        node = w.line[begin - 1].node
+        x = w.line[begin - 1].x
         for q in range(begin, size):
-            before = w.line[q - 1].node
-            y = w.line[q - 1].x + t.stops[before].service + t.travel[before, w.line[q].node]
-            if y > w.line[q].x:
-                w.line[q].x = y
-            if w.line[q].x > t.stops[w.line[q].node].late + slack:
-                return False
-        begin = size
-        for q in range(size - 2, 0, -1):
+            x += t.stops[node].service + t.travel[node, w.line[q].node]
+            node = w.line[q].node
+            if x > w.line[q].x:
+                if x > t.stops[node].late + slack:
+                    return False
+                w.line[q].x = x
+                ahead = max(ahead, q)
+            elif q >= end:
+                break
+            else:
+                x = w.line[q].x
+        begin, end = size, 0
+        for q in range(min(ahead, size - 2), 0, -1):
             p = w.line[q].mate
             if p >= 0:
                 y = w.line[q].x - t.jobs[t.stops[w.line[q].node].task].span
@@ -34,15 +43,16 @@ def raise_to_least(t: Tasks, vehicle: int, size: int, w: Work, begin: int) -> bo
                     if y > t.stops[w.line[p].node].late + slack:
                         return False
                     w.line[p].x = y
-                    begin = min(begin, p + 1)
+                    begin, end = min(begin, p + 1), max(end, p + 1)
         y = w.line[size - 1].x - t.cars[vehicle].duration
         if y > w.line[0].x + slack:
             if y > t.stops[w.line[0].node].late + slack:
                 return False
             w.line[0].x = y
-            begin = 1
+            begin, end = 1, max(end, 1)
         if begin == size:
             return True
+        ahead = 0
     return False
 
 
