@@ -8,11 +8,13 @@ import numpy as np
 from noriai_engine.model.errors import InputError
 from noriai_engine.plans.arc_bound import ArcBound
 from noriai_engine.plans.closing import Proof
+from noriai_engine.plans.exact import MOST_FRAGMENTS
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem, tasks_of
 from noriai_engine.plans.run import Run, Solution
 
-PACE = 5_000  # fragments a second with which the relaxation is done in time
+STEPS = 500_000  # of the enumeration of fragments, for each second: at most a quarter of the time
+PACE = 10_000  # fragments, for each second: with more, the relaxation would not be done in time
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seco
     """
     check_boundable(problem)
     tasks, began = tasks_of(problem), clock()
-    proof = Proof(tasks, lambda: seconds - (clock() - began))
-    if not proof.usable or proof.count > PACE * seconds:  # too many ways from an empty vehicle to the next
+    steps, most = int(min(STEPS * seconds, 1e9)), int(min(PACE * seconds, MOST_FRAGMENTS))
+    proof = Proof(tasks, lambda: seconds - (clock() - began), steps, most)
+    if not proof.usable:  # too many ways from an empty vehicle to the next
         arcs = ArcBound(problem)
         arcs.rise(lambda: seconds - (clock() - began))
         return Certificate(arcs.bound, False)

@@ -21,7 +21,6 @@ from noriai_engine.plans.problem import NO_LIMIT
 from noriai_engine.plans.state import empty_pool, empty_routes, working_space
 
 MOST_FRAGMENTS = 400_000
-MOST_STEPS = 20_000_000
 MOST_LABELS = 200_000
 MOST_LISTED = 1_000_000
 MOST_ROUTES = 150_000
@@ -144,8 +143,8 @@ def _sequences(labels: Labels, f: Fragments, most: int | None, *, backward: bool
     return out
 
 
-def all_fragments(t: Tasks, car: int, steps: int) -> tuple[Fragments, int]:
-    """Every fragment for a vehicle, and how many; below 0: too many."""
+def all_fragments(t: Tasks, car: int, steps: int, room: int = MOST_FRAGMENTS) -> tuple[Fragments, int]:
+    """Every fragment for a vehicle, and how many; below 0: more than there is room for, or more steps than `steps`."""
     m, time = len(t.jobs), t.travel.dtype
     leaves = t.stops["early"] + t.stops["service"]
     follows = leaves[:, None] + t.travel <= t.stops["late"][None, :] + t.rule["slack"][0]
@@ -159,7 +158,6 @@ def all_fragments(t: Tasks, car: int, steps: int) -> tuple[Fragments, int]:
         np.zeros(w, time), np.zeros(m, np.int32), np.zeros(m, np.int32), np.zeros(m + 1, np.int32), np.zeros(w, time),
         np.zeros(m + 1, time), np.zeros(m + 1, time), np.zeros(m + 1, np.int32),
     )  # fmt: skip
-    room = MOST_FRAGMENTS
     fragments = Fragments(
         np.zeros(room, np.int32), np.zeros(room, np.int32), np.zeros(room, time), np.zeros(room, time),
         np.zeros(room, time), np.zeros(room), np.zeros((room, (m + 63) // 64), np.uint64),
@@ -234,10 +232,10 @@ class _Duals:
 
 
 class Relaxation:
-    """All routes of a problem, of which the pool holds those the relaxation has asked for. `usable` is False where the
-    fragments are too many."""
+    """All routes of a problem, of which the pool holds those the relaxation has asked for. `usable` is False where a
+    class has more than `most` fragments, or they are not listed in so many steps."""
 
-    def __init__(self, tasks: Tasks, left: Callable[[], float], steps: int = MOST_STEPS) -> None:
+    def __init__(self, tasks: Tasks, left: Callable[[], float], steps: int, most: int) -> None:
         self.exact, self.left = tasks, left
         cars = self.exact.cars.copy()
         cars["duration"] = NO_LIMIT
@@ -250,7 +248,7 @@ class Relaxation:
         for k in firsts:
             alike = self.t.fits[cars["kind"][k]].tobytes(), self.t.may[:, k].tobytes(), int(cars["rate"][k])
             if alike not in shared:
-                shared[alike] = all_fragments(self.t, int(k), steps)
+                shared[alike] = all_fragments(self.t, int(k), steps, most)
                 if shared[alike][1] < 0:
                     return
             self.classes.append(Chains(self.t, int(k), shared[alike]))
@@ -262,11 +260,6 @@ class Relaxation:
             one = self.t._replace(cars=cars[k : k + 1].copy(), may=np.ascontiguousarray(self.t.may[:, k : k + 1]))
             self.lone[int(cars["kind"][k])] = one, empty_routes(one)
         self.master = Master(self.t, self.pool)
-
-    @property
-    def count(self) -> int:
-        """Fragments of all classes."""
-        return sum(group.count for group in self.classes)
 
     def take(self, pool: Pool) -> None:
         """Routes to begin with."""

@@ -47,10 +47,10 @@ class SolveParams:
     """The same where all routes can be priced exactly."""
     exact_share: float = 0.95
     """Most of what is left of the budget for the relaxation over all routes and for closing its gap."""
-    exact_steps: int = 3_000_000
-    """How long to look for those ways before giving up."""
-    exact_pace: float = 800.0
-    """Most of those ways (fragments) a second of the budget: the relaxation would not be done in time with more."""
+    exact_steps: int = 60_000
+    """Steps in which to list fragments (ways from an empty vehicle to the next), for each second of the budget."""
+    exact_pace: float = 2_200.0
+    """Most fragments of a class, for each second of the budget: the relaxation would not be done in time with more."""
     exact_patience: float = 3.0
     """Where that many times as long as the last round of closing took is not left, annealing is of more use."""
     price_iterations: int = 300

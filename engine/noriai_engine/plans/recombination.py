@@ -3,6 +3,7 @@
 import numpy as np
 
 from noriai_engine.plans.closing import Proof
+from noriai_engine.plans.exact import MOST_FRAGMENTS
 from noriai_engine.plans.kernels.anneal import rows_of, take_over
 from noriai_engine.plans.kernels.arrays import Array, Pool
 from noriai_engine.plans.kernels.pricing import collect, load_row
@@ -37,9 +38,10 @@ class Recombination:
         def left() -> float:
             return seconds * (1.0 - self.run.done())
 
-        proof = Proof(self.run.tasks, left, p.exact_steps)
-        self.exact = proof.usable and proof.count <= p.exact_pace * p.seconds
-        return proof if self.exact else None
+        most = int(min(p.exact_pace * p.seconds, MOST_FRAGMENTS))
+        proof = Proof(self.run.tasks, left, int(min(p.exact_steps * p.seconds, 1e9)), most)
+        self.exact = proof.usable
+        return proof if proof.usable else None
 
     def recombine(self) -> None:
         """The best choice among all routes met and priced, where it beats the best; the search goes on there."""
