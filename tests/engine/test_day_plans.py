@@ -33,7 +33,9 @@ from noriai_engine.plans import (
 )
 from noriai_engine.plans.arc_bound import ArcBound
 from noriai_engine.plans.certificate import certified, prove
+from noriai_engine.plans.closing import Proof
 from noriai_engine.plans.exact import all_fragments
+from noriai_engine.plans.fleet import reduce_fleet
 from noriai_engine.plans.kernels.anneal import load_routes, take_back
 from noriai_engine.plans.kernels.exchange import BROKEN, DONE, NOTHING, exchange
 from noriai_engine.plans.kernels.place import best_place
@@ -342,6 +344,46 @@ def test_fragments_are_all_the_ways_from_an_empty_vehicle_to_the_next(seed: int)
     assert set(wanted) <= set(cheapest)
     for key, cost in wanted.items():
         assert cheapest[key] <= cost + 1e-6
+
+
+@pytest.mark.compiled
+def test_the_fragments_of_every_published_a_file_are_listed(shared: Path) -> None:
+    """Narrow windows and short rides leave few; without looking ahead at who can still alight, most steps led nowhere."""
+    files = sorted((shared / "darp" / "cordeau_ropke_ab").glob("a*.txt"))
+    assert len(files) == 16
+    for file in files:
+        assert all_fragments(tasks_of(read_instance(file)), 0, 2_000_000)[1] > 0, file.name
+
+
+@pytest.mark.compiled
+def test_no_integer_program_begins_after_the_budget(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HiGHS takes a time limit below 0 for none: a search ran on for minutes where the relaxation took all its time."""
+    problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a5-60.txt")
+    poor = solve(problem, by_iterations(300), no_clock)
+    left = 1.0
+    proof = Proof(tasks_of(problem), lambda: left, 1_000_000, 10_000)
+    proof.begin(poor.routes, poor.total, poor.met)
+    proof.relax()
+    assert proof.bound < poor.total - 1.0
+    left = -1.0
+    monkeypatch.setattr(Master, "search", lambda *_, **__: pytest.fail("the time was over"))
+    before = proof.bound
+    proof.close()
+    assert proof.bound == before
+    assert not proof.is_closed
+
+
+@pytest.mark.compiled
+def test_annealing_begins_hot_where_vehicles_are_scarce_and_leaves_nobody_out(shared: Path) -> None:
+    problem = read_instance(shared / "pdptw" / "li_lim_100" / "lr112.txt")
+    params = by_iterations(100_000, 3)
+    run = Run(problem, params, no_clock, None)
+    run.begin(None)
+    reduce_fleet(run)
+    assert run.done() < 0.95
+    heat = run.first_heat(0.4)
+    assert heat > params.hot * run.scale
+    assert (run.routes.home >= 0).all()
 
 
 def test_a_seed_and_an_iteration_budget_give_the_same_plan(shared: Path) -> None:
