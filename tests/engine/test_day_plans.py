@@ -357,7 +357,7 @@ def test_the_fragments_of_every_published_a_file_are_listed(shared: Path) -> Non
 
 @pytest.mark.compiled
 def test_no_integer_program_begins_after_the_budget(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HiGHS takes a time limit below 0 for none: a search ran on for minutes where the relaxation took all its time."""
+    """HiGHS takes a time limit below 0 for none: a search ran on where the relaxation had taken all its time."""
     problem = read_instance(shared / "darp" / "cordeau_ropke_ab" / "a5-60.txt")
     poor = solve(problem, by_iterations(300), no_clock)
     left = 1.0
@@ -371,6 +371,15 @@ def test_no_integer_program_begins_after_the_budget(shared: Path, monkeypatch: p
     proof.close()
     assert proof.bound == before
     assert not proof.is_closed
+
+
+@pytest.mark.parametrize("seconds", [0.0, -3.0, float("nan")])
+def test_no_time_is_told_before_any_search(seconds: float) -> None:
+    problem = a_problem(1)
+    with pytest.raises(InputError, match="more than 0 seconds"):
+        prove(problem, solve(problem, by_iterations(5), no_clock), no_clock, seconds)
+    with pytest.raises(InputError, match="more than 0 seconds"):
+        SolveParams(seconds=seconds)
 
 
 @pytest.mark.compiled

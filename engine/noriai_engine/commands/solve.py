@@ -71,7 +71,7 @@ def solve(
     params = SolveParams(seconds=seconds, iterations=iterations, seed=seed)
     problem = read_instance(file)
     if bound is not None:
-        check_boundable(problem)
+        check_boundable(problem, bound)
     begin_with = None if start is None else read_routes(start, problem)
     if not json:
         tell_line("a first run compiles the kernels, which takes about a minute; the clock of the search starts then")

@@ -27,8 +27,10 @@ class Certificate:
     routes: tuple[tuple[int, ...], ...] | None = None
 
 
-def check_boundable(problem: Problem) -> None:
-    """Raise InputError where fewer vehicles come before lower cost: bounds are of costs."""
+def check_boundable(problem: Problem, seconds: float) -> None:
+    """Raise InputError where fewer vehicles come before lower cost (bounds are of costs), or no time is given."""
+    if not seconds > 0:
+        raise InputError(f"{seconds:g} seconds for a bound", remedy="give more than 0 seconds")
     if problem.fewest_vehicles:
         raise InputError(
             f"{problem.name}: fewer vehicles come before lower cost here", remedy="leave the bound out for this file"
@@ -38,9 +40,9 @@ def check_boundable(problem: Problem) -> None:
 def prove(problem: Problem, solution: Solution, clock: Callable[[], float], seconds: float) -> Certificate:
     """A lower bound for the cost of any plan, prices of tasks left out included, and a cheaper plan if one turns up.
 
-    Raises InputError where fewer vehicles come before lower cost: the bound is of costs.
+    Raises InputError as `check_boundable` does.
     """
-    check_boundable(problem)
+    check_boundable(problem, seconds)
     tasks, began = tasks_of(problem), clock()
     steps, most = int(min(STEPS * seconds, 1e9)), int(min(PACE * seconds, MOST_FRAGMENTS))
     proof = Proof(tasks, lambda: seconds - (clock() - began), steps, most)

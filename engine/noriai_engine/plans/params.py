@@ -63,7 +63,7 @@ class SolveParams:
     def __post_init__(self) -> None:
         if self.seconds is None and self.iterations is None:
             raise InputError("neither seconds nor iterations", remedy="give the search a budget")
-        if self.seconds is not None and self.seconds <= 0:
+        if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"{self.seconds} seconds", remedy="give more than 0 seconds")
         if self.iterations is not None and self.iterations < 1:
             raise InputError(f"{self.iterations} iterations", remedy="give at least 1")
