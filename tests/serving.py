@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -99,7 +100,13 @@ class Serving:
         return {"at": self.now().isoformat(), **self.somewhere(np.random.default_rng(0))}
 
     def quote(self, number: int = 0, role: str = "partner", **more: Any) -> dict[str, Any]:
-        answer = self.ask(role, "POST", f"/v1/regions/{self.region}/quotes", json=self.wish(number, **more))
+        def asked() -> httpx.Response:
+            return self.ask(role, "POST", f"/v1/regions/{self.region}/quotes", json=self.wish(number, **more))
+
+        answer = asked()
+        while answer.status_code == 503 and answer.json()["code"] == "busy":  # kernels are being compiled
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = asked()
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 

@@ -30,8 +30,8 @@ from noriai_api.node import Node
 from noriai_api.notices.service import give_notices
 from noriai_api.ods.adapter import OdsAdapter
 from noriai_api.orders.chores import look_after_wishes
+from noriai_api.orders.evening import plan_tomorrow
 from noriai_api.orders.router import router as orders
-from noriai_api.orders.waiting import plan_tomorrow
 from noriai_api.overrides.router import router as overrides
 from noriai_api.parties.router import router as parties
 from noriai_api.pool.borrowing import looking_after_loans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import pytest
 from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import delete
 
+from noriai_api.events import feed
 from noriai_api.orders.chores import look_after_wishes
-from noriai_api.orders.waiting import plan_tomorrow
+from noriai_api.orders.evening import plan_tomorrow
 from noriai_api.store.tables import standing_runs
 from noriai_engine.model import UtcMs
 
@@ -131,6 +133,11 @@ def test_who_waits_is_offered_a_ride_when_one_is_free(node: Serving) -> None:
     assert found[late["quote"]]["state"] == "over"
     fresh = found[quote["quote"]]
     assert fresh["state"] == "offered"
+    events = [e for e in node.node.database.read(lambda c: feed.after(c, 0)) if e.topic.startswith("wait.")]
+    said = {json.loads(e.body)["waited"]: (e.topic, json.loads(e.body)["quote"]) for e in events}
+    assert said == {quote["quote"]: ("wait.offered", fresh["fresh_quote"]), late["quote"]: ("wait.over", None)}
+    assert len(events) == 2
+    assert found[late["quote"]]["reason"] == "time.past"
     taken = node.ask("partner", "POST", "/v1/bookings", key="w", json={"quote": fresh["fresh_quote"]})
     assert taken.status_code == 201, taken.text
     offered = node.offered(50)

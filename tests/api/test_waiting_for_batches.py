@@ -4,6 +4,7 @@ idle vehicles sent about."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,10 +17,15 @@ import pytest
 from serving import Serving, SetClock, serving, some_settings
 from sqlalchemy import select
 
-from noriai_api.orders.waiting import _left_to_plan, _plan, plan_tomorrow
-from noriai_api.store.tables import bookings, log
+from noriai_api.access.decision import Grant
+from noriai_api.events import feed
+from noriai_api.orders import evening as evenings
+from noriai_api.orders.evening import _left_to_plan, _plan_day, plan_tomorrow
+from noriai_api.store.tables import bookings, deliveries, log
 from noriai_api.store.verify import verify_store
+from noriai_api.webhooks.worker import hand_out
 from noriai_engine.model import ServiceDay, UtcMs
+from noriai_engine.texts import text
 
 MINUTE = 60_000
 
@@ -63,6 +69,14 @@ def waits(node: Serving, quote: str) -> dict[str, Any]:
     return dict(found)
 
 
+def told(node: Serving, **only: str) -> list[dict[str, Any]]:
+    """The messages about waits that a grant narrowed so reaches, as they stand in the stream."""
+    (actor,) = node.node.actors.values()
+    grant = Grant(actor.key[0], "booking.read", "somebody", only)
+    events = node.node.database.read(lambda c: feed.within(c, grant, 0))
+    return [json.loads(event.body) for event in events if event.topic.startswith("wait.")]
+
+
 def test_who_waits_is_booked_by_the_next_batch_that_can(node: Serving) -> None:
     block(node, "block", "taxi-1", "taxi-2")
     quote = node.quote(5, minutes=60)
@@ -87,6 +101,12 @@ def test_who_waits_is_booked_by_the_next_batch_that_can(node: Serving) -> None:
     assert stops == ["pickup", "dropoff"]
     cancelled = node.ask("partner", "POST", f"/v1/bookings/{found['booking']}/cancel", json={})
     assert cancelled.json()["state"] == "cancelled"
+    (message,) = told(node)  # once, however often batches are made
+    assert (message["topic"], message["waited"], message["booking"]) == (
+        "wait.booked",
+        quote["quote"],
+        found["booking"],
+    )
     assert verify_store(node.node.database).is_whole
 
 
@@ -100,6 +120,40 @@ def test_a_wait_in_vain_ends_with_its_reason(node: Serving) -> None:
     assert (found["state"], found["reason"]) == ("over", quote["refusal"]["reason"])
     assert node.ask("partner", "DELETE", f"/v1/quotes/{quote['quote']}/wait").status_code == 204
     assert waits(node, quote["quote"])["state"] == "over"
+    (message,) = told(node, client="partner")
+    assert (message["topic"], message["waited"], message["reason"]) == ("wait.over", quote["quote"], found["reason"])
+    assert message["text"] == {"en": text(found["reason"], "en"), "ja": text(found["reason"], "ja")}
+    assert message["region"] == node.region
+    assert message["booking"] is None
+    assert told(node) == [message]
+    assert told(node, client="another") == told(node, operator="taxi") == []
+
+
+def test_who_let_a_wish_wait_hears_by_webhook_what_became_of_it(tmp_path: Path) -> None:
+    """A partner of its own wishes, an administrator of all, each of the topics it asked for."""
+    settings = batched(tmp_path, webhooks_inside=True)
+    with serving(settings, SetClock("2026-11-24T09:00:00+09:00")) as node:
+        hooks = {
+            role: node.ask(role, "POST", "/v1/webhooks", json={"url": "http://127.0.0.1:9/", "topics": topics}).json()
+            for role, topics in (("partner", []), ("administrator", ["wait.over"]))
+        }
+        block(node, "block", "taxi-1", "taxi-2")
+        booked, vain = node.quote(5, minutes=60)["quote"], node.quote(6, minutes=20)["quote"]
+        by_desk = node.quote(7, minutes=20, role="desk")["quote"]
+        for quote, role in ((booked, "partner"), (vain, "partner"), (by_desk, "desk")):
+            assert wait(node, quote, role).json()["state"] == "waiting"
+        for _ in range(5):
+            later(node, 10)
+        block(node, "unblock", "taxi-1")
+        later(node, 1)
+        node.node.writer.put(hand_out).result()
+        rows = node.node.database.read(lambda c: c.execute(select(deliveries)).mappings().all())
+        ends = {(r["webhook"], r["subject"]): json.loads(r["body"])["topic"] for r in rows if "wait." in r["body"]}
+        partner, office = hooks["partner"]["webhook"], hooks["administrator"]["webhook"]
+        assert ends == {
+            (partner, booked): "wait.booked", (partner, vain): "wait.over",
+            (office, vain): "wait.over", (office, by_desk): "wait.over",
+        }  # fmt: skip
 
 
 def test_a_wish_that_is_withdrawn_is_not_booked(node: Serving) -> None:
@@ -203,6 +257,10 @@ def test_everybody_who_waits_is_answered_once_through_restarts(tmp_path: Path) -
             assert row["pickup"] >= wish.timestamp() * 1000 - 1
         else:
             assert ended[quote]["reason"]
+        with_end = {quote: w["state"] for quote, w in ended.items()}
+    with serving(settings, clock, keys, seed=9) as node:
+        messages = {message["waited"]: message["event"] for message in told(node)}
+        assert {quote: messages[quote] for quote in asked} == with_end
 
 
 def planned(folder: Path, **more: Any) -> Any:
@@ -268,7 +326,7 @@ def test_who_withdraws_while_the_plan_is_made_is_not_booked(tmp_path: Path) -> N
         wishes = [json.loads(row.body)["request"] for row in read]
         assert len(wishes) == 1
         day = ServiceDay.on("2026-11-25", "Asia/Tokyo")
-        node.on_loop(actor.ask(partial(_plan, day=day, wishes=wishes), "plan"))
+        node.on_loop(_plan_day(node.node, actor, day, wishes))
         assert waits(node, quote)["state"] == "withdrawn"
         assert node.ask("partner", "GET", "/v1/bookings").json()["bookings"] == []
 
@@ -287,6 +345,48 @@ def test_a_plan_that_came_too_late_is_made_up_for(tmp_path: Path) -> None:
         later(node, 2)
         assert (waits(node, morning)["state"], waits(node, noon)["state"]) == ("over", "booked")
         assert waits(node, morning)["reason"] == "time.past"
+        assert {m["waited"]: m["event"] for m in told(node)} == {morning: "over", noon: "booked"}
+
+
+@pytest.mark.parametrize("changes", [0, 1, 5])
+def test_the_region_answers_while_tomorrow_is_planned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: int
+) -> None:
+    """Rides of today are booked during the search; where tomorrow changes under it, it is made anew, at last at once."""
+    clock, searches, batches = SetClock("2026-11-24T15:00:00+09:00"), [], []
+    settings = planned(tmp_path, match_every_s=30)
+    with serving(settings, clock) as node:
+        wished = [node.quote(number, minutes=18 * 60 + 5 * number)["quote"] for number in range(6)]
+        for quote in wished:
+            assert wait(node, quote, until="plan").json()["state"] == "waiting"
+        clock.ms = UtcMs(clock.ms + 301 * MINUTE)
+        solve = evenings.Search.solve
+
+        def slow(search: Any, *more: Any) -> Any:
+            searches.append(search)
+            if threading.current_thread().name.startswith("region"):
+                return solve(search, *more)  # the last time, while nobody else is answered
+            number = len(searches)
+            node.booked(100 + 50 * number, minutes=30)
+            if number <= changes:
+                node.booked(400 + 50 * number, minutes=18 * 60)
+            later(node, 1)  # a batch is due, and takes none of those who wait for the plan
+            batches.append({waits(node, quote)["state"] for quote in wished})
+            return solve(search, *more)
+
+        monkeypatch.setattr(evenings.Search, "solve", slow)
+        evening(node)
+        monkeypatch.undo()
+        assert len(searches) == {0: 1, 1: 2, 5: evenings.SEARCHES}[changes]
+        assert batches == [{"waiting"}] * min(len(searches), evenings.SEARCHES - 1)
+        assert {waits(node, quote)["state"] for quote in wished} <= {"booked", "over"}
+        listed = node.ask("partner", "GET", "/v1/bookings").json()["bookings"]
+        assert len(listed) >= len(batches) + min(changes, len(batches)) + 4
+        assert verify_store(node.node.database).is_whole
+        before = node.state_hash()
+        keys = node.keys
+    with serving(settings, clock, keys, seed=2) as node:
+        assert node.state_hash() == before
 
 
 def test_where_days_are_not_planned_nobody_waits_for_it(node: Serving) -> None:

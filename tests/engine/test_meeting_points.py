@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,10 @@ from naive.walks import walks_mm
 
 from noriai_engine.dispatch import DispatchParams
 from noriai_engine.dispatch.dispatcher import Dispatcher
+from noriai_engine.dispatch.records import request_record, vehicle_record
 from noriai_engine.dispatch.terms import Ends, Terms, wish_of
-from noriai_engine.model import InputError, Place, Request, Resources, RiderNeeds, Service
+from noriai_engine.model import InputError, Offer, Place, Request, Resources, RiderNeeds, Service
+from noriai_engine.model.errors import StalePlanError
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.plans import SolveParams
 from noriai_engine.roads import RoadNetwork
@@ -271,3 +274,85 @@ def judged_walk(dispatcher: Dispatcher, request: Request, service: Service) -> b
             assert ms == pytest.approx(there * 1_000 / service.walking_speed_mm_s, abs=6)
             assert there <= 1_000 * longest + 4
     return bool(ends.walk_to_ms or ends.walk_from_ms)
+
+
+def an_evening(seed: int, mode: str) -> tuple[Dispatcher, list[Request], list[Offer]]:
+    """A town where some are booked (two of them), some hold offers, and ten wait for the plan."""
+    rng = np.random.default_rng(seed)
+    network = a_street_town(rng, 14)
+    service = replace(a_meeting_service(network, rng), mode=mode)
+    few = DispatchParams(nearest_reach_ms=0)
+    dispatcher, _ = a_dispatcher(network, a_mixed_fleet(network, rng), service, now="06:30", params=few)
+    asked = [with_walks(r, rng) for r in random_requests_(network, rng, 24)]
+    offers = [quote.offers[0] for quote in map(dispatcher.quote, asked[:10]) if quote.offers]
+    for offer in offers[:2]:
+        dispatcher.accept(offer)
+    for request in asked[10:20]:
+        dispatcher.ahead.hear(request)
+    return dispatcher, asked, offers
+
+
+@pytest.mark.parametrize("mode", ["door", "meet"])
+def test_a_plan_made_in_steps_is_the_plan_made_at_once(mode: str) -> None:
+    """To the last event, a quote in between apart; nothing is changed before the last step, nor by giving up."""
+    walked = 0
+    for seed in range(8):
+        at_once, asked, _ = an_evening(seed, mode)
+        doors = list(at_once.bookings.ends)
+        at_once.ahead.plan(LITTLE, lambda: 0.0)
+        walked += at_once.bookings.ends != doors
+        in_steps, _, _ = an_evening(seed, mode)
+        before = everything(in_steps)
+        for gives_up in (True, False):
+            steps = in_steps.ahead.planning()
+            search = next(steps)
+            while search.share != ((0.0, 1.0) if mode == "door" else (0.5, 0.5)):
+                assert everything(in_steps) == before
+                search = steps.send(search.solve(LITTLE))
+            assert everything(in_steps) == before
+            if gives_up:
+                steps.close()
+                assert everything(in_steps) == before
+        in_steps.quote(asked[20])
+        with pytest.raises(StopIteration):
+            steps.send(search.solve(LITTLE))
+        one, other = everything(at_once), everything(in_steps)
+        assert one["plans"] == other["plans"]
+        assert one["requests"].items() <= other["requests"].items()
+        assert one["events"] == [event for event in other["events"] if event[1] != asked[20].id]
+    assert (walked > 0) == (mode == "meet")
+
+
+@pytest.mark.parametrize("what", ["booked", "pinned", "blocked", "heard"])
+def test_a_plan_is_refused_for_a_day_that_has_changed(what: str) -> None:
+    for seed in range(8):
+        dispatcher, asked, offers = an_evening(seed, "meet")
+        steps = dispatcher.ahead.planning()
+        found = next(steps).solve(LITTLE)
+        if what == "booked":
+            more = (quote for quote in map(dispatcher.quote, asked[20:]) if quote.offers)
+            dispatcher.accept(next(more).offers[0])
+        elif what == "pinned":
+            dispatcher.overrides.pin(offers[0].request_id)
+        elif what == "blocked":
+            dispatcher.overrides.block(0)
+        else:
+            assert dispatcher.ahead.hear(asked[20]) is None
+        changed = everything(dispatcher)
+        with pytest.raises(StalePlanError, match="plan it anew"):
+            steps.send(found)
+        assert everything(dispatcher) == changed
+        dispatcher.ahead.plan(LITTLE, lambda: 0.0)
+        states = {dispatcher.bookings.states[request.id] for request in asked[10:20]}
+        assert states <= {BookingState.ACCEPTED, BookingState.REFUSED}
+
+
+def everything(dispatcher: Dispatcher) -> dict[str, Any]:
+    """A dispatcher as values: what a region's log would have of it, and the events."""
+    book = dispatcher.bookings
+    return {
+        "plans": [vehicle_record(dispatcher, k) for k in range(len(dispatcher.vehicles))],
+        "requests": {str(r.id): request_record(dispatcher, r.id) for r in book.requests},
+        "ends": list(book.ends), "waiting": list(book.waiting),
+        "events": [(e.kind, e.request_id, e.vehicle_id, e.reason, e.details) for e in dispatcher.events],
+    }  # fmt: skip

@@ -2,13 +2,15 @@
 writer at a time, also among processes), so that whoever remembers a number misses nothing."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from noriai_api.access.decision import Grant
-from noriai_api.store.tables import bookings, outbox
+from noriai_api.runtime.waits import TOPICS
+from noriai_api.store.tables import bookings, outbox, waiting
 from noriai_api.tenancy import narrowed
 
 PAGE = 500
@@ -32,21 +34,25 @@ def newest(connection: Connection) -> int:
 
 def after(connection: Connection, number: int) -> list[Event]:
     """The next events of all tenants, a page."""
-    return _page(connection, _query().where(outbox.c.number > number))
+    return _page(connection, number, lambda query, table: query)
 
 
 def within(connection: Connection, grant: Grant, number: int) -> list[Event]:
-    """The next events of bookings that a grant reaches, a page."""
-    return _page(connection, narrowed(_query().where(outbox.c.number > number), bookings, grant))
+    """The next events of bookings and waits that a grant reaches, a page."""
+    return _page(connection, number, lambda query, table: narrowed(query, table, grant))
 
 
-def _query() -> Select[Any]:
-    same = (bookings.c.tenant == outbox.c.tenant) & (bookings.c.quote == outbox.c.subject)
-    return select(outbox, bookings.c.booking, bookings.c.region).join(bookings, same).order_by(outbox.c.number)
-
-
-def _page(connection: Connection, query: Select[Any]) -> list[Event]:
-    return [_event(row) for row in connection.execute(query.limit(PAGE))]
+def _page(connection: Connection, number: int, seen: Callable[[Select[Any], Table], Select[Any]]) -> list[Event]:
+    """`seen`: the rows of a query over a table that may be read."""
+    found = list[Event]()
+    for table in (bookings, waiting):
+        about = outbox.c.topic.startswith(TOPICS)
+        same = (table.c.tenant == outbox.c.tenant) & (table.c.quote == outbox.c.subject)
+        query = select(outbox, table.c.booking, table.c.region).join(table, same)
+        mine = query.where(outbox.c.number > number, about if table is waiting else ~about)
+        rows = connection.execute(seen(mine, table).order_by(outbox.c.number).limit(PAGE))
+        found += [_event(row) for row in rows]
+    return sorted(found, key=lambda event: event.number)[:PAGE]
 
 
 def _event(row: Row[Any]) -> Event:

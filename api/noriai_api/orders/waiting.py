@@ -3,8 +3,6 @@ before."""
 
 import asyncio
 import json
-from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select, update
@@ -18,13 +16,10 @@ from noriai_api.node import Node
 from noriai_api.orders.asker import caller_of
 from noriai_api.orders.schemas import WaitIn, WaitingList, WaitOut, WaitState
 from noriai_api.problems import Problem
-from noriai_api.runtime.actor import RegionActor, Writes
-from noriai_api.runtime.records import REQUEST
-from noriai_api.runtime.region import RegionRuntime
+from noriai_api.runtime.waits import End, end_waits
 from noriai_api.schemas import in_zone
 from noriai_api.store.tables import quotes, waiting
-from noriai_engine.model import ServiceDay, UtcMs
-from noriai_engine.model.errors import InputError
+from noriai_engine.model import ServiceDay
 
 
 async def wait(caller: Caller, quote: str, how: WaitIn) -> WaitOut:
@@ -105,18 +100,18 @@ async def waiters(caller: Caller) -> WaitingList:
     """The caller's wishes on the list."""
     rider = caller.grant.narrows("rider")
     mine = waiting.c.rider == rider if rider else waiting.c.client == caller.subject.client
-    query = _listed().where(waiting.c.tenant == caller.tenant, mine).order_by(waiting.c.quote)
+    query = listed().where(waiting.c.tenant == caller.tenant, mine).order_by(waiting.c.quote)
     rows = await caller.read(lambda c: c.execute(query).mappings().all())
     return WaitingList(waiting=[_wait_out(caller, row) for row in rows])
 
 
-def _listed() -> Select[Any]:
+def listed() -> Select[Any]:
     fresh = (quotes.c.tenant == waiting.c.tenant) & (quotes.c.quote == waiting.c.fresh_quote)
     return select(waiting, quotes.c.body, quotes.c.day).select_from(waiting.outerjoin(quotes, fresh))
 
 
 async def _waits(caller: Caller, quote: str) -> WaitOut | None:
-    query = _listed().where(waiting.c.tenant == caller.tenant, waiting.c.quote == quote)
+    query = listed().where(waiting.c.tenant == caller.tenant, waiting.c.quote == quote)
     row = await caller.read(lambda connection: connection.execute(query).mappings().first())
     return None if row is None else _wait_out(caller, row)
 
@@ -139,66 +134,17 @@ async def ask_again(node: Node, row: Any) -> None:
     """A wish of the list is asked anew: with offers it is told, past its time it is over."""
     caller = await caller_of(node, row["tenant"], row["client"])
     wish = QuoteIn.model_validate(json.loads(row["wish"]))
-    state, fresh = "waiting", None
+    end: End | None = None
+    fresh, reason, now = None, None, node.clock.now()
     moment = wish.earliest_pickup or wish.latest_arrival
-    if caller is None or moment is None or moment.timestamp() * 1000 < node.clock.now():
-        state = "over"
+    if caller is None:
+        end = "over"
+    elif moment is None or moment.timestamp() * 1000 < now:
+        end, reason = "over", "time.past"
     elif await node.actor(row["tenant"], row["region"]).look(lambda r: bookings_service.is_served(r, wish)):
         answer = await bookings_service.quote(caller, row["region"], wish, lambda connection, status, body: None)
         if answer.body["offers"]:
-            state, fresh = "offered", answer.body["quote"]
-    if state != "waiting":
-        where = (waiting.c.tenant == row["tenant"], waiting.c.quote == row["quote"], waiting.c.state == "waiting")
-        await node.write(lambda c: c.execute(update(waiting).where(*where).values(state=state, fresh_quote=fresh)))
-
-
-# --- the plan of the evening before ---------------------------------------------------------------------------
-
-
-async def plan_tomorrow(node: Node) -> None:
-    """Each evening plan tomorrow as a whole, with those who wait for it; late where the node was away at the time."""
-    failed: Exception | None = None
-    for key, actor in node.actors.items():
-        if actor.runtime.rules.plan_at and actor.is_held and node.paused.get(key) is None:
-            try:
-                await _plan_region(node, actor)
-            except Exception as error:  # the other regions are planned all the same
-                failed = error
-    if failed is not None:
-        raise failed
-
-
-async def _plan_region(node: Node, actor: RegionActor) -> None:
-    runtime, now = actor.runtime, UtcMs(node.clock.now())
-    today = runtime.service_day(now)
-    tomorrow = ServiceDay(today.date + timedelta(days=1), today.timezone)
-    known: dict[str, list[dict[str, Any]]] = {tomorrow.date.isoformat(): []}
-    for row in await node.read(lambda connection: _left_to_plan(connection, *actor.key)):
-        known.setdefault(row.day, []).append(json.loads(row.body)["request"])
-    for name, wishes in sorted(known.items()):
-        day = ServiceDay.on(name, today.timezone)
-        at = runtime.planned_at(day)
-        if at is not None and at <= now and (wishes or not runtime.is_planned(day)):
-            await actor.ask(partial(_plan, day=day, wishes=wishes), "plan")
-
-
-def _left_to_plan(connection: Connection, tenant: str, region: str) -> list[Any]:
-    """Day and body of the quotes that wait for a plan, in the order they came."""
-    query = _listed().with_only_columns(quotes.c.quote, quotes.c.day, quotes.c.body)
-    mine = (waiting.c.tenant == tenant, waiting.c.region == region, waiting.c.until == "plan")
-    return list(connection.execute(query.where(*mine, waiting.c.state == "waiting").order_by(quotes.c.quote)))
-
-
-def _plan(runtime: RegionRuntime, day: ServiceDay, wishes: list[dict[str, Any]]) -> tuple[None, Writes | None]:
-    asked = [REQUEST.validate_python({**wish, "placed_at": runtime.now}) for wish in wishes]
-    try:
-        runtime.plan_ahead(day, asked)
-    except InputError:  # over, while nobody was here
-        names, tenant = [wish["id"] for wish in wishes], runtime.rules.tenant
-        where = (waiting.c.tenant == tenant, waiting.c.fresh_quote.in_(names))
-
-        def over(connection: Connection) -> None:
-            connection.execute(update(waiting).where(*where).values(state="over", reason="time.past"))
-
-        return None, over
-    return None, None
+            end, fresh = "offered", answer.body["quote"]
+    if end is not None:
+        it, done = waiting.c.quote == row["quote"], end
+        await node.write(lambda c: end_waits(c, row["tenant"], it, done, now, fresh_quote=fresh, reason=reason))

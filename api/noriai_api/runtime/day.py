@@ -8,6 +8,7 @@ import numpy as np
 
 from noriai_api.runtime.changes import DayChange, DayState
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.ahead import Planning
 from noriai_engine.dispatch.dispatcher import Dispatcher
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.dispatch.rebalancing import RebalanceParams
@@ -34,7 +35,6 @@ from noriai_engine.model import (
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.events import EventLog
 from noriai_engine.model.units import MINUTE_MS, RequestId
-from noriai_engine.plans.params import SolveParams
 from noriai_engine.roads import TravelTimes
 from noriai_engine.world.motion import Alarms, Motion
 
@@ -109,9 +109,9 @@ class DayRun:
                 refusal = self.dispatcher.ahead.hear(request)
                 self._answered += [] if refusal is None else [refusal]
 
-    def plan_ahead(self, params: SolveParams) -> None:
-        """Plan the day as a whole, before it begins: who waits is answered."""
-        found = self.dispatcher.ahead.plan(params, lambda: 0.0)
+    def plan_ahead(self) -> Planning[None]:
+        """Plan the day as a whole, before it begins, step by step: who waits is answered in the last one."""
+        found = yield from self.dispatcher.ahead.planning()
         self._answered += [*found.bookings, *found.refusals]
         self.look_again(found.vehicles)
         self._matched = self._changes()

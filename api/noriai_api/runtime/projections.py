@@ -10,6 +10,7 @@ from noriai_api.access import audit
 from noriai_api.runtime.changes import DayChange
 from noriai_api.runtime.made import compact, known_of, row_of
 from noriai_api.runtime.region import RegionRuntime
+from noriai_api.runtime.waits import end_waits
 from noriai_api.store import Database
 from noriai_api.store.tables import bookings, outbox, plans, quotes, waiting
 from noriai_engine.dispatch.bookings import Bookings
@@ -25,8 +26,9 @@ TOLD = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """Rows that follow from one change."""
+    """Rows that follow from one change, at `time` (UTC ms)."""
 
+    time: int
     bookings: list[dict[str, Any]]
     shared: list[str]
     """Requests that rode a leg together with another."""
@@ -41,7 +43,7 @@ class Projected:
 def project(runtime: RegionRuntime, change: DayChange) -> Projected:
     """What a change is in the tables, read off the region just after it."""
     tenant, region = runtime.rules.tenant, runtime.rules.region
-    found = Projected([], shared_in(change), [], [], [], [])
+    found = Projected(change.time, [], shared_in(change), [], [], [], [])
     for answer in change.answered:
         if isinstance(answer, Booking):
             found.made.append(known_of(runtime.days[change.day], region, answer))
@@ -135,7 +137,8 @@ def write_projected(database: Database, connection: Connection, tenant: str, reg
     for known in projected.made:
         _write_made(connection, tenant, known)
     for refused in projected.refused:
-        _end_waiting(connection, tenant, refused["quote"], state="over", reason=refused["reason"])
+        waits = waiting.c.fresh_quote == refused["quote"]
+        end_waits(connection, tenant, waits, "over", projected.time, reason=refused["reason"])
     if projected.bookings:
         rows = [
             {"its_tenant": tenant, "its_quote": row["quote"], "new_operator": row["operator"],
@@ -165,12 +168,8 @@ def _write_made(connection: Connection, tenant: str, known: dict[str, Any]) -> N
         connection, time=known["body"]["made"], tenant=tenant, actor=row["client"], on_behalf_of=row["rider"],
         action="booking.create", resource=f"booking/{row['booking']}", payload=known["promise"],
     )  # fmt: skip
-    _end_waiting(connection, tenant, row["quote"], state="booked", booking=row["booking"])
-
-
-def _end_waiting(connection: Connection, tenant: str, quote: str, **values: str) -> None:
-    where = (waiting.c.tenant == tenant, waiting.c.fresh_quote == quote)
-    connection.execute(update(waiting).where(*where).values(**values))
+    waits, made = waiting.c.fresh_quote == row["quote"], known["body"]["made"]
+    end_waits(connection, tenant, waits, "booked", made, booking=row["booking"])
 
 
 def _booking(book: Bookings, request: str | None) -> str | None:

@@ -14,10 +14,11 @@ from noriai_api.runtime.changes import DayChange, DayState, state_hash
 from noriai_api.runtime.day import DayRun, fleet_of
 from noriai_api.runtime.legality import Legality
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.ahead import Planning
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.dispatch.rebalancing import RebalanceParams
 from noriai_engine.model import Request, Service, ServiceDay, UtcMs, Vehicle
-from noriai_engine.model.errors import InputError, MissingDataError
+from noriai_engine.model.errors import InputError, MissingDataError, StalePlanError
 from noriai_engine.model.units import DAY_MS, FOREVER_MS, MINUTE_MS
 from noriai_engine.plans import annealing
 from noriai_engine.regions import Region
@@ -65,6 +66,7 @@ class RegionRuntime:
         self.now = UtcMs(0)
         self._next: dict[str, UtcMs] = {}
         self._planned: set[str] = set()
+        self._in_the_making: set[str] = set()
         self.withdrawn: set[str] = set()
         """Requests that wait for no plan any more, should they have been read already."""
 
@@ -101,6 +103,8 @@ class RegionRuntime:
         every = self.rules.match_every_ms or (MINUTE_MS if waits else 0)
         if self._is_due("match", every):
             for run in [run for run in self.days.values() if run is today or run in waits]:
+                if run.name in self._in_the_making:
+                    continue
                 run.match(self.rules.matching, every)
 
     def planned_at(self, day: ServiceDay) -> UtcMs | None:
@@ -112,15 +116,23 @@ class RegionRuntime:
         """Whether a day's plan was made, as far as this process remembers."""
         return day.date.isoformat() in self._planned
 
-    def plan_ahead(self, day: ServiceDay, requests: Sequence[Request]) -> None:
-        """Plan a day as a whole for those who wait for it: they are answered, and bookings that were made before find
-        their best place within what was promised. Of a day that has begun they wait for the next batch. Raises
-        InputError for a day that is over."""
+    def plan_ahead(self, day: ServiceDay, requests: Sequence[Request]) -> Planning[None]:
+        """Plan a day as a whole for those who wait for it, step by step: in the last one they are answered, and
+        bookings that were made before find their best place within what was promised. No batch answers them meanwhile.
+        Of a day that has begun they wait for the next batch. A step raises InputError for a day that is over,
+        StalePlanError where the day has changed since the step before."""
         run = self.on(day)
         run.hear([request for request in requests if request.id not in self.withdrawn])
-        if self.now < run.begins:
+        if self.now >= run.begins:
+            return
+        self._in_the_making.add(run.name)
+        try:
+            yield from run.plan_ahead()
+            if self.days.get(run.name) is not run:
+                raise StalePlanError(f"{run.name} was built anew from its log while its plan was searched for")
             self._planned.add(run.name)
-            run.plan_ahead(annealing(0, self.rules.plan_iterations))
+        finally:
+            self._in_the_making.discard(run.name)
 
     def _is_due(self, what: str, every_ms: int) -> bool:
         """Whether something that is done every so often (0: never) is due now; if so, when it is due next is set."""

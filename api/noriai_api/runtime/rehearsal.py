@@ -9,6 +9,7 @@ import numpy as np
 
 from noriai_api.runtime.day import DayRun
 from noriai_engine.dispatch import DispatchParams
+from noriai_engine.dispatch.ahead import at_once
 from noriai_engine.dispatch.matching import MatchParams
 from noriai_engine.model import Request, Resources, Service, ServiceDay, Shift, Spot, Vehicle
 from noriai_engine.model.units import HOUR_MS, MINUTE_MS, OperatorId, RequestId, UtcMs, VehicleId
@@ -42,7 +43,7 @@ def rehearse(
             True, region.checksum,
         )  # fmt: skip
         eve.dispatcher.ahead.hear(Request(RequestId("tomorrow"), eve.clock.now(), places[0], places[1], begins))
-        eve.plan_ahead(annealing(0, 20))
+        at_once(eve.plan_ahead(), annealing(0, 20))
     run = DayRun(
         day, travel_times, service, fleet, DispatchParams(), np.random.default_rng(0), begins, True, region.checksum
     )

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, insert, select, update
 
 from noriai_api.clocks import after_pause
-from noriai_api.store.tables import bookings, deliveries, outbox, webhooks
+from noriai_api.runtime.waits import TOPICS
+from noriai_api.store.tables import bookings, deliveries, outbox, waiting, webhooks
 
 BATCH = 500
 FIRST_PAUSE_MS = 1_000
@@ -44,15 +45,16 @@ def hand_out(connection: Connection) -> int:
     hooks = connection.execute(select(webhooks).where(webhooks.c.paused.is_(False))).mappings().all()
     made = []
     for row in rows if hooks else ():
-        where = (bookings.c.tenant == row["tenant"], bookings.c.quote == row["subject"])
-        booking = connection.execute(select(bookings.c.booking, bookings.c.client).where(*where)).first()
-        if booking is None:
+        of = waiting if row["topic"].startswith(TOPICS) else bookings
+        where = (of.c.tenant == row["tenant"], of.c.quote == row["subject"])
+        about = connection.execute(select(of.c.booking, of.c.client).where(*where)).first()
+        if about is None:
             continue
         for hook in hooks:
-            wanted = hook["tenant"] == row["tenant"] and hook["client"] in (None, booking.client)
+            wanted = hook["tenant"] == row["tenant"] and hook["client"] in (None, about.client)
             topics = json.loads(hook["topics"])
             if wanted and (not topics or row["topic"] in topics):
-                body = {"id": row["id"], "topic": row["topic"], "booking": booking.booking, **json.loads(row["body"])}
+                body = {"id": row["id"], "topic": row["topic"], "booking": about.booking, **json.loads(row["body"])}
                 made.append({
                     "tenant": row["tenant"], "webhook": hook["webhook"], "number": row["number"],
                     "subject": row["subject"], "body": json.dumps(body, sort_keys=True, ensure_ascii=False),

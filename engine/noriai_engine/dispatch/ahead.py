@@ -4,9 +4,9 @@ Limits are the ones an online request would get (terms), and every ride goes int
 online requests go through: what the optimiser finds is accepted here or nowhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from noriai_engine.dispatch.ahead_problem import Rides, day_problem, nodes_of
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.snapshots import Snapshot, put_back, take
 from noriai_engine.dispatch.terms import Ends, from_begin, told
+from noriai_engine.model.errors import StalePlanError
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
@@ -39,6 +40,44 @@ class DayPlan:
     solution: Solution | None
     vehicles: tuple[int, ...]
     """Rows of the vehicles planned for, in the problem's order; others had begun their day."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is to be searched for before a plan goes on. It shares nothing with the dispatcher that changes, so that
+    the search may run in another thread."""
+
+    problem: Problem
+    given: list[list[int]]
+    share: tuple[float, float]
+    """Which part of the whole search this is: (where it begins, its length), both of 1."""
+
+    def solve(
+        self, params: SolveParams, cpu_clock: Callable[[], float] = lambda: 0.0, progress: Progress | None = None
+    ) -> Solution:
+        """Search with this part of the budget of `params`."""
+        said = None if progress is None else _part(progress, *self.share)
+        return solve(self.problem, _scaled(params, self.share[1]), cpu_clock, begin_with=self.given, progress=said)
+
+
+T = TypeVar("T")
+Planning = Generator[Search, Solution, T]
+"""A plan in the making: each search it yields is for the caller to solve, where and when it likes."""
+
+
+def at_once(
+    steps: Planning[T], params: SolveParams, cpu_clock: Callable[[], float] = lambda: 0.0,
+    progress: Progress | None = None,
+) -> T:  # fmt: skip
+    """Make a plan here and now."""
+    solution: Solution | None = None
+    while True:
+        try:
+            search = next(steps) if solution is None else steps.send(solution)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        solution = search.solve(params, cpu_clock, progress)
 
 
 class Ahead:
@@ -78,23 +117,43 @@ class Ahead:
         rest of the `aims`. Those left out are asked for online, so that a refusal says what stood in the way and which
         time would do. Vehicles under way or with stops announced keep their plans.
         """
+        return at_once(self.planning(aims=aims, weight=weight), params, cpu_clock, progress)
+
+    def planning(
+        self,
+        *,
+        aims: Aims = Aims(),  # noqa: B008 - a frozen value
+        weight: Callable[[Request], float] = lambda request: 1.0,
+    ) -> Planning[DayPlan]:
+        """The same step by step.
+
+        Nothing is changed before the last step, so that a plan may be given up. A step raises StalePlanError where the
+        day has changed since the one before: quotes are none of its business, bookings and vehicles are.
+        """
         d = self._d
         vehicles = [k for k in range(len(d.vehicles)) if self._is_free(k)]
-        waiting, refusals = list(d.bookings.waiting), []
-        d.bookings.waiting.clear()
+        waiting, late = list(d.bookings.waiting), list[tuple[RequestId, str]]()
         rides = self._rides(vehicles)
         for name in waiting:
             request = d.bookings.requests[d.bookings.row_of[name]]
             wish = self.wish(request)
             if isinstance(wish, str):  # the evening is later than when it was heard
-                refusals.append(self._refusal(d._refuse(request, wish, ends=d.ends_of(name))))
+                late.append((name, wish))
                 continue
             rides.rows.append(d.bookings.row_of[name])
             rides.wishes.append(wish)
             rides.accepted.append(False)
         bookings, problem, solution = list[Booking](), None, None
+        ends = dict[int, Ends]()
         if vehicles:
-            problem, solution = self._solved(vehicles, rides, (weight, aims), params, cpu_clock, progress)
+            problem, solution, ends = yield from self._solved(vehicles, rides, (weight, aims))
+        d.bookings.waiting.clear()
+        refusals = [
+            self._refusal(d._refuse(d.bookings.requests[d.bookings.row_of[name]], reason, ends=d.ends_of(name)))
+            for name, reason in late
+        ]
+        if problem is not None and solution is not None:
+            self._end_at(ends)
             bookings = self._adopt(vehicles, rides, solution, problem)
         for name in waiting:
             if d.bookings.states[name] == BookingState.WAITING_FOR_ANSWER:
@@ -104,26 +163,52 @@ class Ahead:
         return DayPlan(tuple(bookings), tuple(refusals), problem, solution, tuple(vehicles))
 
     def _solved(
-        self, vehicles: Sequence[int], rides: Rides, aims: tuple[Callable[[Request], float], Aims],
-        params: SolveParams, cpu_clock: Callable[[], float], progress: Progress | None,
-    ) -> tuple[Problem, Solution]:  # fmt: skip
+        self, vehicles: Sequence[int], rides: Rides, aims: tuple[Callable[[Request], float], Aims]
+    ) -> Planning[tuple[Problem, Solution, dict[int, Ends]]]:
         """The best plan found. Where riders may walk to meeting points, half the budget goes into a plan from door to
-        door, and the other half into one with the walks that help there."""
+        door, and the other half into one with the walks that help there: ends by row, others than so far."""
         problem = day_problem(self._d, vehicles, rides, *aims)
         given = [nodes_of(self._d, vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
         if self._d.service.mode != "meet":
-            return problem, solve(problem, params, cpu_clock, begin_with=given, progress=progress)
-        first, second = (None, None) if progress is None else (_half(progress, 0.0), _half(progress, 0.5))
-        solution = solve(problem, _halved(params), cpu_clock, begin_with=given, progress=first)
-        given = self._with_walks(vehicles, rides, solution, problem)
+            solution = yield from self._searched(Search(problem, given, (0.0, 1.0)))
+            return problem, solution, {}
+        solution = yield from self._searched(Search(problem, given, (0.0, 0.5)))
+        given, ends = self._with_walks(vehicles, rides, solution, problem)
+        before = self._end_at(ends)
         problem = day_problem(self._d, vehicles, rides, *aims)
-        return problem, solve(problem, _halved(params), cpu_clock, begin_with=given, progress=second)
+        self._end_at(before)
+        solution = yield from self._searched(Search(problem, given, (0.5, 0.5)))
+        return problem, solution, ends
+
+    def _searched(self, search: Search) -> Planning[Solution]:
+        """What is found of a search, which may take its time. Raises StalePlanError where the day has changed."""
+        before = self._day()
+        solution = yield search
+        if self._day() != before:
+            raise StalePlanError(f"{self._d.day.date} has changed while its plan was searched for; plan it anew")
+        return solution
+
+    def _day(self) -> tuple[object, ...]:
+        """What a plan of the day rests on, plans and promises by their versions."""
+        store, book = self._d._store, self._d.bookings
+        return (
+            store.version.tobytes(), store.fleet.can.tobytes(), store.fleet.shift_end.tobytes(),
+            self._d.travel_times.metric.version, tuple(book.waiting), frozenset(book.pinned),
+        )  # fmt: skip
+
+    def _end_at(self, ends: dict[int, Ends]) -> dict[int, Ends]:
+        """Let requests begin and end there, by row; returns where they did before."""
+        book = self._d.bookings
+        before = {row: book.ends[row] for row in ends}
+        for row, new in ends.items():
+            book.ends[row] = new
+        return before
 
     def _with_walks(
         self, vehicles: Sequence[int], rides: Rides, solution: Solution, problem: Problem
-    ) -> list[list[int]]:
+    ) -> tuple[list[list[int]], dict[int, Ends]]:
         """Let new rides of a solution, and who is left out, begin and end where that costs least, one after another;
-        limits in `rides` become theirs. Returns the routes, by node."""
+        limits in `rides` become theirs. Returns the routes, by node, and their ends, by row."""
         d, kept = self._d, take(self._d)
         now = d.day.to_day_ms(d._clock.now())
         home = self._write_all(vehicles, rides, solution, now, kept)
@@ -140,9 +225,7 @@ class Ahead:
                     chosen[row], rides.wishes[task] = ends, wish
         routes = [nodes_of(self._d, vehicle, k, rides, problem) for k, vehicle in enumerate(vehicles)]
         put_back(d, kept)
-        for row, ends in chosen.items():
-            d.bookings.ends[row] = ends
-        return routes
+        return routes, chosen
 
     # --- the problem ----------------------------------------------------------------------------------------
 
@@ -287,14 +370,14 @@ class Ahead:
         return quote.refusal
 
 
-def _halved(params: SolveParams) -> SolveParams:
-    """Half the budget."""
+def _scaled(params: SolveParams, size: float) -> SolveParams:
+    """A part of the budget."""
     return replace(
-        params, seconds=None if params.seconds is None else params.seconds / 2,
-        iterations=None if params.iterations is None else max(1, params.iterations // 2),
+        params, seconds=None if params.seconds is None else params.seconds * size,
+        iterations=None if params.iterations is None else max(1, int(params.iterations * size)),
     )  # fmt: skip
 
 
-def _half(progress: Progress, begin: float) -> Progress:
-    """Of a search that is half of the whole."""
-    return lambda share, absent, cost: progress(begin + share / 2, absent, cost)
+def _part(progress: Progress, begin: float, size: float) -> Progress:
+    """Of a search that is a part of the whole."""
+    return lambda share, absent, cost: progress(begin + share * size, absent, cost)

@@ -30,3 +30,7 @@ class MissingDataError(InputError, LookupError):
 
 class StaleOfferError(NoriaiError, RuntimeError):
     """An offer cannot be committed any more: the vehicle's plan has moved. Ask for a new quote."""
+
+
+class StalePlanError(NoriaiError, RuntimeError):
+    """A day has changed while its plan was searched for. Plan it anew."""
