@@ -3,6 +3,7 @@ idle vehicles sent about."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -387,6 +389,24 @@ def test_the_region_answers_while_tomorrow_is_planned(
         keys = node.keys
     with serving(settings, clock, keys, seed=2) as node:
         assert node.state_hash() == before
+
+
+def test_a_region_whose_plan_fails_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four regions: one fails, one is paused, one is not planned ahead, one is planned; the failure is told, not swallowed."""
+    planned_regions = []
+
+    async def plan(node: Any, actor: Any) -> None:
+        planned_regions.append(actor.key[1])
+        if actor.key[1] == "a":
+            raise RuntimeError("no plan of a")
+
+    keys = [("town", name) for name in ("a", "b", "c", "d")]
+    rules = {key: SimpleNamespace(plan_at="" if key[1] == "d" else "20:00") for key in keys}
+    actors = {key: SimpleNamespace(key=key, is_held=True, runtime=SimpleNamespace(rules=rules[key])) for key in keys}
+    monkeypatch.setattr(evenings, "_plan_region", plan)
+    with pytest.raises(RuntimeError, match="no plan of a"):
+        asyncio.run(plan_tomorrow(SimpleNamespace(actors=actors, paused={keys[1]: {"en": "snow"}})))  # type: ignore[arg-type]
+    assert planned_regions == ["a", "c"]
 
 
 def test_where_days_are_not_planned_nobody_waits_for_it(node: Serving) -> None:

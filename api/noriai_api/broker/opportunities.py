@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 Ints = NDArray[np.int64]
 
@@ -145,7 +145,7 @@ def _best(wishes: Wishes, places: Mapping[int, str]) -> tuple[Opportunity, NDArr
     if best is None:
         return None
     gain, side, mesh, weekday, begin, length, expected, kept = best
-    if poisson.sf(int(kept.sum()) - 1, expected) * looked > ALPHA:
+    if pdtrc(int(kept.sum()) - 1, expected) * looked > ALPHA:
         return None
     name, name_ja = NAMES.get((places.get(mesh, ""), side), PLAIN[side])
     minutes = wishes.minute[kept]

@@ -83,7 +83,7 @@ class Forecast:
     ahead_ms: int = 15 * MINUTE_MS
 
     def gaps(self, now: int, standing: Sequence[Spot], params: RebalanceParams) -> Gaps:
-        from scipy.stats import poisson
+        from scipy.special import pdtrc
 
         slot = min(max(now // self.slot_ms, 0), len(self.rate) - 1)
         expected = self.rate[slot] * self.ahead_ms / HOUR_MS
@@ -91,7 +91,7 @@ class Forecast:
         spots, worth = [], []
         for zone in np.flatnonzero(expected > 0).tolist():
             k = int(there[zone])
-            while (value := int(poisson.sf(k, expected[zone]) * params.worth_ms)) >= MINUTE_MS:
+            while (value := int(pdtrc(k, expected[zone]) * params.worth_ms)) >= MINUTE_MS:
                 spots.append(self.centre[zone])
                 worth.append(value)
                 k += 1
