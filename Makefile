@@ -17,7 +17,7 @@ demo: $(VENV)/.base  ## a day of shared rides in Coquimbo; ends by naming the re
 test long cover lowest: export PYTHONDONTWRITEBYTECODE =
 test long cover lowest: export PYTHONPYCACHEPREFIX = $(CURDIR)/$(VENV)/bytecode
 
-test: $(VENV)/.dev  ## the tests (under 6 minutes on 2 cores)
+test: $(VENV)/.dev  ## the tests
 	$(BIN)/python -m pytest -m "not long"
 
 check: $(VENV)/.dev  ## style, types, import arrows

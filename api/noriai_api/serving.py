@@ -46,7 +46,7 @@ def run_node(settings: NodeSettings, *, as_json: bool) -> int:
     sys.setswitchinterval(SWITCH_S)
     listening = _listen(settings)
     address = f"http://{settings.host if settings.host != '0.0.0.0' else 'localhost'}:{listening.getsockname()[1]}"
-    tell("preparing: store, region, dispatch kernels (the first start compiles them, which takes one to three minutes) ...")
+    tell("preparing: store, region, dispatch kernels (compiled at the first start, in one to three minutes) ...")
     node = Node(settings, Outside(SystemClock(), None))
     keys = node.prepare()
     _introduce(address, keys, as_json)
