@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from noriai_api.access.decision import Grant
-from noriai_api.runtime.waits import TOPICS
+from noriai_api.events.waits import TOPICS
 from noriai_api.store.tables import bookings, outbox, waiting
 from noriai_api.tenancy import narrowed
 

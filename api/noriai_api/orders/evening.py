@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from noriai_api.events.waits import end_waits
 from noriai_api.node import Node
 from noriai_api.orders.waiting import listed
 from noriai_api.runtime.actor import RegionActor, Writes
 from noriai_api.runtime.records import REQUEST
 from noriai_api.runtime.region import RegionRuntime
-from noriai_api.runtime.waits import end_waits
 from noriai_api.store.tables import quotes, waiting
 from noriai_engine.dispatch.ahead import Planning, Search, at_once
 from noriai_engine.model import ServiceDay, UtcMs

@@ -11,12 +11,12 @@ from noriai_api.access.decision import decide, granted
 from noriai_api.bookings import service as bookings_service
 from noriai_api.bookings.repository import quote as quote_of
 from noriai_api.bookings.schemas import QuoteIn, QuoteOut
+from noriai_api.events.waits import End, end_waits
 from noriai_api.guard import Caller
 from noriai_api.node import Node
 from noriai_api.orders.asker import caller_of
 from noriai_api.orders.schemas import WaitIn, WaitingList, WaitOut, WaitState
 from noriai_api.problems import Problem
-from noriai_api.runtime.waits import End, end_waits
 from noriai_api.schemas import in_zone
 from noriai_api.store.tables import quotes, waiting
 from noriai_engine.model import ServiceDay

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from noriai_api.access import audit
+from noriai_api.events.waits import end_waits
 from noriai_api.runtime.changes import DayChange
 from noriai_api.runtime.made import compact, known_of, row_of
 from noriai_api.runtime.region import RegionRuntime
-from noriai_api.runtime.waits import end_waits
 from noriai_api.store import Database
 from noriai_api.store.tables import bookings, outbox, plans, quotes, waiting
 from noriai_engine.dispatch.bookings import Bookings

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, insert, select, update
 
 from noriai_api.clocks import after_pause
-from noriai_api.runtime.waits import TOPICS
+from noriai_api.events.waits import TOPICS
 from noriai_api.store.tables import bookings, deliveries, outbox, waiting, webhooks
 
 BATCH = 500

@@ -1,10 +1,10 @@
 """The end of a wait: the row of the waiting list and the message that tells of it, in one transaction."""
 
+import json
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
-from noriai_api.runtime.made import compact
 from noriai_api.schemas import words
 from noriai_api.store.tables import outbox, waiting
 
@@ -29,8 +29,8 @@ def end_waits(
         body: dict[str, Any] = {
             "event": end, "waited": row.quote, "quote": fresh_quote or row.fresh_quote, "time": now, "reason": reason,
             "text": words(reason if end == "over" and reason else f"wait.{end}"),
-        }  # fmt: skip
+        } | ({} if booking is None else {"booking": booking})  # fmt: skip
         connection.execute(insert(outbox).values(
             id=f"{TOPICS}{row.quote}", tenant=tenant, topic=f"{TOPICS}{end}", subject=row.quote, created=now,
-            body=compact(body if booking is None else body | {"booking": booking}), done=False,
+            body=json.dumps(body, sort_keys=True, ensure_ascii=False), done=False,
         ))  # fmt: skip
