@@ -41,6 +41,8 @@ def test_a_kernel_is_compiled_once_for_all_whole_numbers() -> None:
     short, small = np.array([-7, 0], np.int32), np.array([0, -100], np.int8)
     expected = 2 * -7 + 2 * 3 + 2 * (-7 + 5) + 2 * -100 + -7 + -1 + -5 + -6 + 5
     assert _all_of_them(short, small, 5) == expected
+    _all_of_them.recompile()  # from a cache it comes without what it calls
+    assert _all_of_them(short, small, 5) == expected
     assert list(_twice.overloads) == [(types.int64,)]
     assert list(_least.overloads) == [(types.int64, types.boolean)]
     assert len(_next.overloads) == 2  # inlined: each as it comes
