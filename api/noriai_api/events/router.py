@@ -25,8 +25,8 @@ async def follow(
     ] = None,
     seen: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^\d{1,15}$")] = None,
 ) -> StreamingResponse:
-    """What happens to the bookings and waits within reach, as server-sent events, each once and in order. A client that comes
-    again names the last number it saw (browsers do so by themselves) and misses nothing of the last month."""
+    """What happens to the bookings and waits within reach, as server-sent events, each once and in order. A client that
+    comes again names the last number it saw (browsers do so by themselves) and misses nothing of the last month."""
     node = caller.node
     begin = int(seen) if seen is not None else after
     number = await node.read(feed.newest) if begin is None else begin

@@ -52,7 +52,8 @@ class Webhooks(Said):
 
 @router.post("", status_code=201, response_model=WebhookKey, responses=described("store_down"))
 async def add_webhook(new: WebhookIn, caller: Annotated[Caller, allow("webhook.write")]) -> WebhookKey:
-    """Be told of what happens to bookings and to wishes that wait: a partner of its own, an administrator of all of the tenant's."""
+    """Be told of what happens to bookings and to wishes that wait: a partner of its own, an administrator of all of the
+    tenant's."""
     node, now = caller.node, caller.node.clock.now()
     why = await node.compute(lambda: may_be_called(new.url, private=node.settings.webhooks_inside))
     if why is not None:
