@@ -39,7 +39,7 @@ def demo(
     if not json:
         from noriai_engine.terminal import tell
 
-        tell("the first run compiles the dispatch kernels, which takes about half a minute; later runs start at once")
+        tell("the first run compiles the dispatch kernels, which takes a minute or two; later runs start at once")
     status = run_and_write(shipped.scenario_file(scenario), out, language=language, csv=csv, json=json)
     if not json:
         status = check(out)
