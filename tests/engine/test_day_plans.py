@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +36,7 @@ from noriai_engine.plans.arc_bound import ArcBound
 from noriai_engine.plans.certificate import certified, prove
 from noriai_engine.plans.closing import Proof
 from noriai_engine.plans.exact import all_fragments
-from noriai_engine.plans.fleet import reduce_fleet
+from noriai_engine.plans.fleet import find_fleet
 from noriai_engine.plans.kernels.anneal import load_routes, take_back
 from noriai_engine.plans.kernels.exchange import BROKEN, DONE, NOTHING, exchange
 from noriai_engine.plans.kernels.place import best_place
@@ -164,9 +165,15 @@ def test_best_places_are_those_of_trying_every_pair(seed: int, whole: bool, more
     for task in np.flatnonzero(r.home < 0)[:4]:
         for k in range(3):
             run.memo["stamp"][task, k] = -1
-            found = best_place(t, r, run.memo, run.work, task, k)
             route = [int(x) for x in r.rows["node"][k, 1 : r.heads["count"][k] - 1]]
-            assert found == pytest.approx(best_insertion(problem, k, route, int(task)), abs=1e-9)
+            best = best_insertion(problem, k, route, int(task))
+            for enough in (0.5 * best, best, best + 1.0, np.inf):  # asked again, each time with a wider limit
+                found = best_place(t, r, run.memo, run.work, task, k, enough)
+                if best < enough - 1e-9:
+                    assert found == pytest.approx(best, abs=1e-9)
+                    assert run.memo["i"][task, k] >= 0
+                else:
+                    assert found >= enough - 1e-9
 
 
 @pytest.mark.parametrize("more", ["plain", "soft"])
@@ -388,11 +395,42 @@ def test_annealing_begins_hot_where_vehicles_are_scarce_and_leaves_nobody_out(sh
     params = by_iterations(100_000, 3)
     run = Run(problem, params, no_clock, None)
     run.begin(None)
-    reduce_fleet(run)
+    find_fleet(run)
     assert run.done() < 0.95
     heat = run.first_heat(0.4)
     assert heat > params.hot * run.scale
     assert (run.routes.home >= 0).all()
+
+
+@pytest.mark.compiled
+def test_several_plans_with_the_fewest_vehicles_are_tried_and_the_cheapest_is_kept(shared: Path) -> None:
+    """Each is found from nothing; stopped anywhere, the search goes on from the cheapest so far."""
+    problem = read_instance(shared / "pdptw" / "li_lim_100" / "lr112.txt")
+    first, starts = {}, []
+    for stop in (None, 2, 4):
+        run = Run(problem, replace(by_iterations(60_000, 3), fleet_patience=100), no_clock, None)
+        run.begin(None)
+        cool, costs = run.cool, []
+
+        def cool_and_tell(end: float, hot: float, cold: float, run=run, cool=cool, costs=costs, stop=stop) -> None:
+            if not costs:
+                first[stop] = len(run.tasks.cars), float(run.costs[1])
+            if len(costs) == stop:
+                raise StopSearch
+            cool(end, hot, cold)
+            costs.append(float(run.costs[1]))
+
+        run.cool = cool_and_tell  # type: ignore[method-assign]
+        with suppress(StopSearch):
+            find_fleet(run)
+        fleet, cost = first[stop]
+        assert len(run.tasks.cars) == fleet < len(problem.kind)
+        assert not (run.best.home < 0).any()
+        assert float(run.costs[1]) == pytest.approx(min([*costs, cost]), abs=1e-6)
+        assert run.solution().cost == pytest.approx(float(run.costs[1]))
+        starts.append(len(costs))
+    assert starts[0] > 4
+    assert starts[1:] == [2, 4]
 
 
 def test_a_seed_and_an_iteration_budget_give_the_same_plan(shared: Path) -> None:

@@ -59,6 +59,12 @@ class SolveParams:
     """Temperature of the pricing, in mean drive costs."""
     fleet_share: float = 0.5
     """Most of the budget for the fleet phase, where fewer vehicles come first."""
+    fleet_patience: int = 2_000
+    """Most iterations a task of it in which no vehicle is saved."""
+    starts: int = 8
+    """Plans with the fewest vehicles that are tried after it, each cooled for a moment."""
+    starts_share: float = 0.5
+    """Share of what is left of the budget then for all of them."""
 
     def __post_init__(self) -> None:
         if self.seconds is None and self.iterations is None:
@@ -75,6 +81,7 @@ class SolveParams:
             "recombine_share",
             "price_share",
             "fleet_share",
+            "starts_share",
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name} = {getattr(self, name)}", remedy="give a share from 0 to 1")

@@ -23,7 +23,7 @@ CLOSE = 1e-6
 PACE = 0.01
 """Share of a budget in seconds after which the pace of a search is known."""
 
-RISE, HOTTER, PROBE, PROBES = 0.1, 1.3, 5, 0.05
+RISE, HOTTER, PROBE, PROBES = 0.05, 1.3, 5, 0.05
 """Hot enough to begin with: where the cost of what is accepted lies so far above the best. The factor from one
 temperature to the next that is tried, iterations a task at each, and the most of the budget for that."""
 

@@ -7,7 +7,7 @@ Drexl 2019). Where fewer vehicles come first, a fleet phase goes before.
 
 from collections.abc import Callable, Sequence
 
-from noriai_engine.plans.fleet import reduce_fleet
+from noriai_engine.plans.fleet import find_fleet
 from noriai_engine.plans.params import SolveParams
 from noriai_engine.plans.problem import Problem
 from noriai_engine.plans.recombination import Recombination
@@ -37,7 +37,7 @@ def solve(
         return run.solution()
     try:
         if problem.fewest_vehicles:
-            reduce_fleet(run)
+            find_fleet(run)
         _anneal(run)
     except (StopSearch, KeyboardInterrupt):
         pass  # what was best when the last call of the kernel ended is whole

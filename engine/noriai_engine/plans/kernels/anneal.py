@@ -9,7 +9,7 @@ from noriai_engine.plans.kernels.dice import uniform
 from noriai_engine.plans.kernels.energy import all_last, lasts
 from noriai_engine.plans.kernels.exchange import BROKEN, DONE, NOTHING, exchange
 from noriai_engine.plans.kernels.recreate import is_better, leaves_halves, recreate, solution_cost
-from noriai_engine.plans.kernels.ruin import back_to, ruin_kin, ruin_strings
+from noriai_engine.plans.kernels.ruin import back_to, ruin_halves, ruin_kin, ruin_strings
 from noriai_engine.plans.kernels.schedule import settle
 
 CURRENT, BEST = 0, 1
@@ -146,7 +146,8 @@ def search(
         if by_regret:
             shake = m.noise if uniform(w.dice) < 0.5 else 0.0
         bold = dear and w.counts[0] > 0 and uniform(w.dice) < BOLD
-        good = recreate(t, r, old, memo, by_regret, shake, bold, room, w) and all_last(t, r, w)
+        good = recreate(t, r, old, memo, by_regret, shake, bold, room, w)
+        good = good and ruin_halves(t, r, old, w) and all_last(t, r, w)
         if shrink:
             if w.counts[0] == 0 and good:
                 return 1

@@ -89,7 +89,7 @@ changes with the content, positions with both depots."""
 
 CELL = np.dtype([("stamp", np.int64), ("cost", np.float64), ("i", np.int32), ("j", np.int32)], align=True)
 """The best place of a task in a route of that stamp: pickup behind position i, delivery behind position j of the old
-route; cost inf: none."""
+route. i = -1: there is none below `cost`, which is inf where there is none at all."""
 
 
 def line_record(time: Any) -> np.dtype[Any]:

@@ -15,6 +15,7 @@ from noriai_engine.plans.kernels.energy import lasts
 from noriai_engine.plans.kernels.schedule import raise_to_least, settle_from
 
 EPSILON = 1e-9
+SHORT = 14  # stops of a route with depots: so few are looked at whole at once, as others will ask with another limit
 
 
 @lean_kernel
@@ -157,11 +158,12 @@ def _gives_up(t: Tasks, r: Routes, k: int, task: int, i: int, j: int, w: Work) -
 
 
 @lean_kernel
-def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> None:
+def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int, enough: float) -> None:
     """Best place of a stop that needs an empty vehicle."""
     rate = t.cars[k].rate
     p = t.jobs[task].pickup
-    best, best_i = np.inf, -1
+    base = t.cars[k].fixed + r.rows[k, 0].toll if r.heads[k].count == 2 else 0.0
+    best, best_i = enough - base, -1
     for i in range(r.heads[k].count - 1):
         a, b = r.rows[k, i].node, r.rows[k, i + 1].node
         if r.rows[k, i].load != 0:
@@ -178,25 +180,30 @@ def _single_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) 
                 best, best_i = add, i
         elif _exact(t, r, k, task, i, i, w) and lasts(t, r, k, task, i, i):
             best, best_i = add, i
-    if r.heads[k].count == 2:
-        best += t.cars[k].fixed + r.rows[k, 0].toll
-    memo[task, k].cost = best
+    memo[task, k].cost = best + base if best_i >= 0 else enough
     memo[task, k].i = best_i
     memo[task, k].j = best_i
 
 
 @lean_kernel
-def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> float:
-    """Least added cost of the task in route k (inf where it has no place); its positions stand in `memo`."""
-    if memo[task, k].stamp == r.heads[k].stamp:
+def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int, enough: float) -> float:
+    """Least added cost of the task in route k, where that is below `enough`; its positions stand in `memo`.
+
+    Where it is not, some number from `enough` on and no positions: how much dearer it is does not matter then, and most
+    places are ruled out before their times are looked at.
+    """
+    if memo[task, k].stamp == r.heads[k].stamp and (memo[task, k].i >= 0 or memo[task, k].cost >= enough):
         return memo[task, k].cost
     memo[task, k].stamp = r.heads[k].stamp
+    if r.heads[k].count <= SHORT:
+        enough = np.inf
     p, d = t.jobs[task].pickup, t.jobs[task].delivery
     if not t.may[task, k] or t.stops[p].early > t.stops[p].late or t.stops[d].early > t.stops[d].late:
         memo[task, k].cost = np.inf
+        memo[task, k].i = -1
         return np.inf
     if p == d:
-        _single_place(t, r, memo, w, task, k)
+        _single_place(t, r, memo, w, task, k, enough)
         return memo[task, k].cost
     kind, rate = t.cars[k].kind, t.cars[k].rate
     slack = t.rule[0].slack
@@ -234,7 +241,9 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
         least = min(least, w.add_d[j])
         w.least_d[j] = least
 
-    best = np.inf
+    # a vehicle that stays at home does not drive from start to end either
+    base = t.cars[k].fixed + r.rows[k, 0].toll if size == 2 else 0.0
+    best = enough - base
     best_i, best_j = -1, -1
     span = t.jobs[task].span
     direct = service_p + t.travel[p, d]
@@ -302,12 +311,10 @@ def best_place(t: Tasks, r: Routes, memo: Array, w: Work, task: int, k: int) -> 
                     or add_p + w.least_d[max(j + 1, low_d)] >= best - EPSILON
                 ):
                     break
-    if size == 2:  # a vehicle that stays at home does not drive from start to end either
-        best += t.cars[k].fixed + r.rows[k, 0].toll
-    memo[task, k].cost = best
+    memo[task, k].cost = best + base if best_i >= 0 else enough
     memo[task, k].i = best_i
     memo[task, k].j = best_j
-    return best
+    return memo[task, k].cost
 
 
 @lean_kernel

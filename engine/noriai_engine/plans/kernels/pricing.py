@@ -105,7 +105,7 @@ def collect(
             chosen, least = -1, 0.0
             for index in range(left):
                 task = w.absent[index]
-                gain = best_place(t, r, memo, w, task, 0) - worth[task]
+                gain = best_place(t, r, memo, w, task, 0, worth[task]) - worth[task]
                 if shake > 0.0 and gain < 0.0:
                     gain *= 1.0 - shake * uniform(w.dice)
                 if gain < least:

@@ -60,6 +60,7 @@ def recreate(
     In order, a route is passed over with chance `shake` (blinks of SISR); by regret (Potvin & Rousseau 1993), costs are
     multiplied by up to 1 +- shake / 2. `bold` opens vehicles as if they cost nothing: tasks that pay for one together,
     and none alone, come in so. False, in the middle of it, once that adds more than `room` to the cost.
+    Places are looked at as far as they can matter: below the best one so far and `room`, by regret the second best.
     """
     if not by_regret:
         order_absent(t, w)
@@ -72,6 +73,8 @@ def recreate(
             worth = t.jobs[task].price
             if t.jobs[task].link >= 0:
                 worth += t.jobs[t.jobs[task].link].price
+            elif not by_regret:
+                worth = min(worth, room)
             best, second, best_k = worth, worth, -1
             empty = -1
             for k in range(r.heads.shape[0]):
@@ -81,13 +84,17 @@ def recreate(
                     empty = t.cars[k].kind
                 if shake > 0.0 and not by_regret and uniform(w.dice) < shake:
                     continue
-                if memo[task, k].stamp == r.heads[k].stamp:
-                    cost = memo[task, k].cost
-                else:
-                    cost = best_place(t, r, memo, w, task, k)
+                enough = best
+                if by_regret:
+                    enough = second / (1.0 - 0.5 * shake if second > 0.0 else 1.0 + 0.5 * shake)
+                if bold and r.heads[k].count == 2:
+                    enough += t.cars[k].fixed
+                cost = memo[task, k].cost
+                if memo[task, k].stamp != r.heads[k].stamp or (memo[task, k].i < 0 and cost < enough):
+                    cost = best_place(t, r, memo, w, task, k, enough)
                 if bold and r.heads[k].count == 2:
                     cost -= t.cars[k].fixed
-                if by_regret and shake > 0.0 and cost < np.inf:
+                if by_regret and shake > 0.0:
                     cost *= 1.0 + shake * (uniform(w.dice) - 0.5)
                 if cost < best:
                     best, second, best_k = cost, best, k

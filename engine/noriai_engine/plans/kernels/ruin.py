@@ -11,6 +11,7 @@ from noriai_engine.plans.kernels.schedule import settle
 
 SPLIT = 0.5  # share of strings with a hole (alpha of SISR)
 LONGER = 0.01  # chance that the hole grows by one stop (beta of SISR)
+HALVES = 0.5  # share of linked tasks served alone that are taken out again
 
 
 @inlined_kernel
@@ -49,7 +50,7 @@ def _mark(r: Routes, task: int, w: Work) -> None:
 
 
 @inlined_kernel
-def _close_gaps(t: Tasks, r: Routes, k: int, w: Work) -> None:
+def _close_gaps(t: Tasks, r: Routes, k: int, w: Work) -> bool:
     n = 1
     for q in range(1, r.heads[k].count):
         node = r.rows[k, q].node
@@ -58,7 +59,7 @@ def _close_gaps(t: Tasks, r: Routes, k: int, w: Work) -> None:
             r.rows[k, n].node = node
             n += 1
     r.heads[k].count = n
-    settle(t, r, k, w)
+    return settle(t, r, k, w)
 
 
 @inlined_kernel
@@ -114,6 +115,25 @@ def ruin_strings(t: Tasks, r: Routes, old: Routes, mean: float, longest: float, 
             break
     for index in range(before, w.counts[0]):
         w.marked[w.absent[index]] = 0
+
+
+@lean_kernel
+def ruin_halves(t: Tasks, r: Routes, old: Routes, w: Work) -> bool:
+    """Take out tasks whose linked one found no place, half of the time; False where a route has no schedule then.
+
+    They are worth nothing alone, but were put in as if the other could follow.
+    """
+    before = w.counts[0]
+    good = True
+    for index in range(before):
+        task = t.jobs[w.absent[index]].link
+        if task >= 0 and r.home[task] >= 0 and not t.jobs[task].held and uniform(w.dice) < HALVES:
+            k = r.home[task]
+            keep_route(r, old, k, w)
+            _mark(r, task, w)
+            good = _close_gaps(t, r, k, w) and good
+            w.marked[task] = 0
+    return good
 
 
 @lean_kernel
