@@ -405,10 +405,10 @@ def test_annealing_begins_hot_where_vehicles_are_scarce_and_leaves_nobody_out(sh
 @pytest.mark.compiled
 def test_several_plans_with_the_fewest_vehicles_are_tried_and_the_cheapest_is_kept(shared: Path) -> None:
     """Each is found from nothing; stopped anywhere, the search goes on from the cheapest so far."""
-    problem = read_instance(shared / "pdptw" / "li_lim_100" / "lr112.txt")
+    problem = read_instance(shared / "pdptw" / "li_lim_100" / "lrc208.txt")
     first, starts = {}, []
     for stop in (None, 2, 4):
-        run = Run(problem, replace(by_iterations(60_000, 3), fleet_patience=100), no_clock, None)
+        run = Run(problem, replace(by_iterations(30_000, 3), fleet_patience=100), no_clock, None)
         run.begin(None)
         cool, costs = run.cool, []
 
