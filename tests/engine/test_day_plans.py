@@ -408,7 +408,7 @@ def test_several_plans_with_the_fewest_vehicles_are_tried_and_the_cheapest_is_ke
     problem = read_instance(shared / "pdptw" / "li_lim_100" / "lrc208.txt")
     first, starts = {}, []
     for stop in (None, 2, 4):
-        run = Run(problem, replace(by_iterations(30_000, 3), fleet_patience=100), no_clock, None)
+        run = Run(problem, replace(by_iterations(30_000, 3), fleet_patience=100, start_iterations=20), no_clock, None)
         run.begin(None)
         cool, costs = run.cool, []
 

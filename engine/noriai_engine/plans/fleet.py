@@ -28,9 +28,12 @@ def _try_others(run: Run, whole: Tasks) -> None:
     """Cool plans of as many vehicles for a moment each; the cheapest one becomes the best."""
     p, few = run.params, len(run.tasks.cars)
     begin = run.done()
-    end = begin + p.starts_share * (1.0 - begin)
-    each = (end - begin) / max(p.starts, 1)
-    heat, cold = run.first_heat(p.starts_share / max(p.starts, 1)), run.cold_heat()
+    share = p.starts_share * (1.0 - begin)
+    end = begin + share
+    each = max(share / p.starts, p.start_iterations * run.problem.count * begin / max(run.iterations, 1))
+    if 2.0 * each > share:  # no time for two
+        return
+    heat, cold = run.first_heat(each / (1.0 - begin)), run.cold_heat()
     kept = run.tasks, run.vehicles, run.best, float(run.costs[1])
     vain = 0
     try:

@@ -59,10 +59,12 @@ class SolveParams:
     """Temperature of the pricing, in mean drive costs."""
     fleet_share: float = 0.5
     """Most of the budget for the fleet phase, where fewer vehicles come first."""
-    fleet_patience: int = 2_000
+    fleet_patience: int = 1_500
     """Most iterations a task of it in which no vehicle is saved."""
     starts: int = 8
-    """Plans with the fewest vehicles that are tried after it, each cooled for a moment."""
+    """Most plans with the fewest vehicles that are tried after it, each cooled for a moment."""
+    start_iterations: int = 300
+    """Least iterations a task of each of them: fewer plans in small budgets, and only the first one in the smallest."""
     starts_share: float = 0.5
     """Share of what is left of the budget then for all of them."""
 
@@ -73,6 +75,8 @@ class SolveParams:
             raise InputError(f"{self.seconds} seconds", remedy="give more than 0 seconds")
         if self.iterations is not None and self.iterations < 1:
             raise InputError(f"{self.iterations} iterations", remedy="give at least 1")
+        if self.starts < 1:
+            raise InputError(f"starts = {self.starts}", remedy="give at least 1: the plan that is found first")
         for name in (
             "anneal_share",
             "anneal_share_exact",
