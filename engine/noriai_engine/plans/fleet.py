@@ -35,7 +35,7 @@ def _try_others(run: Run, whole: Tasks) -> None:
         return
     heat, cold = run.first_heat(each / (1.0 - begin)), run.cold_heat()
     kept = run.tasks, run.vehicles, run.best, float(run.costs[1])
-    vain = 0
+    rank, vain = _rank(run), 0
     try:
         while run.done() < end and vain < IN_VAIN:
             if len(run.tasks.cars) > few or (run.best.home < 0).any():
@@ -43,15 +43,20 @@ def _try_others(run: Run, whole: Tasks) -> None:
             else:
                 vain = 0
                 run.cool(min(end, run.done() + each), heat, cold)
-                if run.costs[1] < kept[3]:
-                    kept = run.tasks, run.vehicles, run.best, float(run.costs[1])
+                if _rank(run) < rank:
+                    kept, rank = (run.tasks, run.vehicles, run.best, float(run.costs[1])), _rank(run)
             run.vehicles = np.arange(len(whole.cars))
             run.take_tasks(whole)
             run.begin(None)
             _reduce(run, min(end, run.done() + each), few)
     finally:  # also where the search is stopped here
-        if len(run.tasks.cars) > few or run.costs[1] >= kept[3]:
+        if _rank(run) >= rank:
             _go_back(run, *kept)
+
+
+def _rank(run: Run) -> tuple[bool, int, float]:
+    """The lower, the better: nobody left out, then vehicles, then cost."""
+    return bool((run.best.home < 0).any()), len(run.tasks.cars), float(run.costs[1])
 
 
 def _reduce(run: Run, until: float, enough: int = 1) -> None:
