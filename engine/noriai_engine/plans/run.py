@@ -23,9 +23,11 @@ CLOSE = 1e-6
 PACE = 0.01
 """Share of a budget in seconds after which the pace of a search is known."""
 
-RISE, HOTTER, PROBE, PROBES = 0.05, 1.3, 5, 0.05
-"""Hot enough to begin with: where the cost of what is accepted lies so far above the best. The factor from one
-temperature to the next that is tried, iterations a task at each, and the most of the budget for that."""
+RISE, RISE_FEW = 0.05, 0.1
+"""Hot enough to begin with: where the cost of what is accepted lies so far above the best; and where the problem wants
+the fewest vehicles, whose plans have deeper valleys between them."""
+HOTTER, PROBE, PROBES = 1.3, 5, 0.05
+"""The factor from one temperature to the next that is tried, iterations a task at each, and the most of the budget."""
 
 NONE = 1e300
 """Cost of no solution at all; finite, so that differences stay numbers."""
@@ -177,7 +179,8 @@ class Run:
         room = share * max(count, 1.0) / max(self.problem.count, 1)
         grade = float(np.clip(np.log(room / FEW) / np.log(MANY / FEW), 0.0, 1.0))
         heat = self.scale * p.warm * (p.hot / p.warm) ** grade
-        begin, enough = self.done(), self.costs[1] * (1.0 + RISE * grade)
+        rise = RISE_FEW if self.problem.fewest_vehicles else RISE
+        begin, enough = self.done(), self.costs[1] * (1.0 + rise * grade)
         while grade > 0.0 and self.done() - begin < PROBES * share:
             before = self.iterations
             while self.iterations - before < PROBE * self.problem.count and self.done() < 1.0:
