@@ -271,6 +271,7 @@ def tables_of(two: Serving, tenant: str) -> dict[str, list[Any]]:
             "notices",
             "deliveries",
             "exchange_cursors",
+            "exchange_trees",
         ):
             rows = two.node.database.read(lambda c, t=table: c.execute(select(t).where(t.c.tenant == tenant)).all())
             found[table.name] = sorted(map(str, rows))

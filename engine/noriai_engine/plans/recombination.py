@@ -43,8 +43,9 @@ class Recombination:
         self.exact = proof.usable
         return proof if proof.usable else None
 
-    def recombine(self) -> None:
-        """The best choice among all routes met and priced, where it beats the best; the search goes on there."""
+    def recombine(self, *, prices: bool = True) -> None:
+        """The best choice among all routes met, and those that pricing adds if it `prices`, where it beats the best; the
+        search goes on there."""
         p = self.run.params
         seconds = None if p.seconds is None else p.seconds * p.recombine_share
         rows = np.full(len(self.run.tasks.cars), -1, np.int32)
@@ -54,7 +55,8 @@ class Recombination:
             rows_of(self.run.tasks, self.run.best, self.run.pool, rows)
         if self.master is None or self.master.t is not self.run.tasks or self.master.pool is not self.run.pool:
             self.master = Master(self.run.tasks, self.run.pool)
-        self.price_routes(self.master, rows[rows >= 0])
+        if prices:
+            self.price_routes(self.master, rows[rows >= 0])
         choice = self.master.choose(self.run.costs[1], rows[rows >= 0], seconds)
         if choice is not None:
             self._go_on_from(choice.rows, self.run.pool)

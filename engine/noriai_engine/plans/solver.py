@@ -57,12 +57,15 @@ def _anneal(run: Run) -> None:
     run.cool(begin + share * (1.0 - begin), heat, cold)
     if proof is not None:
         routes.widen(proof)
+    prices = True
     while run.done() < 1.0:
-        routes.recombine()
+        routes.recombine(prices=prices)
         if proof is None:
             run.back_to_best()
-            reheat = max(p.reheat * run.scale, heat / 2.0)
-            run.cool(min(1.0, run.done() + p.reheat_share), reheat, cold)
+            reheat, left = max(p.reheat * run.scale, heat / 2.0), 1.0 - run.done()
+            coolings = round(left / p.reheat_share)
+            run.cool(1.0 if coolings < 2 else run.done() + left / coolings, reheat, cold)
+            prices = False  # what pricing finds it finds the first time
             continue
         for _ in range(max(1, p.dives)):
             if p.dives and run.done() < 1.0:
