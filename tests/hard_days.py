@@ -164,6 +164,7 @@ def a_hard_day(seed: int, requests: int = 30, *, nearest: bool = True) -> Day:
         vehicles = [replace(v, battery=a_battery(rng)) for v in vehicles]
     asked = random_requests(network, rng, requests)
     service = replace(SERVICE, pickup_buffer_ms=3 * MINUTE, ride_buffer_permille=200) if seed % 3 == 0 else SERVICE
+    service = replace(service, give_up_ms=[60, 20, 0][seed % 3] * MINUTE)
     params = DispatchParams() if nearest else DispatchParams(nearest_reach_ms=0)
     dispatcher, clock = a_dispatcher(network, vehicles, service, now="06:30", params=params)
     life = Life(HeldUp(300 if seed % 5 == 1 else 0), seed)

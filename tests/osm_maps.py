@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from noriai_engine.model import Place, Spot
 from noriai_engine.roads import RoadNetwork, TravelTimes
 from noriai_engine.roads.assemble import assemble
 from noriai_engine.roads.osm import OsmExtract, read_osm
 from noriai_engine.roads.profiles import PROFILES, Profile
 from noriai_engine.roads.speeds import speed_table
 from noriai_engine.roads.streets import trace_streets
+from noriai_engine.roads.traffic import Traffic
 
 Tags = dict[str, str]
 STEP = 0.001  # degrees between neighbours on the grid
@@ -104,3 +106,26 @@ def way_driven(network: RoadNetwork, *nodes: int) -> list[int]:
     turns = times.metric.oracle.path(start, goal)
     arcs = network.state_arc[network.turn_target[turns]].tolist()
     return [int(network.node_id[network.arc_tail[arc]]) for arc in arcs]
+
+
+def a_long_street(tmp_path: Path) -> RoadNetwork:
+    """12 - 22 - 32 - 42 - 52 in a row, with an alley at each junction; one may turn round at dead ends."""
+    drawn = Map(tmp_path)
+    for number, tens in enumerate(range(1, 5)):
+        drawn = drawn.way(number + 1, [10 * tens + 2, 10 * tens + 12])
+    for number, tens in enumerate(range(2, 5)):
+        drawn = drawn.way(number + 5, [10 * tens + 2, 10 * tens + 1])
+    return drawn.network()
+
+
+def bridge_closed(network: RoadNetwork) -> Traffic:
+    """Nobody may enter the street from 32 to 42, either way."""
+    closed = np.zeros(network.arc_count, bool)
+    closed[[arc_between(network, 32, 42), arc_between(network, 42, 32)]] = True
+    return Traffic(closed=closed)
+
+
+def beside(network: RoadNetwork, a: int, b: int) -> Place:
+    """The middle of a street."""
+    arc = arc_between(network, a, b)
+    return network.place_at(Spot(arc, int(network.arc_ms[arc]) // 2))

@@ -90,7 +90,7 @@ def _repair(scenario: Scenario, traffic: Traffic) -> dict[str, Any]:
     day.set_traffic(traffic)
     spent = time.process_time() - begin
     kinds = Counter(event.kind for event in list(dispatcher.events)[before:])
-    wanted = ("promise_broken", "booking_moved", "booking_dropped")
+    wanted = ("promise_broken", "booking_moved", "booking_unassigned", "booking_dropped")
     vehicles = len(dispatcher.vehicles)
     return {"vehicles": vehicles, "riders": riders, "cpu_s": round(spent, 2)} | {kind: kinds[kind] for kind in wanted}
 

@@ -5,38 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 from builders import SERVICE, a_dispatcher, a_request, a_vehicle
-from osm_maps import Map, arc_between
+from osm_maps import a_long_street, beside, bridge_closed
 
-from noriai_engine.model import BookingState, Place, Spot
+from noriai_engine.model import BookingState, Spot
 from noriai_engine.model.units import FOREVER_MS
-from noriai_engine.roads import RoadNetwork
 from noriai_engine.roads.traffic import Traffic
 from noriai_engine.world.day import Day
-
-
-def a_long_street(tmp_path: Path) -> RoadNetwork:
-    """12 - 22 - 32 - 42 - 52 in a row, with an alley at each junction; one may turn round at dead ends."""
-    drawn = Map(tmp_path)
-    for number, tens in enumerate(range(1, 5)):
-        drawn = drawn.way(number + 1, [10 * tens + 2, 10 * tens + 12])
-    for number, tens in enumerate(range(2, 5)):
-        drawn = drawn.way(number + 5, [10 * tens + 2, 10 * tens + 1])
-    return drawn.network()
-
-
-def bridge_closed(network: RoadNetwork) -> Traffic:
-    """Nobody may enter the street from 32 to 42, either way."""
-    closed = np.zeros(network.arc_count, bool)
-    closed[[arc_between(network, 32, 42), arc_between(network, 42, 32)]] = True
-    return Traffic(closed=closed)
-
-
-def beside(network: RoadNetwork, a: int, b: int) -> Place:
-    """The middle of a street."""
-    arc = arc_between(network, a, b)
-    return network.place_at(Spot(arc, int(network.arc_ms[arc]) // 2))
 
 
 def kinds_of(day: Day, rider: str) -> list[str]:
@@ -69,7 +44,7 @@ def test_a_rider_whom_nobody_can_reach_is_told_that_a_person_must_help(tmp_path:
     network = a_long_street(tmp_path)
     near, far = beside(network, 12, 22), beside(network, 42, 52)
     dispatcher, clock = a_dispatcher(network, [a_vehicle(place=near)], SERVICE, now="07:00")
-    over, stays = a_request("r1", origin=near, destination=far, placed="07:00"), near
+    over, stays = a_request("r1", origin=near, destination=far, departs="07:30", placed="07:00"), near
     day = Day(
         dispatcher, clock, [over, a_request("r2", origin=stays, destination=stays, departs="09:00", placed="07:01")]
     )

@@ -221,7 +221,7 @@ async def change(caller: Caller, name: str, taking: BookingIn, keep: Keep) -> An
             booking, changed = run.dispatcher.overrides.change(old["quote"], offer)
         else:
             run.dispatcher.bookings.row_in(offer.request_id, BookingState.WAITING_FOR_ANSWER)
-            before.dispatcher.bookings.row_in(old["quote"], BookingState.ACCEPTED)
+            before.dispatcher.bookings.row_in(old["quote"], BookingState.ACCEPTED, BookingState.UNASSIGNED)
             booking = run.dispatcher.accept(offer)
             changed = [run.dispatcher.index_of(booking.vehicle_id)]
             before.look_again(before.dispatcher.incidents.cancel(old["quote"], "change"))

@@ -29,6 +29,8 @@ MOST_TRIED = 3
 
 GONE = ("cancelled", "no_show", "dropped")
 """States of a booking that carries nobody."""
+TO_COME = ("accepted", "unassigned")
+"""States of a booking whose rider has not been picked up."""
 
 
 async def look(node: Node, exchange: Exchange, row: Row) -> None:
@@ -54,7 +56,7 @@ async def look(node: Node, exchange: Exchange, row: Row) -> None:
                 return
             await exchange.write(lambda c: _at_risk(c, exchange, row, again, at))
             return
-        elif ahead["state"] == "accepted":
+        elif ahead["state"] in TO_COME:
             again = max(again, _ms(ahead["pickup"]["earliest"]) - BEFORE_MS)
     await exchange.write(lambda c: rides.keep(c, row, next_try=again, at=at))
 
@@ -72,7 +74,9 @@ async def _booking(exchange: Exchange, caller: Caller | None, leg: Leg) -> Row |
 
 
 def _is_missed(row: Row, ahead: Row, onward: Row) -> bool:
-    """Would the second vehicle be there before the rider can be?"""
+    """Would the second vehicle be there before the rider can be, or is there none for now?"""
+    if onward["state"] == "unassigned":
+        return True
     if ahead["state"] == "done" or onward["state"] != "accepted":
         return False
     planned = onward["pickup"]["planned"] or onward["pickup"]["earliest"]

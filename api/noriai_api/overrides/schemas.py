@@ -85,7 +85,7 @@ class UndoneOut(Said):
 class AlertOut(Said):
     """Something a person should look at. `suggested` names an override that may help."""
 
-    kind: Literal["late", "stale_position", "not_reported", "dropped", "no_show"]
+    kind: Literal["late", "stale_position", "not_reported", "unassigned", "dropped", "no_show"]
     vehicle: str | None
     booking: str | None
     text: Words

@@ -176,7 +176,7 @@ def _effects(run: DayRun, before: Planned) -> list[EffectOut]:
             new.get(kind, 0) > window.latest
             for kind, window in (("pickup", booked.pickup), ("dropoff", booked.dropoff))
         )
-        kept = state not in (BookingState.DROPPED, BookingState.STRANDED) and not late
+        kept = state not in (BookingState.DROPPED, BookingState.UNASSIGNED, BookingState.STRANDED) and not late
         vehicle = (str(old.get("vehicle", "")), new.get("vehicle"))
         out.append(EffectOut(booking=str(booked.id), vehicle=vehicle, pickup=pair("pickup"), dropoff=pair("dropoff"),
                              promise_kept=kept, state=state.value))  # fmt: skip
@@ -187,8 +187,9 @@ def _remember(
     caller: Caller, runtime: RegionRuntime, run: DayRun, wish: OverrideIn, done: OverrideOut,
     riders: dict[str, tuple[str, str]], before: Planned, former_end: int | None,
 ) -> Writes:  # fmt: skip
+    book = run.dispatcher.bookings
     moved = {name: entry["vehicle"] for name, entry in before.items()
-             if str(run.dispatcher.bookings.booked[name].vehicle_id) != entry["vehicle"]}  # fmt: skip
+             if str(book.booked[name].vehicle_id) != entry["vehicle"] or name in book.unassigned}  # fmt: skip
     body: dict[str, Any] = {
         "former_end": former_end,
         "action": wish.action,
@@ -268,10 +269,10 @@ def _unhappy(run: DayRun, operator: str | None) -> list[AlertOut]:
     """Riders whom a person must help."""
     book, out = run.dispatcher.bookings, []
     for name, state in book.states.items():
-        if state == BookingState.DROPPED:
+        if state in (BookingState.UNASSIGNED, BookingState.DROPPED):
             booked = book.booked[name]
             if operator in (None, booked.operator_id):
-                out.append(_alert("dropped", str(booked.vehicle_id), str(booked.id), None, "assign"))
+                out.append(_alert(state.value, str(booked.vehicle_id), str(booked.id), None, "assign"))
     return out
 
 

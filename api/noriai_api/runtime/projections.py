@@ -19,7 +19,7 @@ from noriai_engine.model.units import VehicleId
 
 TOLD = frozenset({
     "booking_accepted", "booking_cancelled", "booking_moved", "promise_broken", "booking_dropped", "ride_interrupted",
-    "pickup_started", "picked_up", "dropped_off", "no_show",
+    "booking_unassigned", "pickup_started", "picked_up", "dropped_off", "no_show",
 })  # fmt: skip
 """Events of a booking that whoever made it hears of."""
 

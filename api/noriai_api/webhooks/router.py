@@ -18,9 +18,9 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=COMMON)
 
 Topic = Literal[
     "booking.booking_accepted", "booking.booking_cancelled", "booking.booking_moved", "booking.promise_broken",
-    "booking.booking_dropped", "booking.ride_interrupted", "booking.pickup_started", "booking.picked_up",
-    "booking.dropped_off", "booking.no_show", "notice.day_before", "notice.new_time", "notice.vehicle_near",
-    "wait.offered", "wait.booked", "wait.over",
+    "booking.booking_unassigned", "booking.booking_dropped", "booking.ride_interrupted", "booking.pickup_started",
+    "booking.picked_up", "booking.dropped_off", "booking.no_show", "notice.day_before", "notice.new_time",
+    "notice.vehicle_near", "wait.offered", "wait.booked", "wait.over",
 ]  # fmt: skip
 
 

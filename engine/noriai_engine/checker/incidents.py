@@ -15,7 +15,7 @@ NEVER = 1 << 60
 class Told:
     """The latest that was told: of each request (pickup, dropoff, longest ride), of each vehicle its shift's end and
     its breaks' latest begins; who was aboard a vehicle that failed; vehicles by instant that an incident touched, and
-    (instant, vehicle) of stops that fell away."""
+    (instant, vehicle) of stops that fell away; bookings without a vehicle, with the cause that took it."""
 
     limits: dict[str, list[int]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
@@ -23,6 +23,7 @@ class Told:
     interrupted: set[str] = field(default_factory=set)
     causes: dict[int, set[tuple[str | None, str]]] = field(default_factory=dict)
     fell_away: set[tuple[int, str]] = field(default_factory=set)
+    alone: dict[str, str] = field(default_factory=dict)
 
     def touched(self, instant: int, vehicle: str) -> bool:
         """Whether an incident of that instant concerned the vehicle."""
@@ -78,6 +79,10 @@ def check_breaches(run: Run, report: CheckReport) -> Told:
             told.limits[rider] = [promise["pickup"][1], promise["dropoff"][1], promise["max_ride_ms"]]
         elif kind == "promise_broken":
             _tell(run, event, told, left, report)
+        elif kind == "booking_unassigned":
+            told.alone[rider] = run.details(event)["cause"]
+        elif kind == "booking_moved":
+            told.alone.pop(rider, None)
         elif rider not in told.limits:
             continue
         elif kind == "ride_interrupted":
@@ -99,9 +104,11 @@ def check_breaches(run: Run, report: CheckReport) -> Told:
 
 
 def _tell(run: Run, event: RowDict, told: Told, left: dict[str, int], report: CheckReport) -> None:
-    """One `promise_broken`: an incident of that instant is its cause, and it corrects what was told last."""
+    """One `promise_broken`: an incident of that instant is its cause, or what took the booking's vehicle; and it
+    corrects what was told last."""
     rider, vehicle, details = event["request_id"], event["vehicle_id"], run.details(event)
     causes = {cause for _, cause in told.causes.get(event["time_ms"], ())}
+    causes |= {told.alone[rider]} if rider in told.alone else set()
     who = str(rider or vehicle)
     report.expect(details["cause"] in causes, "breach", who, f"cause {details['cause']}, but there were {causes}")
     if "wider_ms" in details:

@@ -18,13 +18,14 @@ from noriai_engine.checker.walking import Walks
 LETTERS = {
     "request_received": "r", "request_refused": "x", "offer_lapsed": "l", "booking_accepted": "a",
     "pickup_started": "p", "picked_up": "u", "ride_interrupted": "i", "dropoff_started": "s", "dropped_off": "d",
-    "booking_cancelled": "c", "no_show": "n", "booking_dropped": "z",
+    "booking_cancelled": "c", "no_show": "n", "booking_dropped": "z", "booking_unassigned": "w",
 }  # fmt: skip
 STORIES = {
-    "refused": "rx", "lapsed": "rl", "served": "ra(pu?i)*pusd", "cancelled": "ra(pu?i)*c", "no_show": "ra(pu?i)*pn",
-    "dropped": "ra(pu?i)*z",
+    "refused": "rx", "lapsed": "rl", "served": "ra(pu?i|w)*pusd", "cancelled": "ra(pu?i|w)*c",
+    "no_show": "ra(pu?i|w)*pn", "dropped": "ra(pu?i|w)*z",
 }  # fmt: skip
-"""What may become of a request: rides that vehicles' failures interrupt go on with another one."""
+"""What may become of a request: rides that vehicles' failures interrupt go on with another one, and bookings that lost
+theirs get another one, or none."""
 STATIC_REASONS = {"area.outside", "place.off_network", "stops.too_far"}
 
 
@@ -80,13 +81,27 @@ def _story(request: str, events: list[RowDict], versions: Versions, report: Chec
 def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, report: CheckReport) -> bool:
     """A booking moves while nobody boards, from where it was; to another operator's vehicle only for an incident's
     sake, or because an electric one gets past a stop that fell away by a longer way only. All that is done for it is
-    done by the vehicle it is with; False where not."""
+    done by the vehicle it is with; False where not. Without a vehicle nothing is done for it; that is an incident's
+    fault, and nobody is given up before `give_up_ms` before the latest pickup promised, unless on the way."""
     at: Any = None
-    riding, good = False, True
+    riding, good, alone, told_latest, left_behind = False, True, False, 0, False
+    give_up_ms = run.meta["service"]["give_up_ms"]
     for event in events:
         kind, who = event["kind"], event["vehicle_id"]
         if kind == "booking_accepted":
-            at = who
+            at, told_latest = who, json.loads(event["details"])["pickup"][1]
+            continue
+        if kind == "ride_interrupted":
+            left_behind = True
+        if kind == "booking_dropped":
+            late = event["time_ms"] >= told_latest - give_up_ms
+            good &= report.expect(late or left_behind, "given up", request, f"given up at {event['time_ms']}")
+        if kind == "booking_unassigned":
+            causes = {cause for _, cause in told.causes.get(event["time_ms"], ())}
+            named = json.loads(event["details"])["cause"] in causes
+            good &= report.expect(named and not alone and not riding, "move", request, "lost its vehicle for no reason")
+            good &= report.expect(who == at, "partition", request, f"{kind} with {who}, is with {at}")
+            alone = True
         elif kind == "booking_moved":
             details = json.loads(event["details"])
             known = details["from"] == at and who in run.vehicles and at in run.vehicles
@@ -95,14 +110,16 @@ def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, repo
                 own = run.vehicles[who]["operator_id"] == run.vehicles[at]["operator_id"]
                 need = details.get("cause") in {cause for _, cause in told.causes.get(event["time_ms"], ())}
                 electric = json.loads(run.vehicles[at]["battery"]) is not None
-                need = need or (electric and (event["time_ms"], at) in told.fell_away)
+                need = need or (electric and (event["time_ms"], at) in told.fell_away) or alone
                 report.expect(own or need, "move", request, f"{who} is another operator's than {at}")
             report.expect(not riding, "move", request, f"moved at {event['time_ms']}, while aboard {at}")
-            at = who
+            at, alone = who, False
         elif kind not in ("request_received", "promise_broken"):
             good &= report.expect(
                 who == at and who in run.vehicles, "partition", request, f"{kind} with {who}, is with {at}"
             )
+            still = not alone or kind in ("booking_cancelled", "booking_dropped")
+            good &= report.expect(still, "partition", request, f"{kind} without a vehicle")
             riding = kind in ("pickup_started", "picked_up", "dropoff_started")
     return good
 

@@ -51,7 +51,8 @@ def check_legs(run: Run, versions: Versions, times: list[Times], report: CheckRe
 
 
 ABOUT = (
-    "booking_accepted", "booking_cancelled", "booking_moved", "booking_dropped", "promise_broken", "plan_changed",
+    "booking_accepted", "booking_cancelled", "booking_moved", "booking_dropped", "booking_unassigned", "promise_broken",
+    "plan_changed",
 )  # fmt: skip
 """Events about a vehicle, not of what it does."""
 
@@ -336,7 +337,7 @@ def check_locks(run: Run, versions: Versions, told: Told, report: CheckReport) -
     roads_changed = {event["time_ms"] for event in run.events if event["kind"] == "traffic_changed"}
     left_out = {
         (event["time_ms"], event["request_id"]) for event in run.events
-        if event["kind"] in ("booking_moved", "booking_dropped", "ride_interrupted")
+        if event["kind"] in ("booking_moved", "booking_dropped", "booking_unassigned", "ride_interrupted")
         and event["time_ms"] in roads_changed
     }  # fmt: skip
     done: dict[str, set[tuple[str, str | None]]] = {}

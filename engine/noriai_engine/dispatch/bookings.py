@@ -37,6 +37,8 @@ class Bookings:
     booked: dict[str, Booking] = field(default_factory=dict)
     shunned_by: dict[str, list[RequestId]] = field(default_factory=dict)
 
+    unassigned: dict[str, str] = field(default_factory=dict)
+    """Accepted requests without a vehicle, with the cause that took it."""
     matched: int = 0
     """Bookings there were at the last batch: without a new one, its choice stands."""
     pinned: set[str] = field(default_factory=set)
@@ -47,7 +49,7 @@ class Bookings:
         return Bookings(
             list(self.requests), list(self.ends), dict(self.row_of), dict(self.states), dict(self.open),
             list(self.waiting), dict(self.fallen), dict(self.promised), dict(self.booked),
-            {name: list(others) for name, others in self.shunned_by.items()}, self.matched,
+            {name: list(others) for name, others in self.shunned_by.items()}, dict(self.unassigned), self.matched,
             set(self.pinned),
         )  # fmt: skip
 
@@ -68,7 +70,9 @@ class Bookings:
 
     def step(self, request_id: str, event: str) -> None:
         """A request's state moves by the table. Raises ValueError where it has no such step."""
-        self.states[request_id] = next_state(self.states.get(request_id), event)
+        state = self.states[request_id] = next_state(self.states.get(request_id), event)
+        if state != BookingState.UNASSIGNED:
+            self.unassigned.pop(request_id, None)
 
     def row_in(self, request_id: str, *states: BookingState) -> int:
         """Row of a request that is in one of these states. Raises InputError otherwise."""

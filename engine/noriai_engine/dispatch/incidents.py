@@ -14,18 +14,22 @@ from noriai_engine.dispatch.bookings import Bookings
 from noriai_engine.dispatch.closures import cut_off, shelter
 from noriai_engine.dispatch.kernels.insertion import Wish
 from noriai_engine.dispatch.kernels.mending import measure
-from noriai_engine.dispatch.repairs import Late, Move, Repairs
+from noriai_engine.dispatch.repairs import WIDER_MS, Late, Move, Repairs
 from noriai_engine.dispatch.terms import Area, Ends, widened
 from noriai_engine.model.errors import InputError
 from noriai_engine.model.fleet import Vehicle
 from noriai_engine.model.lifecycle import BookingState
 from noriai_engine.model.places import Spot
 from noriai_engine.model.plan import ActivityKind
-from noriai_engine.model.units import FOREVER_MS, IntArray, LongArray, UtcMs
+from noriai_engine.model.units import FOREVER_MS, MINUTE_MS, IntArray, LongArray, UtcMs
 from noriai_engine.roads.traffic import Traffic
 
 if TYPE_CHECKING:
     from noriai_engine.dispatch.dispatcher import Dispatcher
+
+
+LOOK_EVERY_MS = MINUTE_MS
+"""How often vehicles are looked for where a booking has none."""
 
 
 class Incidents:
@@ -49,8 +53,11 @@ class Incidents:
 
     def cancel(self, request_id: str, by: str = "rider") -> list[int]:
         """A booking is given up before boarding. Raises InputError where there is none, or boarding has begun."""
-        row = self._bookings.row_in(request_id, BookingState.ACCEPTED)
+        row = self._bookings.row_in(request_id, BookingState.ACCEPTED, BookingState.UNASSIGNED)
         vehicle = self._vehicle_of(row)
+        if request_id in self._bookings.unassigned:
+            self._d._say("booking_cancelled", vehicle=vehicle, request_id=request_id, details={"by": by})
+            return []
         self._d._settle(vehicle)
         self._repairs.take_out(vehicle, row, self._now)
         self._d._say("booking_cancelled", vehicle=vehicle, request_id=request_id, details={"by": by})
@@ -255,6 +262,42 @@ class Incidents:
             changed |= self._place(row, vehicle, cause)
         return sorted(changed)
 
+    # --- bookings without a vehicle -------------------------------------------------------------------------
+
+    def next_look(self) -> UtcMs | None:
+        """When to look for vehicles again: at the next full minute, or sooner where a booking has no more time; None
+        where all have one."""
+        book, now = self._bookings, self._d._clock.now()
+        if not book.unassigned:
+            return None
+        ends = min(self._given_up_at(book.row_of[name]) for name in book.unassigned)
+        minute = (now // LOOK_EVERY_MS + 1) * LOOK_EVERY_MS
+        return UtcMs(max(now, min(minute, self._d.day.to_utc(ends))))
+
+    def look_for_vehicles(self) -> list[int]:
+        """Those without a vehicle get one within their promise, who is picked up first comes first; where there is no
+        more time, as little later as can be, or they are told that there is none."""
+        book, changed = self._bookings, set[int]()
+        rows = [book.row_of[name] for name in book.unassigned]
+        for row in sorted(rows, key=lambda r: (book.promised[r].pickup_latest, r)):
+            cause, source, waits = book.unassigned[self._id(row)], self._vehicle_of(row), self._has_time(row)
+            found = self._seat(row, source, cause, () if waits else WIDER_MS)
+            if found is not None:
+                changed.add(found)
+            elif not waits:
+                self._drop(row, source, cause)
+        return sorted(changed)
+
+    def _given_up_at(self, row: int) -> int:
+        """Until when (day ms) a vehicle is looked for; who stands where a ride was interrupted cannot wait."""
+        wish = self._bookings.promised[row]
+        if wish.pickup_latest >= FOREVER_MS:
+            return 0
+        return wish.pickup_latest + wish.pickup_spare - self._d.service.give_up_ms
+
+    def _has_time(self, row: int) -> bool:
+        return self._now < self._given_up_at(row)
+
     # --- what all of them do --------------------------------------------------------------------------------
 
     @property
@@ -342,19 +385,35 @@ class Incidents:
         return lost
 
     def _place(self, row: int, source: int, cause: str) -> set[int]:
-        """A rider without a vehicle gets another one, or is told that there is none."""
-        wish = self.wish_of(row)
-        found = self._repairs.place(row, wish, self._d._clock.now(), self._d.vehicles[source].operator_id)
+        """A rider without a vehicle gets another one; is told that there is none; or, where there is time, one is
+        looked for from now on."""
+        found = self._seat(row, source, cause, WIDER_MS)
+        if found is None and self._bookings.states[self._id(row)] == BookingState.ACCEPTED and self._has_time(row):
+            until = self._d.day.to_utc(self._given_up_at(row))
+            self._d._say(
+                "booking_unassigned", vehicle=source, request_id=self._id(row), details={"cause": cause, "until": until}
+            )  # fmt: skip
+            self._bookings.unassigned[self._id(row)] = cause
+        elif found is None:
+            self._drop(row, source, cause)
+        return set() if found is None else {found}
+
+    def _drop(self, row: int, source: int, cause: str) -> None:
+        details = {"cause": cause, "from": self._d.vehicles[source].id}
+        self._d._say("booking_dropped", vehicle=source, request_id=self._id(row), details=details)
+
+    def _seat(self, row: int, source: int, cause: str, wider_ms: tuple[int, ...]) -> int | None:
+        """The vehicle that takes a rider who has none, None where nobody can within these wider limits."""
+        operator = self._d.vehicles[source].operator_id
+        found = self._repairs.place(row, self.wish_of(row), self._d._clock.now(), operator, wider_ms)
         if found is None:
-            details = {"cause": cause, "from": self._d.vehicles[source].id}
-            self._d._say("booking_dropped", vehicle=source, request_id=self._id(row), details=details)
-            return set()
+            return None
         target, late_ms = found
         if late_ms:
             self._bookings.promised[row] = widened(self._bookings.promised[row], late_ms)
         self._remember_limits(target)
         self.log_move(row, source, target, late_ms, cause)
-        return {target}
+        return target
 
     def _remember_limits(self, vehicle: int) -> None:
         """What a plan's rows took of buffers or promises, for the riders' limits."""

@@ -35,13 +35,14 @@ class Overrides:
     # --- bookings -------------------------------------------------------------------------------------------
 
     def assign(self, request_id: str, vehicle: int, *, may_be_late: bool = False) -> list[int]:
-        """Give a booking that waits to another vehicle, within its promise; or, if `may_be_late`, with the promise
-        widened as little as can be. Raises InputError, with nothing changed, where that cannot be."""
+        """Give a booking that waits, or has no vehicle any more, to another vehicle, within its promise; or, if
+        `may_be_late`, with the promise widened as little as can be. Raises InputError, with nothing changed, where that
+        cannot be."""
         d = self._d
-        row = d.bookings.row_in(request_id, BookingState.ACCEPTED)
+        row = d.bookings.row_in(request_id, BookingState.ACCEPTED, BookingState.UNASSIGNED)
         with self.all_or_nothing():
             source = d.index_of(d.bookings.booked[request_id].vehicle_id)
-            if source == vehicle:
+            if source == vehicle and request_id not in d.bookings.unassigned:
                 return []
             changed = self._take_out(request_id, source)
             for late_ms, wish in choices(d.incidents.wish_of(row), WIDER_MS if may_be_late else ()):
@@ -82,7 +83,7 @@ class Overrides:
         """Offers for a request that would replace a waiting booking, whose place counts as free. Its offers are
         committed by `change`. Raises InputError where the booking does not wait."""
         d = self._d
-        d.bookings.row_in(replaced, BookingState.ACCEPTED)
+        d.bookings.row_in(replaced, BookingState.ACCEPTED, BookingState.UNASSIGNED)
         before = take(d)
         self._take_out(replaced, d.index_of(d.bookings.booked[replaced].vehicle_id))
         quote = d.quote(request)
@@ -141,7 +142,10 @@ class Overrides:
             raise
 
     def _take_out(self, request_id: str, vehicle: int) -> Sequence[int]:
+        """Out of the vehicle's plan, if it is in it."""
         d = self._d
+        if request_id in d.bookings.unassigned:
+            return []
         d._settle(vehicle)
         d.incidents.take_out(vehicle, d.bookings.row_of[request_id])
         return [vehicle]

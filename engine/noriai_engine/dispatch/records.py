@@ -114,6 +114,7 @@ def request_record(dispatcher: "Dispatcher", request_id: str) -> dict[str, Any]:
         "waiting": request_id in book.waiting,
         "fallen": book.fallen.get(request_id),
         "pinned": request_id in book.pinned,
+        "unassigned": book.unassigned.get(request_id),
     }
 
 
@@ -138,6 +139,9 @@ def put_request(dispatcher: "Dispatcher", record: dict[str, Any]) -> None:
     book.fallen.pop(request.id, None)
     if record.get("fallen") is not None:
         book.fallen[request.id] = record["fallen"]
+    book.unassigned.pop(request.id, None)
+    if record.get("unassigned") is not None:
+        book.unassigned[request.id] = record["unassigned"]
     (book.pinned.add if record["pinned"] else book.pinned.discard)(request.id)
     wish = None
     if record["wish"] is not None:

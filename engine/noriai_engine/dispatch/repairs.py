@@ -88,10 +88,12 @@ class Repairs:
             self._put_back(vehicle, kept)
         return None if best is None else best[1]
 
-    def place(self, request: int, wish: Wish, instant: UtcMs, operator: str | None) -> tuple[int, int] | None:
+    def place(
+        self, request: int, wish: Wish, instant: UtcMs, operator: str | None, wider_ms: tuple[int, ...] = WIDER_MS
+    ) -> tuple[int, int] | None:
         """Put a rider without a vehicle into some plan, within the promise if that can be, else as little later as can
-        be: (vehicle, ms the limits were widened by); None where nobody can within an hour."""
-        for late_ms, wider in choices(wish, WIDER_MS):
+        be: (vehicle, ms the limits were widened by); None where nobody can, not even with the widest limits."""
+        for late_ms, wider in choices(wish, wider_ms):
             found = self._find(wider, instant, operator)
             if found is not None and self._insert(found, request, wider, instant):
                 return found.vehicle, late_ms

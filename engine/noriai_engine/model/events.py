@@ -33,6 +33,7 @@ EVENT_KINDS: dict[str, str] = {
     "booking_moved": "another vehicle, or other places in the same plan: from whom, why",
     "booking_pinned": "an operator wants the booking to stay with its vehicle, or no longer",
     "promise_broken": "the world made a promise impossible: the old and the new time, the cause",
+    "booking_unassigned": "its vehicle can serve it no longer, and no other can now: one is looked for, until when",
     "booking_dropped": "no vehicle could take over: the rider must be told by a person",
     "ride_interrupted": "the vehicle failed with the rider aboard",
     "vehicle_delayed": "the vehicle is free later than planned",

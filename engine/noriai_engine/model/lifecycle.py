@@ -19,6 +19,8 @@ class BookingState(StrEnum):
     NO_SHOW = "no_show"
     STRANDED = "stranded"
     """Aboard a vehicle that failed, waiting for another."""
+    UNASSIGNED = "unassigned"
+    """Accepted, but its vehicle can serve it no longer and no other can as of now: one is looked for."""
     DROPPED = "dropped"
     """We could not keep the booking: the rider is told, and a person must help."""
 
@@ -42,6 +44,11 @@ TRANSITIONS: dict[tuple[BookingState | None, str], BookingState] = {
     (BookingState.BOARDING, "promise_broken"): BookingState.BOARDING,
     (BookingState.ABOARD, "promise_broken"): BookingState.ABOARD,
     (BookingState.ACCEPTED, "booking_dropped"): BookingState.DROPPED,
+    (BookingState.ACCEPTED, "booking_unassigned"): BookingState.UNASSIGNED,
+    (BookingState.UNASSIGNED, "booking_moved"): BookingState.ACCEPTED,
+    (BookingState.UNASSIGNED, "promise_broken"): BookingState.UNASSIGNED,
+    (BookingState.UNASSIGNED, "booking_cancelled"): BookingState.CANCELLED,
+    (BookingState.UNASSIGNED, "booking_dropped"): BookingState.DROPPED,
     (BookingState.BOARDING, "ride_interrupted"): BookingState.STRANDED,
     (BookingState.ABOARD, "ride_interrupted"): BookingState.STRANDED,
     (BookingState.ALIGHTING, "promise_broken"): BookingState.ALIGHTING,

@@ -22,6 +22,8 @@ class Service:
       the cheapest: a ms on foot weighs `walk_permille`/1000 of a ms of driving.
     - Promises are made with a buffer against travel times that prove wrong: plans have pickups `pickup_buffer_ms`
       earlier than promised at the latest, and rides shorter by `ride_buffer_permille`/1000 of the direct drive.
+    - An accepted rider whose vehicle can come no longer, and for whom there is no other, is given up `give_up_ms`
+      before the pickup promised at the latest; until then another one is looked for.
     - Stops that start within `commit_horizon_ms` are announced to driver and rider and move no more.
     """
 
@@ -43,6 +45,7 @@ class Service:
     commit_horizon_ms: int = 60 * SECOND_MS
     pickup_buffer_ms: int = 0
     ride_buffer_permille: int = 0
+    give_up_ms: int = HOUR_MS
     max_snap_m: int = 200
     mode: Literal["door", "stops", "meet"] = "door"
     max_walk_m: int = 500
@@ -57,7 +60,7 @@ class Service:
         for name in (
             "max_wait_ms", "max_ride_ms", "detour_extra_ms", "arrival_margin_ms", "min_lead_ms", "boarding_ms",
             "alighting_ms", "wheelchair_boarding_ms", "wheelchair_alighting_ms", "commit_horizon_ms", "max_snap_m",
-            "pickup_buffer_ms", "ride_buffer_permille",
+            "pickup_buffer_ms", "ride_buffer_permille", "give_up_ms",
         ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InputError(f"{name} = {getattr(self, name)}", where="service", remedy="give 0 or more")

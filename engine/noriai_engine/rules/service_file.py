@@ -57,6 +57,7 @@ class ServiceTable(FileTable):
     commit_horizon_s: Annotated[int, Field(ge=0, le=7200)] = 60
     pickup_buffer_min: Minutes = 0
     ride_buffer: Share = 0
+    give_up_min: Minutes = 60
     max_snap_m: Annotated[int, Field(ge=1, le=5000)] = 200
     mode: Literal["door", "stops", "meet"] = "door"
     stops: str | None = None
@@ -91,7 +92,8 @@ def service_of(table: ServiceTable, region: Region, locate: Callable[[str], Path
         wheelchair_boarding_ms=table.wheelchair_boarding_s * 1000,
         wheelchair_alighting_ms=table.wheelchair_alighting_s * 1000,
         commit_horizon_ms=table.commit_horizon_s * 1000, pickup_buffer_ms=ms(table.pickup_buffer_min),
-        ride_buffer_permille=round(table.ride_buffer * 1000), max_snap_m=table.max_snap_m, mode=table.mode,
+        ride_buffer_permille=round(table.ride_buffer * 1000), give_up_ms=ms(table.give_up_min),
+        max_snap_m=table.max_snap_m, mode=table.mode,
         max_walk_m=table.max_walk_m, most_meeting_stops=table.most_meeting_stops,
         walk_permille=round(table.walk_weight * 1000), stops=_stops(table, region, locate),
         area=_area(table.area, locate),

@@ -171,7 +171,7 @@ class Day:
         heappush(self._unplanned, (at, self._order, do))
 
     def _give_up(self, request_id: RequestId) -> None:
-        if self.dispatcher.bookings.states[request_id] == BookingState.ACCEPTED:
+        if self.dispatcher.bookings.states[request_id] in (BookingState.ACCEPTED, BookingState.UNASSIGNED):
             self.cancel(request_id)
 
     def _happen(self, incident: Incident) -> None:

@@ -284,8 +284,17 @@ class Alarms:
             self.set(vehicle)
 
     def until(self, limit: UtcMs | None) -> None:
-        """Let vehicles act up to `limit` (None: to the end), the clock going with them."""
-        while self._wakes and (limit is None or self._wakes[0][0] <= limit):
+        """Let vehicles act up to `limit` (None: to the end), the clock going with them; bookings that lost theirs are
+        looked after once a minute."""
+        incidents = self.motion.dispatcher.incidents
+        while True:
+            look, wake = incidents.next_look(), self._wakes[0][0] if self._wakes else None
+            if look is not None and (limit is None or look <= limit) and (wake is None or look < wake):
+                self._clock.advance_to(look)
+                self.look_again(incidents.look_for_vehicles())
+                continue
+            if wake is None or (limit is not None and wake > limit):
+                break
             instant, vehicle, ticket, step = heappop(self._wakes)
             if ticket != self._ticket[vehicle]:
                 continue

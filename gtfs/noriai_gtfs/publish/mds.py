@@ -81,7 +81,7 @@ class Authority:
                 continue
             vehicle = states[event.vehicle_id]
             vehicle.place = place_of(event) or vehicle.place
-            if event.kind in ("booking_moved", "booking_dropped"):
+            if event.kind in ("booking_moved", "booking_unassigned", "booking_dropped"):
                 yield from self._taken_away(states, event)
             for name, trips in self._steps(vehicle, event):
                 yield self._event(event, name, vehicle, trips)
@@ -90,7 +90,7 @@ class Authority:
         """A booking leaves whoever had it; a vehicle reserved for it alone is free again."""
         rider = event.request_id or ""
         for name, vehicle in states.items():
-            if rider in vehicle.assigned and (name != event.vehicle_id or event.kind == "booking_dropped"):
+            if rider in vehicle.assigned and (name != event.vehicle_id or event.kind != "booking_moved"):
                 vehicle.assigned.discard(rider)
                 if vehicle.state == "reserved" and not vehicle.assigned:
                     vehicle.state = LEGAL[vehicle.state, "provider_cancellation"]
