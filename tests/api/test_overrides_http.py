@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from serving import Serving, serving, some_settings
+from sqlalchemy import select
+
+from noriai_api.store.tables import outbox
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +145,36 @@ def test_a_change_to_tomorrow(desk: Serving) -> None:
     assert changed.status_code == 201, changed.text
     assert changed.json()["day"] > booking["day"]
     assert read(desk, booking["booking"])["state"] == "cancelled"
+
+
+def test_a_booking_that_loses_its_vehicle_waits_for_another_and_gets_its_own_back(tmp_path: Path) -> None:
+    """With no vehicle left a booking of later is unassigned: shown before it is done, told and listed; not given up."""
+    with serving(some_settings(tmp_path, moves_itself=False)) as desk:
+        lose_and_find_again(desk)
+
+
+def lose_and_find_again(desk: Serving) -> None:
+    booking = desk.booked(minutes=150)
+    path, vehicle, overrides = f"/v1/regions/{desk.region}", booking["vehicle"], []
+    names = [v["vehicle"] for v in desk.ask("desk", "GET", "/v1/vehicles").json()["vehicles"]]
+    for name in [*(v for v in names if v != vehicle), vehicle]:
+        done = override(desk, action="break_down", vehicle=name, commit=True)
+        assert done.status_code == 200, done.text
+        overrides.append(done.json())
+    effect = next(e for e in overrides[-1]["effects"] if e["booking"] == booking["booking"])
+    assert (effect["state"], effect["promise_kept"]) == ("unassigned", False)
+    assert read(desk, booking["booking"])["state"] == "unassigned"
+    assert read(desk, booking["booking"])["pickup"]["planned"] is None
+    alerts = desk.ask("desk", "GET", f"{path}/alerts").json()["alerts"]
+    assert [a["kind"] for a in alerts if a["booking"] == booking["booking"]] == ["unassigned"]
+    told = desk.node.database.read(
+        lambda c: c.execute(select(outbox.c.body).where(outbox.c.topic == "booking.booking_unassigned")).scalars().all()
+    )
+    causes = {m["quote"]: m["details"]["cause"] for m in map(json.loads, told)}
+    assert causes[booking["quote"]] == "breakdown"
+    undone = desk.ask("desk", "POST", f"{path}/overrides/{overrides[-1]['override']}/undo").json()
+    assert (undone["restored"], undone["not_restored"]) == (["break_down", booking["booking"]], [])
+    now = read(desk, booking["booking"])
+    assert (now["state"], now["vehicle"], now["pickup"]["planned"]) == (
+        "accepted", vehicle, booking["pickup"]["planned"]
+    )  # fmt: skip

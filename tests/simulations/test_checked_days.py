@@ -32,6 +32,7 @@ SERVICES = [
     "max_ride_min = 5",
     "boarding_s = 0\nalighting_s = 0\ncommit_horizon_s = 0",
     "wheelchair_boarding_s = 600",
+    "give_up_min = 10",
     "min_lead_min = 45",
     'mode = "stops"\nstops = "stops.csv"\nmax_walk_m = 300',
     'mode = "meet"\nstops = "stops.csv"\nmax_walk_m = 600\nwalk_weight = 0.1',

@@ -1,5 +1,6 @@
 """What nobody planned: it happened as the run declares, and every promise it broke was told before, with its cause."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,8 @@ NEVER = 1 << 60
 class Told:
     """The latest that was told: of each request (pickup, dropoff, longest ride), of each vehicle its shift's end and
     its breaks' latest begins; who was aboard a vehicle that failed; vehicles by instant that an incident touched, and
-    (instant, vehicle) of stops that fell away; bookings without a vehicle, with the cause that took it."""
+    (instant, vehicle) of stops that fell away; bookings without a vehicle, with the cause that took it; each
+    booking's vehicle."""
 
     limits: dict[str, list[int]] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
@@ -24,6 +26,7 @@ class Told:
     causes: dict[int, set[tuple[str | None, str]]] = field(default_factory=dict)
     fell_away: set[tuple[int, str]] = field(default_factory=set)
     alone: dict[str, str] = field(default_factory=dict)
+    riding_with: dict[str, str] = field(default_factory=dict)
 
     def touched(self, instant: int, vehicle: str) -> bool:
         """Whether an incident of that instant concerned the vehicle."""
@@ -77,12 +80,14 @@ def check_breaches(run: Run, report: CheckReport) -> Told:
         elif kind == "booking_accepted":
             promise = run.details(event)
             told.limits[rider] = [promise["pickup"][1], promise["dropoff"][1], promise["max_ride_ms"]]
+            told.riding_with[rider] = event["vehicle_id"]
         elif kind == "promise_broken":
             _tell(run, event, told, left, report)
         elif kind == "booking_unassigned":
             told.alone[rider] = run.details(event)["cause"]
         elif kind == "booking_moved":
             told.alone.pop(rider, None)
+            told.riding_with[rider] = event["vehicle_id"]
         elif rider not in told.limits:
             continue
         elif kind == "ride_interrupted":
@@ -104,11 +109,15 @@ def check_breaches(run: Run, report: CheckReport) -> Told:
 
 
 def _tell(run: Run, event: RowDict, told: Told, left: dict[str, int], report: CheckReport) -> None:
-    """One `promise_broken`: an incident of that instant is its cause, or what took the booking's vehicle; and it
-    corrects what was told last."""
+    """One `promise_broken`: an incident of that instant is its cause, or what took the booking's vehicle, or a stop
+    that fell away, past which an electric one gets by a longer way only; and it corrects what was told last."""
     rider, vehicle, details = event["request_id"], event["vehicle_id"], run.details(event)
     causes = {cause for _, cause in told.causes.get(event["time_ms"], ())}
     causes |= {told.alone[rider]} if rider in told.alone else set()
+    former = told.riding_with.get(rider, "")
+    electric = former in run.vehicles and json.loads(run.vehicles[former]["battery"]) is not None
+    if electric and (event["time_ms"], former) in told.fell_away:
+        causes |= {"cancelled", "no_show"}
     who = str(rider or vehicle)
     report.expect(details["cause"] in causes, "breach", who, f"cause {details['cause']}, but there were {causes}")
     if "wider_ms" in details:

@@ -81,8 +81,9 @@ def _story(request: str, events: list[RowDict], versions: Versions, report: Chec
 def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, report: CheckReport) -> bool:
     """A booking moves while nobody boards, from where it was; to another operator's vehicle only for an incident's
     sake, or because an electric one gets past a stop that fell away by a longer way only. All that is done for it is
-    done by the vehicle it is with; False where not. Without a vehicle nothing is done for it; that is an incident's
-    fault, and nobody is given up before `give_up_ms` before the latest pickup promised, unless on the way."""
+    done by the vehicle it is with; False where not. A booking loses its vehicle for the same reasons only, nothing is
+    done for it until it has another, and nobody is given up before `give_up_ms` before the latest pickup promised,
+    unless on the way."""
     at: Any = None
     riding, good, alone, told_latest, left_behind = False, True, False, 0, False
     give_up_ms = run.meta["service"]["give_up_ms"]
@@ -98,8 +99,10 @@ def _check_moves(run: Run, request: str, events: list[RowDict], told: Told, repo
             good &= report.expect(late or left_behind, "given up", request, f"given up at {event['time_ms']}")
         if kind == "booking_unassigned":
             causes = {cause for _, cause in told.causes.get(event["time_ms"], ())}
-            named = json.loads(event["details"])["cause"] in causes
-            good &= report.expect(named and not alone and not riding, "move", request, "lost its vehicle for no reason")
+            electric = who in run.vehicles and json.loads(run.vehicles[who]["battery"]) is not None
+            need = json.loads(event["details"])["cause"] in causes
+            need = need or (electric and (event["time_ms"], who) in told.fell_away)
+            good &= report.expect(need and not alone and not riding, "move", request, "lost its vehicle for no reason")
             good &= report.expect(who == at, "partition", request, f"{kind} with {who}, is with {at}")
             alone = True
         elif kind == "booking_moved":

@@ -44,8 +44,8 @@ class Recombination:
         return proof if proof.usable else None
 
     def recombine(self, *, prices: bool = True) -> None:
-        """The best choice among all routes met, and those that pricing adds if it `prices`, where it beats the best; the
-        search goes on there."""
+        """The best choice among all routes met, and those that pricing adds if it `prices`, where that beats the best;
+        the search goes on there."""
         p = self.run.params
         seconds = None if p.seconds is None else p.seconds * p.recombine_share
         rows = np.full(len(self.run.tasks.cars), -1, np.int32)
