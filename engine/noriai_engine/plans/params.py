@@ -27,7 +27,7 @@ class SolveParams:
     reheat: float = 0.5
     """First temperature of each further cooling, which begins at the best plan; at least half of the first one's."""
     reheat_share: float = 0.2
-    """Share of the budget for each further cooling."""
+    """Share of the budget for each further cooling, about: they share what is left."""
     moves: Moves = field(
         default_factory=lambda: Moves(
             exchange=0.7, strings=0.6, mean=12.0, longest=10.0, kin=20.0, power=3.0, regret=0.4, noise=0.3, blink=0.01
@@ -89,6 +89,8 @@ class SolveParams:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name} = {getattr(self, name)}", remedy="give a share from 0 to 1")
+        if not 0.0 < self.reheat_share <= 1.0:
+            raise InputError(f"reheat_share = {self.reheat_share}", remedy="give a share above 0, and 1 at most")
         if not 0.0 < self.cold <= self.hot:
             raise InputError(f"temperatures {self.hot} to {self.cold}", remedy="let it fall, and stay above 0")
 

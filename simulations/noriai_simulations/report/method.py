@@ -104,13 +104,16 @@ def _life(scenario: "Scenario") -> Markup:
             "車両は計画どおりに動きます（遅れ・欠勤・不在はありません）。",
         )
     buffer_min, buffer_share = service.pickup_buffer_ms / 60_000, service.ride_buffer_permille / 10
+    give_up_min = service.give_up_ms / 60_000
     return both(
         f"Not all goes as planned: drives take {share:g} % longer on average, in hold-ups drawn at random; vehicles that "
         f"fail: {failed}, drivers absent: {absent}, late: {late}; changes of traffic: {traffic}. Dispatch learns of each "
         "when it happens, and how long it lasts. Promises are made with a buffer of "
-        f"{buffer_min:g} min at pickups and {buffer_share:g} % of the direct ride.",
+        f"{buffer_min:g} min at pickups and {buffer_share:g} % of the direct ride. For a rider whose vehicle can come no "
+        f"longer another one is looked for until {give_up_min:g} min before the latest pickup promised.",
         f"計画どおりに進まないことも起こします。走行は平均{share:g}％長くかかります（足止めは乱数による）。"
         f"故障する車両{failed}台、来ない運転者{absent}人、遅れる運転者{late}人、交通の変化{traffic}件。"
         "配車は、起きた時にその長さとともに知るものとします。"
-        f"約束には、乗車で{buffer_min:g}分、直行時間の{buffer_share:g}％の余裕を見ています。",
+        f"約束には、乗車で{buffer_min:g}分、直行時間の{buffer_share:g}％の余裕を見ています。"
+        f"車両が来られなくなった予約には、約束した乗車時刻の上限の{give_up_min:g}分前まで、代わりの車両を探し続けます。",
     )
